@@ -1,0 +1,37 @@
+# `make demo` and `make test` set up everything they need; the first takes a few minutes for the downloads.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types unit clean
+
+demo: $(VENV)/.installed
+	$(BIN)/camoe-demo
+
+test: lint types unit
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy cannot follow the mapping of top-level folders to camoe.*, so it sees the tree through a link of that name.
+types: $(VENV)/.installed-test
+	mkdir -p build/types && ln -sfn "$(CURDIR)" build/types/camoe
+	cd build/types && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml \
+		-p camoe.pipeline -p camoe.extract -p camoe.train -p camoe.evaluate
+
+unit: $(VENV)/.installed-test
+	$(BIN)/pytest
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-test: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""What the stages share: the feature store, the configuration machinery, errors and the demo."""

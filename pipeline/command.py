@@ -1,0 +1,130 @@
+"""Commands: options made from a config's fields, and mistakes told in one line; the only shared file that knows click.
+
+@camoe_command("camoe-train")
+@options_from(TrainConfig)
+def main(config: TrainConfig) -> int | None:        # the exit status; None is 0
+    fit(config)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import click
+
+from .config import Config, choices_of, load_config, option_name
+from .errors import CamoeError, RunStoppedError
+
+METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
+
+
+class CamoeCommand(click.Command):
+    """A click command whose user mistakes end as `camoe-x: sentence` on stderr and an exit status.
+
+    Status: what the function returned (None is 0), 2 for wrong use, 1 for a run that could not go on, 130 for an
+    interrupt.
+    `main(args, standalone_mode=False)`, for calls from Python, returns the status and raises `CamoeError` and
+    `KeyboardInterrupt` instead of printing.
+    """
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        extra.setdefault("prog_name", self.name)
+        try:
+            status = self._run(*args, **extra)
+        except CamoeError as error:
+            if not standalone_mode:
+                raise
+            click.echo(f"{self.name}: {' '.join(str(error).split())}", err=True)
+            status = error.exit_status
+        except KeyboardInterrupt:
+            if not standalone_mode:
+                raise
+            click.echo(f"{self.name}: interrupted", err=True)
+            status = 130
+        return sys.exit(status) if standalone_mode else status
+
+    def _run(self, *args: Any, **extra: Any) -> int:
+        run: Callable[..., int | None] = super().main
+        try:
+            return run(*args, standalone_mode=False, **extra) or 0
+        except click.exceptions.Abort as error:
+            raise KeyboardInterrupt from error
+        except click.ClickException as error:
+            hint = f"{self.name} --help lists the options"
+            raise CamoeError(f"{error.format_message().rstrip('.')} ({hint})") from error
+        except BrokenPipeError:
+            return 1
+        except OSError as error:
+            where = f": {error.filename}" if error.filename else ""
+            raise RunStoppedError(f"{error.strerror or error}{where}") from error
+        except MemoryError as error:
+            raise RunStoppedError("out of memory") from error
+
+
+def camoe_command(name: str, **options: Any) -> Callable[[Callable], CamoeCommand]:
+    """`@camoe_command("camoe-train")`: the decorated function as a `CamoeCommand`; its docstring is the help."""
+    context = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    return click.command(name, cls=CamoeCommand, context_settings=context, **options)
+
+
+def options_from(config_class: type[Config]) -> Callable[[Callable], Callable]:
+    """Give a command one option per field of `config_class`, and `--config FILE`; the function gets `config`.
+
+    What the command line names wins over the file, the file over the defaults. Other click options may stand beside.
+    """
+    fields = dataclasses.fields(config_class)
+    hints = get_type_hints(config_class)
+
+    def decorate(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def with_config(*, config_file: str | None, **values: Any) -> Any:
+            given = {field.name: _given(values.pop(field.name), field, hints[field.name]) for field in fields}
+            overrides = {name: value for name, value in given.items() if value is not None}
+            return function(config=load_config(config_class, config_file, overrides), **values)
+
+        help_text = "YAML file with any of these settings; underscores instead of dashes."
+        decorated: Callable = click.option("--config", "config_file", metavar="FILE", help=help_text)(with_config)
+        for field in reversed(fields):
+            decorated = _option(field, hints[field.name])(decorated)
+        return decorated
+
+    return decorate
+
+
+def _option(field: dataclasses.Field, hint: Any) -> Callable[[Callable], Callable]:
+    """One click option; its text is converted by the config, so that files and options are checked alike."""
+    name, text = option_name(field), f"{field.metadata['help']}  [{_default_text(field)}]"
+    if hint is bool:
+        return click.option(f"{name}/--no-{name.lstrip('-')}", field.name, default=None, help=text)
+    several, kind = get_origin(hint) is tuple, hint
+    while get_args(kind):
+        kind = next(option for option in get_args(kind) if option not in (NoneType, ...))
+    choices = choices_of(field)
+    metavar = f"[{'|'.join(choices)}]" if choices else METAVARS[kind]
+    if several and not field.metadata.get("repeat"):
+        metavar += ",…"
+    return click.option(name, field.name, default=None, multiple=several, metavar=metavar, help=text)
+
+
+def _default_text(field: dataclasses.Field) -> str:
+    default = field.default
+    if default is dataclasses.MISSING:
+        return "required"
+    if isinstance(default, tuple):
+        return f"default: {','.join(map(str, default)) or 'none'}"
+    return f"default: {str(default).lower() if default is None or isinstance(default, bool) else default}"
+
+
+def _given(value: Any, field: dataclasses.Field, hint: Any) -> Any:
+    """What the command line said, None if nothing; `--x a,b --x c` is `a,b,c`."""
+    if get_origin(hint) is not tuple:
+        return value
+    if not value:
+        return None
+    return list(value) if field.metadata.get("repeat") else ",".join(value)

@@ -1,0 +1,69 @@
+"""Content sums: what a store holds, told apart from how it is cut into shards.
+
+Each row (a video's frames, a caption, a caption's embedding) is hashed by SHA-256 and the digests are added modulo
+2^256, so the sum depends neither on the order of rows nor on the shards they lie in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from .schema import Captions, TextName, TextTable, Videos
+
+_MODULUS = 1 << 256
+
+
+def add_sums(sums: Iterable[str]) -> str:
+    """The sum of several content sums (64 hexadecimal digits each)."""
+    return f"{sum(int(value, 16) for value in sums) % _MODULUS:064x}"
+
+
+def _sum(rows: Iterable[bytes]) -> str:
+    total = 0
+    for row in rows:
+        total += int.from_bytes(hashlib.sha256(row).digest(), "big")
+    return f"{total % _MODULUS:064x}"
+
+
+def videos_sum(videos: Videos) -> str:
+    """Sum over videos of (id, status, valid frames, their times)."""
+    return _sum(
+        b"\0".join(
+            [
+                b"video",
+                videos.id[i].encode(),
+                videos.status[i].encode(),
+                np.ascontiguousarray(videos.frames[i, :count], dtype="<f2").tobytes(),
+                np.ascontiguousarray(videos.frame_time_s[i, :count], dtype="<f4").tobytes(),
+            ]
+        )
+        for i, count in enumerate(videos.frame_count.tolist())
+    )
+
+
+def captions_sum(captions: Captions) -> str:
+    """Sum over captions of (id, video, text, subset in each protocol)."""
+    names = sorted(captions.protocols)
+    codes = (
+        np.stack([captions.protocols[name] for name in names], axis=1)
+        if names
+        else np.zeros((len(captions.id), 0), np.uint8)
+    )
+    head = ("caption\0" + "\0".join(names)).encode()
+    return _sum(
+        b"\0".join([head, *(part.encode() for part in parts), code.tobytes()])
+        for *parts, code in zip(captions.id, captions.video_id, captions.text, codes, strict=True)
+    )
+
+
+def table_sum(caption_ids: list[str], name: TextName, table: TextTable) -> str:
+    """Sum over captions of (id, strategy, stream, embedding)."""
+    head = ("text\0" + "\0".join(name)).encode()
+    embeddings = [row.tobytes() for row in np.ascontiguousarray(table.embedding, dtype="<f2")]
+    return _sum(
+        b"\0".join([head, caption_id.encode(), embeddings[row]])
+        for caption_id, row in zip(caption_ids, table.row.tolist(), strict=True)
+    )

@@ -1,0 +1,59 @@
+"""`failures.csv`: what could not be read, and why, one row per video."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from ..atomic import write_atomic
+
+COLUMNS = ("id", "path", "stage", "reason")
+FAILED, PARTIAL = "decode", "damaged"
+"""Stages: nothing could be decoded; some frames could, and are in the store."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One row; `stage` is `decode` (the video is not in the store) or `damaged` (it is, with what could be read)."""
+
+    id: str
+    path: str
+    stage: str
+    reason: str
+
+
+def read_failures(path: Path) -> dict[str, Failure]:
+    """Rows by id, the last one where an id recurs; a row cut short by a kill is left out."""
+    if not path.exists():
+        return {}
+    rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8", errors="replace")))
+    return {row[0]: Failure(*row) for row in rows if len(row) == len(COLUMNS) and tuple(row) != COLUMNS}
+
+
+def append_failure(path: Path, failure: Failure) -> None:
+    """Add one row by a single write."""
+    line = io.StringIO()
+    writer = csv.writer(line)
+    if not path.exists():
+        writer.writerow(COLUMNS)
+    writer.writerow(astuple(failure))
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(descriptor, line.getvalue().encode("utf-8", "replace"))
+    finally:
+        os.close(descriptor)
+
+
+def write_failures(path: Path, failures: dict[str, Failure]) -> None:
+    """The whole file, sorted by id; no file where there is nothing to tell."""
+    if not failures:
+        path.unlink(missing_ok=True)
+        return
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    writer.writerows(astuple(failures[video_id]) for video_id in sorted(failures))
+    write_atomic(path, text.getvalue().encode("utf-8", "replace"))

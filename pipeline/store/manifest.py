@@ -1,0 +1,42 @@
+"""`SHA256SUMS`: the checksum of each shard, in the format that `sha256sum --check` reads.
+
+HDF5 finds flipped bytes in data, not always in its own structure; so a shard is compared with its checksum before it
+is opened for verification.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from ..atomic import write_atomic
+
+FOLDER_MANIFEST = "SHA256SUMS"
+
+
+def manifest_path(shard: Path) -> Path:
+    """Where the checksum of a shard is kept: beside a single file, or in the folder of shards."""
+    alone = shard.with_name(shard.name + ".sha256")
+    return alone if alone.exists() else shard.parent / FOLDER_MANIFEST
+
+
+def read_manifest(path: Path) -> dict[str, str]:
+    """File name -> SHA-256; empty when there is no manifest."""
+    if not path.exists():
+        return {}
+    lines = (line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines())
+    return {parts[1]: parts[0] for parts in lines if len(parts) == 2}
+
+
+def write_manifest(path: Path, sums: dict[str, str]) -> None:
+    """Replace the manifest, whole."""
+    write_atomic(path, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

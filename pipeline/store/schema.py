@@ -1,0 +1,169 @@
+"""What a shard holds, as plain records that check themselves once, when they are built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from ..errors import CamoeError
+
+SCHEMA_VERSION = "camoe-store-1"
+
+UNUSED, TRAIN, VAL, TEST = range(4)
+SUBSETS: dict[str, int] = {"train": TRAIN, "val": VAL, "test": TEST}
+"""Codes of a caption's subset in a protocol; 0 is unused."""
+
+OK, DAMAGED = "ok", "damaged"
+FUSION, FULL = "fusion", "full"
+"""The stream of the whole caption, and the strategy that keeps every word."""
+
+TextName = tuple[str, str]
+"""`(strategy, stream)`, for example `("muw", "entity")`."""
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """How the features of a shard were made; `None` where a shard has no such part.
+
+    `clip_logit_scale` is the multiplier (100.0 for OpenAI's models), not its logarithm. `streams` maps a
+    stream's name to its definition, for example `{"entity": "NOUN"}`. `versions` says which software
+    wrote the shard and is the one field that two shards of a store may disagree on.
+    """
+
+    clip_model: str
+    clip_sha256: str
+    clip_logit_scale: float
+    embed_dim: int
+    precision: str
+    fps: float | None = None
+    max_frames: int | None = None
+    sampling: str | None = None
+    streams: Mapping[str, str] | None = None
+    strategies: tuple[str, ...] | None = None
+    tagger: str | None = None
+    captions_sha256: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def differences(self, other: StoreSettings, sides: tuple[str, str], *, ignore: Sequence[str] = ()) -> list[str]:
+        """Sentence fragments, one for each setting that both state and state differently; `sides` names the two."""
+        found = []
+        for item in fields(self):
+            mine, theirs = getattr(self, item.name), getattr(other, item.name)
+            if not item.compare or item.name in ignore or mine is None or theirs is None:
+                continue
+            if mine != theirs:
+                found.append(f"{item.name} is {_shown(mine)} {sides[0]} and {_shown(theirs)} {sides[1]}")
+        return found
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}={item}" for key, item in value.items()) or "empty"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@dataclass(frozen=True)
+class Videos:
+    """`N` videos with at least one frame each.
+
+    `frames (N, T, D)` float16 are CLIP's `encode_image` outputs, not normalised, zero past `frame_count (N,)`;
+    `frame_time_s (N, T)` is NaN there. `source` is relative to the videos' folder; `source_mtime` and
+    `duration_s` are in seconds (`duration_s` is NaN where the file does not say).
+    """
+
+    id: list[str]
+    source: list[str]
+    source_size: np.ndarray
+    source_mtime: np.ndarray
+    duration_s: np.ndarray
+    status: list[str]
+    frame_count: np.ndarray
+    frames: np.ndarray
+    frame_time_s: np.ndarray
+
+    def __post_init__(self) -> None:
+        _same_length("videos", {item.name: len(getattr(self, item.name)) for item in fields(self)})
+        if self.frames.ndim != 3 or self.frame_time_s.shape != self.frames.shape[:2]:
+            raise ValueError(
+                f"frames must be (N, T, D) and frame_time_s (N, T), "
+                f"not {self.frames.shape} and {self.frame_time_s.shape}"
+            )
+        if len(self.id) and not (
+            1 <= int(self.frame_count.min()) and int(self.frame_count.max()) <= self.frames.shape[1]
+        ):
+            raise ValueError(f"frame_count must lie in 1..{self.frames.shape[1]}")
+
+
+@dataclass(frozen=True)
+class Captions:
+    """`M` captions; `protocols` maps a protocol to the subset code of each, `(M,)` uint8.
+
+    `shortfall` says, per protocol, what the data set publishes and this copy of it lacks.
+    """
+
+    id: list[str]
+    video_id: list[str]
+    text: list[str]
+    protocols: dict[str, np.ndarray]
+    shortfall: dict[str, dict] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = {"id": len(self.id), "video_id": len(self.video_id), "text": len(self.text)}
+        _same_length("captions", lengths | {name: len(codes) for name, codes in self.protocols.items()})
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """One stream read by one strategy: `U` distinct sentences and the sentence of each of `M` captions.
+
+    `embedding (U, D)` float16, not normalised; `row (M,)` int64 indexes it.
+    """
+
+    sentence: list[str]
+    embedding: np.ndarray
+    row: np.ndarray
+
+    def __post_init__(self) -> None:
+        _same_length("texts", {"sentence": len(self.sentence), "embedding": len(self.embedding)})
+        if len(self.row) and not (0 <= int(self.row.min()) and int(self.row.max()) < len(self.sentence)):
+            raise ValueError(f"a caption points outside the {len(self.sentence)} sentences of its table")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The contents of one HDF5 file: videos, captions with their texts, or both."""
+
+    settings: StoreSettings
+    videos: Videos | None = None
+    captions: Captions | None = None
+    texts: dict[TextName, TextTable] = field(default_factory=dict)
+    text_notes: dict[str, dict] = field(default_factory=dict)
+    """Counts that the audit prints, per `strategy/stream` (fallbacks, truncations, kept words)."""
+
+    def __post_init__(self) -> None:
+        if self.videos is None and self.captions is None:
+            raise ValueError("a shard holds videos, captions, or both")
+        for name, table in self.texts.items():
+            if self.captions is None or len(table.row) != len(self.captions.id):
+                raise ValueError(f"texts {'/'.join(name)} do not match the captions of their shard")
+
+    @property
+    def kind(self) -> str:
+        """`frames`, `texts` or `both`."""
+        if self.captions is None:
+            return "frames"
+        return "texts" if self.videos is None else "both"
+
+
+def subset_code(subset: str) -> int:
+    """The code of `train`, `val` or `test`; raises `CamoeError` for another word."""
+    if subset not in SUBSETS:
+        raise CamoeError(f"subset {subset!r} does not exist; choose one of {', '.join(SUBSETS)}")
+    return SUBSETS[subset]
+
+
+def _same_length(what: str, lengths: dict[str, int]) -> None:
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"{what}: columns differ in length: {lengths}")

@@ -1,0 +1,117 @@
+"""Writing shards: built whole in memory, then published under their name.
+
+HDF5 files that are killed while being written, or reopened for writing after they were finished, are often lost; so no
+shard is ever open for writing on the disk.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..atomic import write_atomic
+from .content import captions_sum, table_sum, videos_sum
+from .schema import SCHEMA_VERSION, Captions, Shard, StoreSettings, TextName, TextTable, Videos
+
+_CHUNK_BYTES = 1 << 20
+JSON_SETTINGS = ("streams", "strategies", "versions")
+
+
+def write_shard(path: str | Path, shard: Shard) -> None:
+    """Publish `shard` at `path`, whole or not at all; raises `OSError` when the disk refuses."""
+    write_atomic(Path(path), shard_bytes(shard))
+
+
+def shard_bytes(shard: Shard) -> bytes:
+    """The HDF5 file of a shard; the same shard gives the same bytes."""
+    with h5py.File("shard", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
+        write_settings(file, shard.settings, shard.kind)
+        if shard.videos is not None:
+            _write_videos(file.create_group("videos"), shard.videos)
+        if shard.captions is not None:
+            write_captions(file, shard.captions, captions_sum(shard.captions))
+            file.create_group("texts")
+            for name, table in shard.texts.items():
+                write_table(file, name, table, shard.captions.id, shard.text_notes.get("/".join(name), {}))
+        file.flush()
+        image: bytes = file.id.get_file_image()
+        return image
+
+
+def write_settings(file: h5py.File, settings: StoreSettings, kind: str) -> None:
+    """The root attributes; what does not apply to the shard is left out."""
+    write_attribute(file, "schema", SCHEMA_VERSION)
+    write_attribute(file, "kind", kind)
+    for name, value in asdict(settings).items():
+        if value is not None:
+            write_attribute(file, name, json.dumps(value) if name in JSON_SETTINGS else value)
+
+
+def write_attribute(place: h5py.Group | h5py.Dataset, name: str, value: str | float) -> None:
+    """Strings of fixed length: HDF5 keeps them inside the checksummed object header."""
+    if isinstance(value, str):
+        encoded = value.encode()
+        place.attrs.create(name, encoded, dtype=h5py.string_dtype("utf-8", max(1, len(encoded))))
+    else:
+        place.attrs[name] = value
+
+
+def _write_videos(group: h5py.Group, videos: Videos) -> None:
+    write_attribute(group, "content_sum", videos_sum(videos))
+    for name in ("id", "source", "status"):
+        write_column(group, name, encode_strings(getattr(videos, name)))
+    write_column(group, "source_size", videos.source_size.astype(np.int64))
+    write_column(group, "source_mtime", videos.source_mtime.astype(np.float64))
+    write_column(group, "duration_s", videos.duration_s.astype(np.float32))
+    write_column(group, "frame_count", videos.frame_count.astype(np.int64))
+    write_column(group, "frames", videos.frames.astype(np.float16))
+    write_column(group, "frame_time_s", videos.frame_time_s.astype(np.float32))
+
+
+def write_captions(file: h5py.File, captions: Captions, content_sum: str) -> None:
+    """The groups `/captions` and `/protocols`."""
+    group = file.create_group("captions")
+    write_attribute(group, "content_sum", content_sum)
+    for name in ("id", "video_id", "text"):
+        write_column(group, name, encode_strings(getattr(captions, name)))
+    protocols = file.create_group("protocols")
+    for name, codes in captions.protocols.items():
+        dataset = write_column(protocols, name, codes.astype(np.uint8))
+        write_attribute(dataset, "shortfall", json.dumps(captions.shortfall.get(name, {}), sort_keys=True))
+
+
+def write_table(file: h5py.File, name: TextName, table: TextTable, caption_ids: list[str], notes: dict) -> None:
+    """One group of `/texts`, and the row of each caption in it."""
+    group = file["texts"].require_group("/".join(name))
+    write_attribute(group, "content_sum", table_sum(caption_ids, name, table))
+    write_attribute(group, "notes", json.dumps(notes, sort_keys=True))
+    write_column(group, "sentence", encode_strings(table.sentence))
+    write_column(group, "embedding", table.embedding.astype(np.float16))
+    write_column(file["captions"], "/".join(name), table.row.astype(np.int64))
+
+
+def encode_strings(values: list[str]) -> np.ndarray:
+    """Fixed-length UTF-8, because HDF5's checksums do not cover variable-length data."""
+    return np.array([value.encode() for value in values] or [b""], dtype="S")[: len(values)]
+
+
+def write_column(group: h5py.Group, name: str, values: np.ndarray, total: int | None = None) -> h5py.Dataset:
+    """One dataset with a checksum; strings and integers are compressed.
+
+    With `total` it has that many rows, and `values`, the first of them, are for the caller to write.
+    """
+    options: dict[str, Any] = {"data": values} if total is None else {"shape": (total, *values.shape[1:])}
+    if values.size:
+        row_bytes = max(1, values.nbytes // len(values))
+        rows = min(total or len(values), max(1, _CHUNK_BYTES // row_bytes))
+        options |= {"chunks": (rows, *values.shape[1:]), "fletcher32": True}
+        if values.dtype.kind in "Siu":
+            options |= {"compression": "gzip", "compression_opts": 1, "shuffle": values.dtype.kind != "S"}
+    if values.dtype.kind == "S":
+        options["data"] = values.astype(h5py.string_dtype("utf-8", values.dtype.itemsize))
+    return group.create_dataset(name, dtype=None if "data" in options else values.dtype, track_times=False, **options)
