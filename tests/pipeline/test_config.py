@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from camoe.pipeline.config import Config, dump_config, load_config, setting
+from camoe.pipeline.errors import CamoeError
+from hypothesis import given
+from hypothesis import strategies as st
+
+GATES = {"none": 0, "single": 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleConfig(Config):
+    features: tuple[str, ...] = setting(help="the feature store")
+    loss_temperature: float = setting(1000.0, help="of the prior")
+    batch_size: int = setting(64, help="videos a step")
+    gate: str = setting("single", help="how experts are mixed", choices=lambda: GATES)
+    shuffle: bool = setting(False, help="a control")
+    out: Path | None = setting(None, help="the run folder", flag="--to")
+    stream: tuple[str, ...] = setting((), help="NAME=TAG,TAG", repeat=True)
+    widths: tuple[int, ...] = setting((1, 2), help="numbers")
+
+    def check(self) -> None:
+        if self.batch_size < 2:
+            raise CamoeError(f"batch_size must be at least 2, not {self.batch_size}")
+
+
+def load(text: str, folder: Path, **overrides: object) -> ExampleConfig:
+    (folder / "x.yaml").write_text(text)
+    return load_config(ExampleConfig, folder / "x.yaml", {"features": "a.h5", **overrides})
+
+
+def test_command_line_wins_over_file_over_defaults(tmp_path: Path) -> None:
+    config = load("loss_temperature: 10\nbatch_size: 8\n", tmp_path, batch_size="16")
+    assert config == ExampleConfig(features=("a.h5",), loss_temperature=10.0, batch_size=16)
+
+
+def test_values_are_converted(tmp_path: Path) -> None:
+    text = "loss_temperature: 3e-3\nwidths: '4, 5'\nstream: a=b,c\nout: runs/x\nshuffle: true\n"
+    config = load(text, tmp_path)
+    assert (config.loss_temperature, config.widths, config.stream) == (0.003, (4, 5), ("a=b,c",))
+    assert config.out == Path("runs/x")
+    assert config.shuffle is True
+    assert ExampleConfig(features=["a,b", "c"]).features == ("a,b", "c")  # type: ignore[arg-type]
+    assert load("out: runs/x", tmp_path, out="none").out is None
+    assert load("", tmp_path).widths == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "loss_temprature: 1",
+            "x.yaml: there is no setting 'loss_temprature'; did you mean 'loss_temperature'?",
+        ),
+        ("zzz: 1", "x.yaml: there is no setting 'zzz'; there are features, loss_temperature"),
+        ("loss_temperature: hot", "x.yaml: loss_temperature must be a number, not 'hot'"),
+        ("loss_temperature: .nan", "x.yaml: loss_temperature must be a number, not nan"),
+        ("loss_temperature: true", "x.yaml: loss_temperature must be a number, not True"),
+        ("batch_size: 1.5", "x.yaml: batch_size must be a whole number, not 1.5"),
+        ("batch_size: [1]", "x.yaml: batch_size must be a whole number, not [1]"),
+        ("shuffle: 1", "x.yaml: shuffle must be true or false, not 1"),
+        ("gate: sinlge", "x.yaml: gate must be one of none, single, not 'sinlge'; did you mean 'single'?"),
+        ("batch_size: 1", "batch_size must be at least 2, not 1"),
+        ("widths: [a]", "x.yaml: widths must be a whole number, not 'a'"),
+        ("out: 3", "x.yaml: out must be a path, not 3"),
+        ("- 1", "x.yaml must hold `name: value` lines, not a list"),
+        ("a: [", "x.yaml cannot be read as a config file: while parsing"),
+    ],
+)
+def test_mistakes_name_the_file_and_the_setting(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(CamoeError) as caught:
+        load(text, tmp_path)
+    assert message in str(caught.value)
+
+
+def test_other_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(CamoeError, match=r"--features is missing: the feature store"):
+        load_config(ExampleConfig)
+    with pytest.raises(CamoeError, match=r"absent.yaml cannot be read as a config file: No such file"):
+        load_config(ExampleConfig, tmp_path / "absent.yaml")
+    with pytest.raises(CamoeError, match=r"--to must be a path, not 3"):
+        load_config(ExampleConfig, None, {"features": "a", "out": 3})
+    with pytest.raises(CamoeError, match=r"gate must be one of none, single, not 'x'"):
+        replace(ExampleConfig(features=("a",)), gate="x")
+
+
+@given(
+    features=st.lists(st.text(), min_size=1).map(tuple),
+    temperature=st.floats(allow_nan=False),
+    stream=st.lists(st.text()).map(tuple),
+    out=st.none() | st.text(min_size=1).filter(lambda text: text != "none").map(Path),
+    widths=st.lists(st.integers()).map(tuple),
+)
+def test_dump_and_load_give_the_same_config(
+    tmp_path_factory: pytest.TempPathFactory,
+    features: tuple[str, ...],
+    temperature: float,
+    stream: tuple[str, ...],
+    out: Path | None,
+    widths: tuple[int, ...],
+) -> None:
+    config = ExampleConfig(
+        features=features, loss_temperature=temperature, stream=stream, out=out, widths=widths, shuffle=True
+    )
+    path = tmp_path_factory.mktemp("config") / "config.yaml"
+    path.write_text(dump_config(config), encoding="utf-8")
+    assert load_config(ExampleConfig, path) == config

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from camoe.pipeline.store import Captions, Shard, StoreSettings, TextTable, Videos, write_shard
+from camoe.train.config import TrainConfig
+
+EMBED_DIM, MAX_FRAMES, LATENT = 16, 4, 8
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def make_store(
+    path: Path,
+    *,
+    subsets: dict[str, int] | None = None,
+    captions_per_video: int = 2,
+    protocols: tuple[str, ...] = ("own",),
+    without_features: tuple[str, ...] = (),
+    clip_sha256: str = "ab" * 32,
+    max_frames: int = MAX_FRAMES,
+    seed: int = 0,
+) -> Path:
+    """A made-up store: a video's frames and texts share a latent vector, but texts see it through a skewed map, so that
+    zero-shot finds some and heads can learn the rest. Default: 160 training, 40 val and 40 test videos."""
+    draw = np.random.default_rng(seed)
+    subsets = subsets or {"train": 160, "val": 40, "test": 40}
+    names = [subset for subset, count in subsets.items() for _ in range(count)]
+    ids = [f"v{index:04d}" for index in range(len(names))]
+    latent = draw.normal(size=(len(ids), LATENT))
+    view = draw.normal(size=(LATENT, EMBED_DIM))
+    skewed = 0.5 * view + draw.normal(size=(LATENT, EMBED_DIM))
+    frames = latent[:, None] @ view + 0.3 * draw.normal(size=(len(ids), max_frames, EMBED_DIM))
+    count = draw.integers(1, max_frames + 1, len(ids))
+    frames[np.arange(max_frames) >= count[:, None]] = 0
+    owner = np.repeat(np.arange(len(ids)), captions_per_video)
+    texts = latent[owner] @ skewed + 0.3 * draw.normal(size=(len(owner), EMBED_DIM))
+    codes = np.array([{"train": 1, "val": 2, "test": 3}[names[video]] for video in owner], np.uint8)
+    tables = {}
+    for stream, keep in (("fusion", slice(None)), ("entity", slice(0, 12)), ("action", slice(8, None))):
+        part = np.zeros_like(texts)
+        part[:, keep] = texts[:, keep]
+        sentences = [f"{stream} {row}" for row in range(len(owner))]
+        name = ("full", stream) if stream == "fusion" else ("muw", stream)
+        tables[name] = TextTable(sentences, part.astype(np.float16), np.arange(len(owner)))
+    kept = [index for index, video_id in enumerate(ids) if video_id not in without_features]
+    shard = Shard(
+        settings=StoreSettings(
+            clip_model="made-up",
+            clip_sha256=clip_sha256,
+            clip_logit_scale=20.0,
+            embed_dim=EMBED_DIM,
+            precision="fp32",
+            fps=1.0,
+            max_frames=max_frames,
+            sampling="uniform",
+        ),
+        videos=Videos(
+            id=[ids[index] for index in kept],
+            source=[f"{ids[index]}.mp4" for index in kept],
+            source_size=np.ones(len(kept), np.int64),
+            source_mtime=np.ones(len(kept)),
+            duration_s=np.ones(len(kept)),
+            status=["ok"] * len(kept),
+            frame_count=count[kept],
+            frames=frames[kept].astype(np.float16),
+            frame_time_s=np.zeros((len(kept), max_frames), np.float32),
+        ),
+        captions=Captions(
+            id=[f"c{index:05d}" for index in range(len(owner))],
+            video_id=[ids[index] for index in owner],
+            text=[f"fusion {row}" for row in range(len(owner))],
+            protocols=dict.fromkeys(protocols, codes),
+        ),
+        texts=tables,
+    )
+    write_shard(path, shard)
+    return path
+
+
+StoreMaker = Callable[..., Path]
+
+
+@pytest.fixture
+def store_maker(tmp_path: Path) -> StoreMaker:
+    """`make_store` in the test's folder."""
+
+    def make(name: str = "store.h5", **changes: object) -> Path:
+        return make_store(tmp_path / name, **changes)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_store(tmp_path_factory.mktemp("store") / "store.h5")
+
+
+@pytest.fixture
+def quick(store_path: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
+    """A short training configuration on the made-up store."""
+
+    def make(**changes: object) -> TrainConfig:
+        values: dict = {
+            "features": (str(store_path),),
+            "out": tmp_path / "run",
+            "epochs": 3,
+            "batch_size": 32,
+        }
+        if changes.get("model", "camoe") == "camoe":
+            values["aggregator"] = "mean"
+        return TrainConfig(**(values | changes))
+
+    return make

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from camoe.pipeline.errors import CamoeError
+from camoe.train.cli import main
+
+
+def test_camoe_train_writes_a_run_folder(store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--features", str(store_path), "--out", str(tmp_path / "run"), "--epochs", "2", "--gate", "full"]
+    assert main(arguments, standalone_mode=False) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{tmp_path / 'run'}  (")
+    assert "train: 320 captions of 160 videos, val: 80 captions of 40 videos" in out
+    assert "best on val: epoch " in out
+    assert "examples/s" in out
+    again = ["--config", str(tmp_path / "run" / "config.yaml"), "--out", str(tmp_path / "again")]
+    assert main(again, standalone_mode=False) == 0
+    names = ("run", "again")
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in names)
+    assert first == second
+
+
+def test_left_out_captions_are_told(
+    store_maker: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = store_maker(subsets={"train": 8, "val": 4}, without_features=("v0001",))
+    arguments = ["--features", str(store), "--out", str(tmp_path / "run"), "--epochs", "1"]
+    with pytest.raises(CamoeError, match="2 of 24 captions of protocol own belong to 1 videos without features"):
+        main(arguments, standalone_mode=False)
+    assert main([*arguments, "--allow-missing"], standalone_mode=False) == 0
+    assert "left out: 2 captions whose video has no features" in capsys.readouterr().out
+
+
+def test_wrong_use_leaves_nothing(store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    for features, sentence in (("notes.txt", "notes.txt"), ("absent", "absent does not exist")):
+        with pytest.raises(SystemExit) as caught:
+            main(["--features", str(tmp_path / features), "--out", str(tmp_path / "run")])
+        assert caught.value.code == 2
+        err = capsys.readouterr().err
+        assert err.startswith("camoe-train: ")
+        assert sentence in err
+        assert err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for words in ("--gate [none|single|full]", "--model [camoe|meanp|seqtransf|zero-shot]", "[default: 1000.0]"):
+        assert words in text

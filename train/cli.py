@@ -1,0 +1,24 @@
+"""`camoe-train`: a feature store becomes a run folder."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from ..pipeline.command import camoe_command, options_from
+from .config import TrainConfig
+from .loop import fit
+from .run_folder import RECORD
+from .summary import summarise
+
+
+@camoe_command("camoe-train")
+@options_from(TrainConfig)
+def main(config: TrainConfig) -> None:
+    """Train experts, gate and text heads on the features of a store, and write a run folder.
+
+    The epoch that is best on the validation captions is kept; test captions are never looked at.
+    """
+    folder = fit(config)
+    click.echo(summarise(folder, json.loads((folder / RECORD).read_text(encoding="utf-8"))))

@@ -1,0 +1,167 @@
+"""Everything that can be set about a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from ..pipeline.config import Config, setting
+from ..pipeline.errors import CamoeError
+from .aggregators import AGGREGATORS
+from .gate import GATES
+from .losses import DUPLICATE_TEXT, LOSSES
+from .text_heads import TEXT_HEADS
+
+FUSION = "fusion"
+WITHOUT_EFFECT = {
+    "meanp": ("experts", "aggregator", "gate", "attention_layers"),
+    "seqtransf": ("experts", "aggregator", "gate"),
+    "zero-shot": ("experts", "aggregator", "gate", "attention_layers", "text_head"),
+}
+"""Settings that a model other than `camoe` does not read; setting one of them is a mistake."""
+
+
+def _models() -> Iterable[str]:
+    from .model import MODELS  # which itself reads this config
+
+    return MODELS
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Config):
+    """One training run; raises `CamoeError` for values that do not fit or do not go together."""
+
+    features: tuple[str, ...] = setting(help="Feature store: a file, several, a glob or a folder of shards.")
+    out: Path | None = setting(None, help="Run folder to write; none: runs/MODEL-LOSS-SEED.")
+    overwrite: bool = setting(False, help="Replace a run folder that is already there.")
+    protocol: str | None = setting(None, help="Which captions are train, val and test; none: the store's only one.")
+    allow_missing: bool = setting(False, help="Leave out captions whose video has no features.")
+    validation_fraction: float = setting(0.1, help="Training videos held out where the protocol has no val captions.")
+
+    model: str = setting("camoe", help="What is trained.", choices=_models)
+    streams: tuple[str, ...] = setting(("fusion", "entity", "action"), help="Readings of the text to compare.")
+    strategy: tuple[str, ...] = setting(
+        ("muw",), help="How the streams' sentences are built; NAME, or STREAM=NAME for one stream. fusion is whole."
+    )
+    stream_weights: tuple[float, ...] = setting((), help="Share of each stream in score and loss; none: equal.")
+    experts: int | None = setting(None, help="Experts; none: one per stream.")
+    aggregator: tuple[str, ...] = setting(
+        ("attention",), help="Frames to one vector; one name, or one per expert.", choices=lambda: AGGREGATORS
+    )
+    attention_layers: int = setting(1, help="Layers of temporal attention in an expert.")
+    gate: str = setting("single", help="How experts are mixed.", choices=lambda: GATES)
+    text_head: str = setting("residual", help="What the sentence embeddings go through.", choices=lambda: TEXT_HEADS)
+
+    loss: str = setting("ce", help="Symmetric cross-entropy or Dual Softmax Loss.", choices=lambda: LOSSES)
+    loss_temperature: float = setting(1000.0, help="Of the Dual Softmax prior in training.")
+    stop_gradient_prior: bool = setting(False, help="Treat the Dual Softmax prior as a constant.")
+    duplicate_text: str = setting(
+        "negative", help="What a video with the same sentence in a batch is.", choices=DUPLICATE_TEXT
+    )
+
+    batch_size: int = setting(64, help="Videos a step; never one twice.")
+    epochs: int = setting(32, help="Passes over the training videos, each with one of its captions.")
+    learning_rate: float = setting(1e-3, help="AdamW's peak.")
+    weight_decay: float = setting(0.1, help="AdamW's, on matrices.")
+    warmup: float = setting(0.1, help="Share of the steps in which the learning rate rises; then a cosine to zero.")
+    dropout: float = setting(0.1, help="On sentence embeddings and on aggregated frames.")
+    clip_gradient: float = setting(1.0, help="Largest gradient norm.")
+    patience: int | None = setting(None, help="Stop after that many epochs without a better one; none: never.")
+
+    shuffle_frames: bool = setting(False, help="Control: permute every video's frames, by seed, always.")
+    seed: int = setting(0, help="Of everything random.")
+    device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
+    threads: int | None = setting(None, help="CPU threads; none: one where batches are small, else what torch takes.")
+    tensorboard: bool = setting(False, help="Also write TensorBoard events into the run folder.")
+
+    def check(self) -> None:
+        _check_ranges(self)
+        _check_streams(self)
+        defaults = {item.name: item.default for item in fields(self)}
+        for name in WITHOUT_EFFECT.get(self.model, ()):
+            if getattr(self, name) not in (defaults[name], "none"):
+                raise CamoeError(f"{name} has no effect on model {self.model}; leave it out, or train model camoe")
+        if self.model != "camoe":
+            return
+        count = self.expert_count
+        if len(self.aggregator) not in (1, count):
+            raise CamoeError(
+                f"aggregator names {len(self.aggregator)} aggregators for {count} experts; give 1 or {count}"
+            )
+        if self.gate == "none" and count > len(self.streams):
+            raise CamoeError(f"gate none leaves {count - len(self.streams)} experts unused; use gate single or full")
+        if self.gate == "single" and FUSION not in self.streams:
+            raise CamoeError("gate single mixes the experts for the fusion stream; add fusion to streams, or use full")
+
+    @property
+    def expert_count(self) -> int:
+        return len(self.streams) if self.experts is None else self.experts
+
+    @property
+    def aggregators(self) -> tuple[str, ...]:
+        """One name per expert."""
+        return self.aggregator if len(self.aggregator) > 1 else self.aggregator * self.expert_count
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """One per stream, their sum 1."""
+        given = self.stream_weights or (1.0,) * len(self.streams)
+        return tuple(weight / sum(given) for weight in given)
+
+    @property
+    def strategies(self) -> dict[str, str]:
+        """The strategy of each stream; `full` for fusion."""
+        general = [entry for entry in self.strategy if "=" not in entry]
+        special = dict(entry.split("=", 1) for entry in self.strategy if "=" in entry)
+        default = general[0] if general else "muw"
+        return {stream: "full" if stream == FUSION else special.get(stream, default) for stream in self.streams}
+
+    @property
+    def folder(self) -> Path:
+        return self.out or Path("runs") / f"{self.model}-{self.loss}-{self.seed}"
+
+
+def _check_ranges(config: TrainConfig) -> None:
+    rules = {
+        "a positive number": ("loss_temperature", "learning_rate", "clip_gradient"),
+        "at least 1": ("experts", "attention_layers", "epochs", "patience", "threads"),
+        "at least 2": ("batch_size",),
+        "at least 0": ("weight_decay", "seed"),
+        "at least 0 and below 1": ("warmup", "dropout"),
+        "between 0 and 1": ("validation_fraction",),
+    }
+    holds = {
+        "a positive number": lambda value: value > 0,
+        "at least 1": lambda value: value >= 1,
+        "at least 2": lambda value: value >= 2,
+        "at least 0": lambda value: value >= 0,
+        "at least 0 and below 1": lambda value: 0 <= value < 1,
+        "between 0 and 1": lambda value: 0 < value < 1,
+    }
+    for rule, names in rules.items():
+        for name in names:
+            value = getattr(config, name)
+            if value is not None and not holds[rule](value):
+                raise CamoeError(f"{name} must be {rule}, not {value}")
+
+
+def _check_streams(config: TrainConfig) -> None:
+    for name in ("features", "streams", "strategy", "aggregator"):
+        if not getattr(config, name):
+            raise CamoeError(f"{name} is empty; name at least one")
+    if len(set(config.streams)) < len(config.streams):
+        raise CamoeError(f"streams names one of {', '.join(config.streams)} twice; name each once")
+    if config.stream_weights and (
+        len(config.stream_weights) != len(config.streams)
+        or min(config.stream_weights) < 0
+        or sum(config.stream_weights) <= 0
+    ):
+        raise CamoeError(f"stream_weights must be {len(config.streams)} numbers from 0, not all 0; one per stream")
+    special = [entry.split("=", 1)[0] for entry in config.strategy if "=" in entry]
+    for stream in special:
+        if stream not in config.streams or stream == FUSION:
+            others = [name for name in config.streams if name != FUSION]
+            raise CamoeError(f"strategy names stream {stream!r}; it can name {', '.join(others) or 'none here'}")
+    if len(config.strategy) - len(special) > 1:
+        raise CamoeError(f"strategy {','.join(config.strategy)} names two for all streams; write STREAM=NAME for one")

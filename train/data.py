@@ -1,0 +1,233 @@
+"""A store's features as tensors on one device: loaded once, then every batch is an `index_select`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from ..pipeline.errors import CamoeError
+from ..pipeline.store import SUBSETS, FeatureStore, subset_code
+from .config import TrainConfig
+from .model import Dropout, FeatureShape, Scorer
+
+
+@dataclass(frozen=True)
+class StreamTexts:
+    """One stream: `U` distinct sentences, `embedding (U, D)` normalised, and each caption's sentence, `row (M,)`."""
+
+    embedding: torch.Tensor
+    row: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Features:
+    """`N` videos sorted by id and `M` captions sorted by (video, id), under one protocol.
+
+    `frames (N, T, D)` float32, L2-normalised, zero where `mask (N, T)` is false. `video_of_caption (M,)` int64 is -1
+    where the video has no features; `subset (M,)` holds the protocol's codes, 0 for such a caption.
+    """
+
+    protocol: str
+    video_ids: list[str]
+    frames: torch.Tensor
+    mask: torch.Tensor
+    caption_ids: list[str]
+    texts: list[StreamTexts]
+    video_of_caption: torch.Tensor
+    subset: torch.Tensor
+    shape: FeatureShape
+    missing: dict[str, int] = field(default_factory=dict)
+    """Captions of each subset left out because their video has no features."""
+
+    @property
+    def device(self) -> torch.device:
+        return self.frames.device
+
+    def captions_of(self, subset: str) -> torch.Tensor:
+        """Rows of the subset's captions, int64, ascending."""
+        return (self.subset == subset_code(subset)).nonzero().squeeze(1)
+
+    def videos_of(self, subset: str) -> torch.Tensor:
+        """Rows of the videos with a caption in the subset, int64, ascending: the subset's gallery, sorted by id."""
+        return self.video_of_caption[self.captions_of(subset)].unique()
+
+    def texts_of(self, captions: torch.Tensor) -> torch.Tensor:
+        """`(S, B, D)` sentence embeddings of `B` captions."""
+        return torch.stack([stream.embedding[stream.row[captions]] for stream in self.texts])
+
+    def same_text(self, captions: torch.Tensor) -> torch.Tensor:
+        """`(S, B, B)` bool: which of `B` captions read the same in each stream."""
+        rows = torch.stack([stream.row[captions] for stream in self.texts])
+        return rows[:, :, None] == rows[:, None, :]
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto`, `cpu`, `cuda` or `cuda:N` as a device; raises `CamoeError` for another, or one that is absent."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise CamoeError(f"device must be auto, cpu, cuda or cuda:N, not {name!r}")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise CamoeError(f"device {name} is not available here; use --device cpu")
+    return torch.device(name)
+
+
+def resolve_protocol(store: FeatureStore, protocol: str | None) -> str:
+    """The named protocol, or the store's only one."""
+    names = list(store.protocols)
+    if protocol is None and len(names) == 1:
+        return names[0]
+    if protocol not in names:
+        what = "none was named" if protocol is None else f"{protocol!r} is not one of them"
+        raise CamoeError(f"the store has the protocols {', '.join(names) or '(none)'} and {what}; give --protocol")
+    return protocol
+
+
+def load_features(
+    store: FeatureStore,
+    config: TrainConfig,
+    *,
+    protocol: str | None,
+    device: torch.device,
+    subsets: Sequence[str] = ("train", "val"),
+    held_out: Sequence[str] = (),
+    allow_missing: bool = False,
+) -> Features:
+    """Put the store's videos, and the config's streams of its captions, on the device.
+
+    Captions of the videos `held_out` count as `val`. A caption of `subsets` whose video has no features raises
+    `CamoeError` unless `allow_missing`; so does a stream that the store lacks, or a value that is not finite.
+    """
+    name = resolve_protocol(store, protocol)
+    place = {video_id: index for index, video_id in enumerate(store.video_ids)}
+    owner = np.array([place.get(video_id, -1) for video_id in store.caption_video_ids], np.int64)
+    codes = store.protocols[name].copy()
+    codes[np.isin(store.caption_video_ids, list(held_out)) & (codes == SUBSETS["train"])] = SUBSETS["val"]
+    if not allow_missing:
+        _refuse_missing(store, name, owner, np.isin(codes, [subset_code(subset) for subset in subsets]))
+    missing = {subset: int(((codes == code) & (owner < 0)).sum()) for subset, code in SUBSETS.items()}
+    codes[owner < 0] = 0
+    frames, mask = _load_frames(store, device)
+    if config.shuffle_frames:
+        frames = shuffle_frames(frames, mask, config.seed)
+    return Features(
+        protocol=name,
+        video_ids=store.video_ids,
+        frames=frames,
+        mask=mask,
+        caption_ids=store.caption_ids,
+        texts=[_load_texts(store, strategy, stream, device) for stream, strategy in config.strategies.items()],
+        video_of_caption=torch.from_numpy(owner).to(device),
+        subset=torch.from_numpy(codes.astype(np.int64)).to(device),
+        shape=FeatureShape(
+            embed_dim=frames.shape[2],
+            max_frames=max(frames.shape[1], store.settings.max_frames or 0),
+            clip_logit_scale=float(store.settings.clip_logit_scale),
+        ),
+        missing=missing,
+    )
+
+
+def _refuse_missing(store: FeatureStore, protocol: str, owner: np.ndarray, asked: np.ndarray) -> None:
+    missing = asked & (owner < 0)
+    if missing.any():
+        videos = sorted({store.caption_video_ids[index] for index in np.flatnonzero(missing)})
+        raise CamoeError(
+            f"{int(missing.sum())} of {int(asked.sum())} captions of protocol {protocol} belong to {len(videos)} "
+            f"videos without features (first: {videos[0]}); run camoe-extract again, or leave them out: --allow-missing"
+        )
+
+
+def _load_frames(store: FeatureStore, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    frames = torch.from_numpy(store.frames()).to(device).float()
+    count = torch.from_numpy(store.frame_count).to(device)
+    broken = (~frames.isfinite()).any(dim=-1).any(dim=-1)
+    if broken.any():
+        first = store.video_ids[int(broken.nonzero()[0])]
+        raise CamoeError(
+            f"{int(broken.sum())} videos have frames that are not finite (first: {first}); extract them again"
+        )
+    mask = torch.arange(frames.shape[1], device=device) < count[:, None]
+    return F.normalize(frames, dim=-1) * mask.unsqueeze(-1), mask
+
+
+def _load_texts(store: FeatureStore, strategy: str, stream: str, device: torch.device) -> StreamTexts:
+    table = store.text_table(strategy, stream)
+    embedding = torch.from_numpy(table.embedding).to(device).float()
+    if not embedding.isfinite().all():
+        raise CamoeError(f"sentences of stream {stream} ({strategy}) are not finite in the store; extract them again")
+    return StreamTexts(F.normalize(embedding, dim=-1), torch.from_numpy(np.asarray(table.row, np.int64)).to(device))
+
+
+def shuffle_frames(frames: torch.Tensor, mask: torch.Tensor, seed: int) -> torch.Tensor:
+    """Permute each video's valid frames by seed; padding stays behind them."""
+    draw = torch.rand(mask.shape, generator=torch.Generator().manual_seed(seed)).to(mask.device)
+    order = draw.masked_fill(~mask, 2.0).argsort(dim=1)
+    return frames.gather(1, order.unsqueeze(-1).expand_as(frames))
+
+
+def hold_out_videos(store: FeatureStore, protocol: str, fraction: float, seed: int) -> list[str]:
+    """Training videos, drawn by seed, that serve as `val` where the protocol has no val captions; none where it has."""
+    codes = store.protocols[protocol]
+    if (codes == SUBSETS["val"]).any():
+        return []
+    have_features = set(store.video_ids)
+    ids = [store.caption_video_ids[index] for index in np.flatnonzero(codes == SUBSETS["train"])]
+    videos = sorted(set(ids) & have_features)
+    if len(videos) < 3:
+        raise CamoeError(
+            f"protocol {protocol} has {len(videos)} training videos with features and no val captions; "
+            "training and validation need at least 3"
+        )
+    order = torch.randperm(len(videos), generator=torch.Generator().manual_seed(seed)).tolist()
+    return sorted(videos[index] for index in order[: min(max(round(fraction * len(videos)), 1), len(videos) - 2)])
+
+
+class BatchSampler:
+    """Batches of training captions, each of another video; all randomness from one seeded generator on the CPU."""
+
+    def __init__(self, features: Features, batch_size: int, seed: int) -> None:
+        captions = features.captions_of("train").cpu()
+        owner = features.video_of_caption.cpu()[captions]
+        self.captions = captions[owner.argsort(stable=True)]
+        self.count = owner.bincount()
+        self.count = self.count[self.count > 0]
+        self.start = self.count.cumsum(0) - self.count
+        if len(self.count) < 2:
+            raise CamoeError(
+                f"protocol {features.protocol} has {len(self.count)} training videos with features; "
+                "a contrastive loss needs at least 2"
+            )
+        self.batch_size = min(batch_size, len(self.count))
+        self.generator = torch.Generator().manual_seed(seed)
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch; the videos left over are others in every epoch."""
+        return len(self.count) // self.batch_size
+
+    def epoch(self) -> torch.Tensor:
+        """`(steps, batch)` rows of captions: every video once, by one of its captions."""
+        videos = torch.randperm(len(self.count), generator=self.generator)[: self.steps * self.batch_size]
+        pick = (torch.rand(len(videos), generator=self.generator, dtype=torch.float64) * self.count[videos]).long()
+        return self.captions[self.start[videos] + pick].view(self.steps, self.batch_size)
+
+
+def draw_dropout(model: Scorer, rate: float, batch: int, embed_dim: int, generator: torch.Generator) -> Dropout | None:
+    """The masks of one step, on the generator's device; none at rate 0."""
+    if rate == 0:
+        return None
+
+    def keep(*shape: int) -> torch.Tensor:
+        drawn = torch.rand(*shape, generator=generator, device=generator.device)
+        return (drawn >= rate).float() / (1 - rate)
+
+    return Dropout(
+        texts=keep(len(model.text_heads), batch, embed_dim),
+        experts=keep(batch, model.expert_count, embed_dim),
+    )

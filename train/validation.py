@@ -1,0 +1,49 @@
+"""Validation while training: R@1 in both directions, ties counted as misses."""
+
+from __future__ import annotations
+
+import torch
+
+from .data import Features
+from .model import Scorer
+
+CHUNK = 2048
+
+
+@torch.no_grad()
+def score_matrix(
+    model: Scorer, features: Features, captions: torch.Tensor, videos: torch.Tensor, *, chunk: int = CHUNK
+) -> torch.Tensor:
+    """The model's scores `(M, N)` for rows of captions and of videos, in their order; texts and videos encoded once."""
+    encoded_videos = torch.cat(
+        [model.encode_videos(features.frames[part], features.mask[part]) for part in videos.split(chunk)]
+    )
+    return torch.cat(
+        [
+            model.mix(model.compare(model.encode_texts(features.texts_of(part)), encoded_videos))
+            for part in captions.split(chunk)
+        ]
+    )
+
+
+def recall_at_1(sim: torch.Tensor, owner: torch.Tensor) -> tuple[float, float]:
+    """Percent of texts whose video ranks first, and of videos whose best text ranks first (a tie is a miss).
+
+    `sim (M, N)`; `owner (M,)` the column of each text's video, each column owned by at least one text. With several
+    captions a video, a video finds a text if its own captions' maximum beats that of every other video's captions.
+    """
+    own = sim.gather(1, owner[:, None])
+    text_to_video = ((sim >= own).sum(dim=1) == 1).double().mean()
+    pooled = sim.new_full((sim.shape[1], sim.shape[1]), -torch.inf)
+    pooled.scatter_reduce_(0, owner[:, None].expand_as(sim), sim, "amax")
+    video_to_text = ((pooled >= pooled.diagonal()).sum(dim=0) == 1).double().mean()
+    return 100 * text_to_video.item(), 100 * video_to_text.item()
+
+
+def validate(model: Scorer, features: Features) -> dict[str, float]:
+    """R@1 of both directions on `val`, and their mean, `R@1`, which selects the epoch."""
+    captions, videos = features.captions_of("val"), features.videos_of("val")
+    sim = score_matrix(model, features, captions, videos)
+    owner = torch.searchsorted(videos, features.video_of_caption[captions])
+    text_to_video, video_to_text = recall_at_1(sim, owner)
+    return {"t2v_R@1": text_to_video, "v2t_R@1": video_to_text, "R@1": (text_to_video + video_to_text) / 2}
