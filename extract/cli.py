@@ -1,0 +1,51 @@
+"""`camoe-extract`: videos and captions become a feature store."""
+
+from __future__ import annotations
+
+import click
+
+from ..pipeline.command import camoe_command, options_from
+from ..pipeline.store import FeatureStore
+from .config import ExtractConfig
+from .progress import Bars
+from .run import Extraction, extract
+
+
+@camoe_command("camoe-extract")
+@options_from(ExtractConfig)
+def main(config: ExtractConfig) -> int:
+    """Run a frozen CLIP over the frames of videos and over their captions, and keep the features in HDF5.
+
+    A run that was interrupted is continued by the same command. Exit status: 0 all done; 1 could not go on, finished
+    shards are intact; 2 wrong use or refused, nothing written; 3 finished, some videos could not be read whole (see
+    failures.csv); 130 interrupted.
+    """
+    try:
+        done = extract(config, Bars())
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; run the same command again to continue {config.store}", err=True)
+        return 130
+    click.echo(report(done))
+    return done.exit_status
+
+
+def report(done: Extraction) -> str:
+    """What lies in the store after a run, and what does not."""
+    store = FeatureStore.open(done.store)
+    lines = [f"{done.store}: {len(store.video_ids)} videos"]
+    if store.video_ids:
+        new = done.frames.ok + done.damaged if not done.kept else len(store.video_ids) - done.kept
+        lines[0] += f" ({new} new), {int(store.frame_count.sum())} frames"
+    if store.has_captions:
+        lines[0] += f", {len(store.caption_ids)} captions"
+        lines.append("texts: " + ", ".join("/".join(name) for name in store.text_names))
+        for protocol, codes in store.protocols.items():
+            train, val, test = (int((codes == code).sum()) for code in (1, 2, 3))
+            short = " (incomplete)" if store.shortfall.get(protocol) else ""
+            lines.append(f"protocol {protocol}: {train} train, {val} val, {test} test captions{short}")
+    if done.without_captions:
+        lines.append(f"{done.without_captions} videos have no caption")
+    lines += [f"captions left out: {count} ({reason})" for reason, count in done.skipped_captions.items()]
+    if done.failed or done.damaged:
+        lines.append(f"{done.failed} videos failed, {done.damaged} were read in part: see {done.failures}")
+    return "\n".join(lines)

@@ -1,0 +1,207 @@
+"""The frozen CLIP: frames and token sequences in, embeddings out."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..pipeline.errors import CamoeError
+from .clip_weights import Weights, clip_package, find_weights
+from .tokens import TokenSequence
+
+PRECISIONS: dict[str, torch.dtype | None] = {
+    "auto": None,
+    "fp32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_STD = (0.26862954, 0.26130258, 0.27577711)
+_TEXT_BATCH = 32
+
+
+class ClipEncoder:
+    """CLIP with its weights frozen, in inference mode.
+
+    `resolution` is the side of the frames it takes, in pixels; `embed_dim` is D; `logit_scale` is the multiplier of
+    its cosine similarities (100.0 for OpenAI's models); `context_length` bounds a text's tokens (77).
+    """
+
+    def __init__(self, model: Any, weights: Weights, device: torch.device, precision: str) -> None:
+        self.model = model
+        self.weights = weights
+        self.device = device
+        self.precision = precision
+        self.resolution = int(model.visual.input_resolution)
+        self.embed_dim = int(model.text_projection.shape[1])
+        self.context_length = int(model.context_length)
+        self.logit_scale = float(model.logit_scale.exp())
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str,
+        device: str = "auto",
+        precision: str = "auto",
+        cache_folder: Path | None = None,
+    ) -> ClipEncoder:
+        """Load `tiny`, an OpenAI name or a weights file.
+
+        `precision` `auto` is fp16 on a GPU, bf16 on a CPU with matrix units for it, fp32 elsewhere. Raises
+        `CamoeError` when the weights cannot be found or are not CLIP's, or the device is not there.
+        """
+        place = resolve_device(device)
+        chosen = resolve_precision(precision, place)
+        weights = find_weights(name_or_path, cache_folder)
+        model = _load_model(weights)
+        _cast_weights(model, PRECISIONS[chosen] or torch.float32)
+        return cls(model.to(place), weights, place, chosen)
+
+    @cached_property
+    def _normalisation(self) -> tuple[Tensor, Tensor]:
+        mean = torch.tensor(_MEAN, device=self.device).view(1, 3, 1, 1) * 255
+        std = torch.tensor(_STD, device=self.device).view(1, 3, 1, 1) * 255
+        return mean, std
+
+    @torch.inference_mode()
+    def encode_frames(self, frames: np.ndarray | Tensor) -> Tensor:
+        """Frames `(B, H, W, 3)` uint8 RGB of CLIP's own resolution -> float32 `(B, D)` on the CPU, not normalised."""
+        if tuple(frames.shape[1:]) != (self.resolution, self.resolution, 3):
+            raise ValueError(f"frames must be (B, {self.resolution}, {self.resolution}, 3), not {tuple(frames.shape)}")
+        mean, std = self._normalisation
+        pixels = torch.as_tensor(frames).to(self.device).permute(0, 3, 1, 2).float()
+        embeddings: Tensor = self.model.encode_image((pixels - mean) / std)
+        return embeddings.float().cpu()
+
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """Whole sentences -> float32 `(B, D)`, not normalised; each distinct one is encoded once.
+
+        Texts beyond the context length are truncated as `clip.tokenize(truncate=True)` does.
+        """
+        rows = clip_package().tokenize(list(texts), self.context_length, truncate=True).tolist()
+        end = clip_package().clip._tokenizer.encoder["<|endoftext|>"]
+        sequences = []
+        for row in rows:
+            tokens = tuple(row[: row.index(end) + 1])
+            sequences.append(TokenSequence(tokens, tuple(range(len(tokens)))))
+        distinct = list(dict.fromkeys(sequences))
+        place = {sequence: index for index, sequence in enumerate(distinct)}
+        return self.encode_tokens(distinct)[[place[sequence] for sequence in sequences]]
+
+    @torch.inference_mode()
+    def encode_tokens(
+        self, sequences: Sequence[TokenSequence], on_batch: Callable[[int], None] | None = None
+    ) -> Tensor:
+        """Token sequences -> float32 `(U, D)` on the CPU, not normalised, in the given order.
+
+        Batches hold sequences of one length: CLIP's text tower is causal, so what would follow the end token cannot
+        change it and is not computed. They are always of one size, filled up where needed, because matrix products
+        of other sizes round differently: a sequence has the same embedding in any company. `on_batch` is told the
+        number of sequences of each batch done.
+        """
+        result = torch.empty(len(sequences), self.embed_dim)
+        order = sorted(range(len(sequences)), key=lambda index: len(sequences[index].tokens))
+        for batch in _batches_of_one_length(order, [len(sequence.tokens) for sequence in sequences]):
+            filled = [sequences[index] for index in batch + batch[-1:] * (_TEXT_BATCH - len(batch))]
+            result[batch] = self._encode_batch(filled)[: len(batch)].float().cpu()
+            if on_batch is not None:
+                on_batch(len(batch))
+        return result
+
+    def _encode_batch(self, batch: list[TokenSequence]) -> Tensor:
+        model = self.model
+        tokens = torch.tensor([sequence.tokens for sequence in batch], device=self.device)
+        positions = torch.tensor([sequence.positions for sequence in batch], device=self.device)
+        x = model.token_embedding(tokens) + model.positional_embedding[positions]
+        x = model.ln_final(causal_transformer(model.transformer, x.to(model.dtype)))
+        pooled = torch.zeros(x.shape[:2], device=self.device)
+        for row, sequence in enumerate(batch):
+            where = [len(sequence.tokens) - 1] if sequence.pooled is None else list(sequence.pooled)
+            pooled[row, where] = 1 / len(where)
+        return torch.einsum("bl,bld->bd", pooled, x.float()).to(model.dtype) @ model.text_projection
+
+
+def causal_transformer(transformer: Any, x: Tensor) -> Tensor:
+    """CLIP's transformer on `(B, L, W)`, each token seeing itself and those before it.
+
+    The same sums as `transformer(x)` with the causal mask, by one fused attention call a layer.
+    """
+    for block in transformer.resblocks:
+        attention = block.attn
+        qkv = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
+        q, k, v = qkv.unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+        x = x + F.linear(mixed, attention.out_proj.weight, attention.out_proj.bias)
+        x = x + block.mlp(block.ln_2(x))
+    return x
+
+
+def _batches_of_one_length(order: list[int], lengths: list[int]) -> list[list[int]]:
+    batches: list[list[int]] = []
+    for index in order:
+        if not batches or len(batches[-1]) == _TEXT_BATCH or lengths[batches[-1][0]] != lengths[index]:
+            batches.append([])
+        batches[-1].append(index)
+    return batches
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` is the first GPU, or the CPU; raises `CamoeError` for a device that is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        place = torch.device(device)
+    except RuntimeError:
+        raise CamoeError(f"--device {device}: not a device; use auto, cpu, cuda or cuda:N") from None
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise CamoeError(
+            f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu"
+        )
+    return place
+
+
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """The precision that `auto` stands for on this device; raises `CamoeError` for an unknown name."""
+    if precision not in PRECISIONS:
+        raise CamoeError(f"--precision {precision}: choose one of {', '.join(PRECISIONS)}")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "fp16"
+    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def _load_model(weights: Weights) -> Any:
+    clip = clip_package()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model, _ = clip.load(str(weights.path), device="cpu")
+    except (RuntimeError, KeyError, AttributeError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CamoeError(
+            f"--clip {weights.path}: not CLIP weights ({reason}); give OpenAI's TorchScript archive or a state dict"
+        ) from None
+    return model.eval().requires_grad_(False)
+
+
+def _cast_weights(model: Any, dtype: torch.dtype) -> None:
+    """Matrices in `dtype`; layer norms, embeddings and biases of norms stay float32, as in OpenAI's own fp16."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.to(dtype)
+        elif isinstance(module, nn.MultiheadAttention):
+            module.in_proj_weight.data = module.in_proj_weight.data.to(dtype)
+            module.in_proj_bias.data = module.in_proj_bias.data.to(dtype)
+        for name in ("text_projection", "proj"):
+            if isinstance(getattr(module, name, None), nn.Parameter):
+                getattr(module, name).data = getattr(module, name).data.to(dtype)

@@ -1,0 +1,97 @@
+"""Which CLIP is meant: `tiny`, a file, or one of OpenAI's names with its weights in the cache."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+import urllib.error
+import warnings
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from ..pipeline.errors import CamoeError
+from ..pipeline.store.manifest import file_sha256
+
+TINY = "tiny"
+_TINY_PATH = Path(__file__).parent / "tiny" / "tiny.pt"
+_CONNECT_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A weights file on disk: the name to show, where it lies, and its SHA-256."""
+
+    name: str
+    path: Path
+    sha256: str
+
+
+@cache
+def clip_package() -> ModuleType:
+    """OpenAI's `clip`, imported when first needed and without the deprecation warnings of its imports."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import clip.clip
+        import clip.model
+        import clip.simple_tokenizer
+    return clip
+
+
+def find_weights(name_or_path: str, cache_folder: Path | None = None) -> Weights:
+    """The weights for `tiny`, a file (TorchScript archive or state dict), or a name such as `ViT-B/32`.
+
+    Weights by name are looked up in `cache_folder` (default `~/.cache/clip`) and fetched into it when absent. Raises
+    `CamoeError` for an unknown name, a file whose SHA-256 is wrong, or weights that cannot be fetched, saying which
+    file to put where.
+    """
+    if name_or_path == TINY:
+        return Weights(TINY, _TINY_PATH, file_sha256(_TINY_PATH))
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return Weights(path.name, path, file_sha256(path))
+    urls: dict[str, str] = clip_package().clip._MODELS
+    if name_or_path not in urls:
+        raise CamoeError(
+            f"--clip {name_or_path}: neither a file nor a known model; give a weights file, {TINY!r}, "
+            f"or one of {', '.join(urls)}"
+        )
+    return _cached_weights(name_or_path, urls[name_or_path], cache_folder or Path.home() / ".cache" / "clip")
+
+
+def _cached_weights(name: str, url: str, folder: Path) -> Weights:
+    expected, file_name = url.split("/")[-2:]
+    target = folder / file_name
+    if not target.is_file():
+        _fetch(name, url, expected, target)
+    found = file_sha256(target)
+    if found != expected:
+        raise CamoeError(
+            f"{target} is not {name}: its SHA-256 is {found}, expected {expected}; delete it or fetch it again"
+        )
+    return Weights(name, target, found)
+
+
+def _fetch(name: str, url: str, expected: str, target: Path) -> None:
+    """Download by the `clip` package, aside, so that a broken download leaves nothing under the final name."""
+    made = [folder for folder in (target.parent, *target.parent.parents) if not folder.exists()]
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_CONNECT_TIMEOUT_S)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as aside:
+            fetched = clip_package().clip._download(url, aside)
+            shutil.move(fetched, target)
+    except (urllib.error.URLError, RuntimeError, OSError, TimeoutError) as error:
+        for folder in made:
+            folder.rmdir()
+        reason = getattr(error, "reason", error)
+        raise CamoeError(
+            f"--clip {name}: its weights are not in {target.parent} and could not be fetched ({reason}); "
+            f"download {url} (SHA-256 {expected}) on a machine with a network and put it there as {target.name}, "
+            f"or use --clip {TINY} for a trial"
+        ) from None
+    finally:
+        socket.setdefaulttimeout(timeout)

@@ -1,0 +1,80 @@
+"""Everything that can be set about an extraction."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..pipeline.config import Config, setting
+from ..pipeline.errors import CamoeError
+from .clip_encoder import PRECISIONS
+from .datasets import ADAPTERS
+from .sampling import SAMPLING
+from .streams import STRATEGIES
+
+_SUFFIX_DATASET = {".csv": "csv", ".tsv": "csv", ".json": "json"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractConfig(Config):
+    """One extraction; raises `CamoeError` for values that do not fit or do not go together."""
+
+    videos: Path | None = setting(None, help="Folder of videos, searched recursively.")
+    captions: Path | None = setting(None, help="Caption file, or the folder with a benchmark's annotation files.")
+    dataset: str | None = setting(None, help="Format of the captions; none: by suffix, csv or json.", choices=ADAPTERS)
+    out: Path = setting(Path("shards.h5"), help="Store to write or to continue: NAME.h5, or a folder of shards.")
+    into: Path | None = setting(None, help="Store to add captions, strategies or streams to, instead of --out.")
+
+    clip: str = setting("ViT-B/32", help="OpenAI's name, a weights file, or tiny (built in, for trials).")
+    clip_cache: Path | None = setting(None, help="Where weights by name lie; none: ~/.cache/clip.")
+    precision: str = setting(
+        "auto", help="Of the encoder; auto: fp16 on a GPU, bf16 or fp32 on a CPU.", choices=PRECISIONS
+    )
+    device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
+    batch_size: int = setting(64, help="Frames a batch.")
+
+    fps: float = setting(1.0, help="Candidate frames a second.")
+    max_frames: int = setting(12, help="Frames kept of a video, at most.")
+    sampling: str = setting("uniform", help="Which candidates are kept.", choices=SAMPLING)
+    timeout: float = setting(600.0, help="Seconds that one video may take.")
+    ffmpeg: str | None = setting(None, help="Binary to use; none: CAMOE_FFMPEG, PATH, imageio-ffmpeg.")
+
+    strategies: tuple[str, ...] = setting(("full", "muw"), help="How sentences are built.", choices=STRATEGIES)
+    stream: tuple[str, ...] = setting(
+        (), help="NAME=TAG,TAG or NAME=@wordlist.txt: add or redefine a stream.", repeat=True
+    )
+    tagger: str = setting("hanta", help="Part-of-speech tagger: hanta, or spacy:MODEL.")
+    seed: int = setting(0, help="Splits own captions that come without a split column.")
+
+    workers: int | None = setting(None, help="Videos decoded at once; none: one per core.")
+    shard_size: int = setting(256, help="Videos a shard: what a killed run can lose at most.")
+    retry_failed: bool = setting(False, help="Try the videos of failures.csv again, and only those.")
+
+    def check(self) -> None:
+        if self.videos is None and self.captions is None:
+            raise CamoeError("give --videos DIR, --captions FILE, or both")
+        for name in ("batch_size", "max_frames", "shard_size", "fps", "timeout", "workers"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1e9:
+                raise CamoeError(f"{name} must be above zero, not {value}")
+        if self.retry_failed and self.videos is None:
+            raise CamoeError("--retry-failed reads videos again; give --videos DIR too")
+        if self.into is not None and not self.into.exists():
+            raise CamoeError(f"--into {self.into} does not exist; use --out to make a new store")
+        if self.captions is not None and self.dataset is None and self.captions.suffix.lower() not in _SUFFIX_DATASET:
+            raise CamoeError(f"--captions {self.captions}: say its format by --dataset ({', '.join(ADAPTERS)})")
+
+    @property
+    def store(self) -> Path:
+        return self.into or self.out
+
+    @property
+    def dataset_name(self) -> str:
+        """The adapter that reads the captions."""
+        assert self.captions is not None
+        return self.dataset or _SUFFIX_DATASET[self.captions.suffix.lower()]
+
+    @property
+    def worker_count(self) -> int:
+        return self.workers or len(os.sched_getaffinity(0))

@@ -1,0 +1,38 @@
+"""ActivityNet Captions as paragraph-to-video retrieval: the sentences of a video, joined; `val_1` is the test set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...pipeline.errors import CamoeError
+from ...pipeline.store.schema import TEST, TRAIN
+from .base import Annotations, CaptionSet, Collector, read_json
+from .files import VideoFile, VideoItem, by_name
+
+PROTOCOL = "activitynet"
+PUBLISHED = {PROTOCOL: {"train videos": 10009, "test videos": 4917}}
+_PREFIX = "v_"
+
+
+def load_activitynet(captions: Path, files: list[VideoFile] | None, seed: int) -> tuple[CaptionSet, list[VideoItem]]:
+    """`train.json` and `val_1.json`: `{"v_…": {duration, sentences, timestamps}}`; files with or without the `v_`."""
+    annotations = Annotations(captions)
+    found = {TRAIN: annotations.find("train.json"), TEST: annotations.find("val_1.json")}
+    if not any(found.values()):
+        raise CamoeError(f"--captions: neither train.json nor val_1.json is in the folder {annotations.folder}")
+    collector = Collector(by_name(files, prefix=_PREFIX))
+    collector.missing_files = annotations.missing
+    for code, path in found.items():
+        for video, paragraph in _paragraphs(path).items() if path else ():
+            collector.add(video.removeprefix(_PREFIX), paragraph, {PROTOCOL: code})
+    return collector.finish(annotations.read, PUBLISHED)
+
+
+def _paragraphs(path: Path) -> dict[str, str]:
+    try:
+        return {
+            video: " ".join(str(sentence).strip() for sentence in entry["sentences"])
+            for video, entry in read_json(path).items()
+        }
+    except (AttributeError, TypeError, KeyError) as error:
+        raise CamoeError(f"{path.name} is not ActivityNet's {{video: {{sentences, …}}}}") from error

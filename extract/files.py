@@ -1,0 +1,60 @@
+"""Finding the videos of a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..pipeline.errors import CamoeError
+from .datasets.files import SUFFIXES, VideoFile
+
+
+def find_videos(folder: Path) -> list[VideoFile]:
+    """All files below `folder` with a video's suffix, sorted by id (the relative path without suffix).
+
+    Links are followed, loops of them once. Whatever bears such a name is listed, be it a pipe, a broken link or a
+    folder: reading it will tell. Raises `CamoeError` when there is none, or when two have one id.
+    """
+    if not folder.is_dir():
+        problem = "is not a folder" if folder.exists() else "does not exist"
+        raise CamoeError(f"--videos {folder} {problem}; give the folder that holds the videos")
+    found: dict[str, VideoFile] = {}
+    for path in _walk(folder):
+        video_id = path.relative_to(folder).with_suffix("").as_posix()
+        if not _storable(video_id):
+            raise CamoeError(f"{path!r}: its name is not valid UTF-8; rename it, for ids are text")
+        if video_id in found:
+            raise CamoeError(
+                f"{found[video_id].path} and {path} have one id ({video_id!r}); rename or move one of them"
+            )
+        found[video_id] = VideoFile(video_id, path)
+    if not found:
+        raise CamoeError(f"--videos {folder} holds no video (looked for {', '.join(sorted(SUFFIXES)[:6])}, …)")
+    return [found[video_id] for video_id in sorted(found)]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    seen: set[tuple[int, int]] = set()
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders.sort()
+        for name in sorted([*files, *folders]):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("._"):
+                yield Path(place, name)
+
+
+def _raise(error: OSError) -> None:
+    raise CamoeError(f"{error.filename} cannot be listed ({error.strerror}); make it readable or move it away")
+
+
+def _storable(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,236 @@
+"""Stage 1 from end to end: videos and captions become a feature store."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Protocol
+
+from ..pipeline.errors import CamoeError
+from ..pipeline.ffmpeg_binary import find_ffmpeg
+from ..pipeline.store import StoreSettings
+from ..pipeline.store.build import StoreBuilder
+from ..pipeline.store.schema import FULL, FUSION, TextName
+from .clip_encoder import ClipEncoder
+from .config import ExtractConfig
+from .datasets import CaptionSet, VideoItem, load_dataset
+from .ffmpeg import Binary, inspect_binary
+from .files import find_videos
+from .frames import FrameCounts, extract_frames
+from .streams import describe_streams, parse_streams
+from .texts import TextPlan, extract_texts
+from .video import Decoder
+from .words import load_tagger
+
+CAPTIONS_PER_SHARD = 8192
+
+
+class Progress(Protocol):
+    """Where a run reports to; the command line draws bars, `Silent` does nothing."""
+
+    def videos(self, total: int) -> AbstractContextManager[Callable[[FrameCounts], None]]: ...
+
+    def captions(self, total: int) -> AbstractContextManager[Callable[[int], None]]: ...
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What a run did, and what the store then holds.
+
+    `frames` counts this run's videos; `kept` those that were in the store before; `failed` all whose frames it lacks.
+    """
+
+    store: Path
+    failures: Path
+    frames: FrameCounts
+    kept: int
+    failed: int
+    damaged: int
+    captions: int
+    sentences: int
+    without_captions: int
+    skipped_captions: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def exit_status(self) -> int:
+        """0 when every video was read whole, else 3."""
+        return 3 if self.failed or self.damaged else 0
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    items: list[VideoItem]
+    captions: CaptionSet | None
+    streams: dict[str, str]
+
+
+def extract(config: ExtractConfig, progress: Progress | None = None) -> Extraction:
+    """Write or continue the store that `config` describes; returns what was done.
+
+    Raises `CamoeError` before anything is written when an input cannot be used or the store was made with other
+    settings or from other files, and `RunStoppedError` when the disk refuses, with finished shards intact.
+    """
+    progress = progress or Silent()
+    inputs = _read_inputs(config)
+    binary = inspect_binary(find_ffmpeg(config.ffmpeg)) if config.videos is not None else None
+    tagger = load_tagger(config.tagger)
+    encoder = ClipEncoder.load(config.clip, config.device, config.precision, config.clip_cache)
+    settings = _settings(config, inputs, encoder, binary, tagger.name)
+    with StoreBuilder(config.store, settings, adding=config.into is not None) as builder:
+        pending = _pending_items(config, inputs.items, builder)
+        kept = len(builder.known_videos)
+        sentences = 0
+        if inputs.captions is not None:
+            plan = TextPlan(config.strategies, inputs.streams, tagger, config.worker_count)
+            with progress.captions(len(inputs.captions.text)) as on_captions:
+                sentences = extract_texts(
+                    inputs.captions,
+                    plan,
+                    _text_names(config, inputs.streams),
+                    encoder=encoder,
+                    builder=builder,
+                    settings=_texts_only(settings),
+                    captions_per_shard=CAPTIONS_PER_SHARD,
+                    on_progress=on_captions,
+                )
+        counts = FrameCounts()
+        if pending:
+            assert binary is not None
+            assert config.videos is not None
+            with progress.videos(len(pending)) as on_video:
+                counts = extract_frames(
+                    pending,
+                    decoder=Decoder(
+                        binary, encoder.resolution, config.fps, config.max_frames, config.sampling, config.timeout
+                    ),
+                    encoder=encoder,
+                    builder=builder,
+                    settings=_frames_only(settings),
+                    root=config.videos,
+                    workers=config.worker_count,
+                    batch_size=config.batch_size,
+                    shard_size=config.shard_size,
+                    on_video=on_video,
+                )
+        builder.finish()
+        captioned = set(inputs.captions.video_id) if inputs.captions is not None else set()
+        return Extraction(
+            store=config.store,
+            failures=builder.failures_path,
+            frames=counts,
+            kept=kept,
+            failed=len(builder.failed),
+            damaged=len(builder.failures) - len(builder.failed),
+            captions=len(inputs.captions.text) if inputs.captions is not None else 0,
+            sentences=sentences,
+            without_captions=sum(item.id not in captioned for item in inputs.items) if captioned else 0,
+            skipped_captions=inputs.captions.skipped if inputs.captions is not None else {},
+        )
+
+
+def _read_inputs(config: ExtractConfig) -> _Inputs:
+    streams = parse_streams(config.stream)
+    files = find_videos(config.videos) if config.videos is not None else None
+    if config.captions is None:
+        return _Inputs([VideoItem(file.id, file.path) for file in files or []], None, streams)
+    captions, items = load_dataset(config.dataset_name, config.captions, files, seed=config.seed)
+    return _Inputs(items, captions, streams)
+
+
+def _settings(
+    config: ExtractConfig, inputs: _Inputs, encoder: ClipEncoder, binary: Binary | None, tagger: str
+) -> StoreSettings:
+    settings = StoreSettings(
+        clip_model=encoder.weights.name,
+        clip_sha256=encoder.weights.sha256,
+        clip_logit_scale=round(encoder.logit_scale, 4),
+        embed_dim=encoder.embed_dim,
+        precision=encoder.precision,
+        versions=_versions(binary),
+    )
+    if binary is not None:
+        settings = replace(settings, fps=config.fps, max_frames=config.max_frames, sampling=config.sampling)
+    if inputs.captions is not None:
+        settings = replace(
+            settings,
+            streams=describe_streams(inputs.streams),
+            strategies=tuple(dict.fromkeys((FULL, *config.strategies))),
+            tagger=tagger,
+            captions_sha256=inputs.captions.sha256,
+        )
+    return settings
+
+
+def _frames_only(settings: StoreSettings) -> StoreSettings:
+    return replace(settings, streams=None, strategies=None, tagger=None, captions_sha256=None)
+
+
+def _texts_only(settings: StoreSettings) -> StoreSettings:
+    return replace(settings, fps=None, max_frames=None, sampling=None)
+
+
+def _versions(binary: Binary | None) -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("camoe", "torch", "clip-anytorch", "h5py"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found | ({"ffmpeg": binary.version} if binary is not None else {})
+
+
+def _text_names(config: ExtractConfig, streams: dict[str, str]) -> list[TextName]:
+    names = [(FULL, FUSION)]
+    for strategy in config.strategies:
+        if strategy != FULL:
+            names += [(strategy, stream) for stream in streams if stream != FUSION]
+    return list(dict.fromkeys(names))
+
+
+def _pending_items(config: ExtractConfig, items: Sequence[VideoItem], builder: StoreBuilder) -> list[VideoItem]:
+    """The videos that are still to be read; refuses a store whose sources have changed since."""
+    if config.videos is None:
+        return []
+    for item in items:
+        known = builder.known_videos.get(item.id)
+        if known is not None:
+            _check_unchanged(item, *known)
+    if config.retry_failed:
+        again = [item for item in items if item.id in builder.failed]
+        builder.forget_failures([item.id for item in again])
+        return again
+    return [item for item in items if item.id not in builder.known_videos and item.id not in builder.failed]
+
+
+def _check_unchanged(item: VideoItem, size: int, mtime: float) -> None:
+    try:
+        now = item.path.stat()
+    except OSError:
+        return
+    if now.st_size != size or abs(now.st_mtime - mtime) > 1e-3:
+        raise CamoeError(
+            f"{item.path} has changed since it was extracted (size {size} then and {now.st_size} now, modified "
+            f"{mtime:.3f} then and {now.st_mtime:.3f} now); put the old file back, or make a new store"
+        )
+
+
+class _Nothing(AbstractContextManager[Callable[[object], None]]):
+    def __enter__(self) -> Callable[[object], None]:
+        return lambda _: None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+class Silent:
+    """Reports nothing."""
+
+    def videos(self, total: int) -> AbstractContextManager[Callable[[FrameCounts], None]]:
+        return _Nothing()
+
+    def captions(self, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        return _Nothing()
