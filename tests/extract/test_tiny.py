@@ -76,7 +76,7 @@ def test_fast_forward_equals_clips_own() -> None:
 
 def test_dropping_words_equals_closing_them_to_attention() -> None:
     network = copy.deepcopy(loaded())
-    tokens = clip.tokenize(["a small red star drifts over the sea"])
+    tokens = clip.tokenize(["a small red star falls over the sea"])
     kept = [0, 4, 8, 9]  # start, star, sea, end
     with torch.inference_mode():
         short = encode_kept(network, tokens[:, kept], torch.tensor([kept]), torch.float32)
@@ -89,13 +89,17 @@ def test_dropping_words_equals_closing_them_to_attention() -> None:
 
 
 def test_saved_network_equals_the_trained_one(tmp_path: Path) -> None:
-    vocabulary = tokenise([caption for each in make_clips("small") for caption in captions_of(each)]).vocabulary
+    vocabulary = tokenise(
+        [caption for each in make_clips("small") for caption in captions_of(each)]
+    ).vocabulary
     network = build_network(SMALL, len(vocabulary))
     save(export(network, vocabulary), tmp_path / "saved.pt")
     again, _ = clip.load(str(tmp_path / "saved.pt"), device="cpu")
     captions = captions_of(make_clips("small")[0])
     tokens = clip.tokenize(captions)
-    compact = torch.from_numpy(np.searchsorted(vocabulary, tokens[:, :LENGTH].numpy())) * (tokens[:, :LENGTH] > 0)
+    compact = torch.from_numpy(np.searchsorted(vocabulary, tokens[:, :LENGTH].numpy())) * (
+        tokens[:, :LENGTH] > 0
+    )
     picture = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         text = encode_kept(network, compact, torch.arange(LENGTH).expand_as(compact), torch.float32)
@@ -122,7 +126,9 @@ def test_stills_show_training_combinations_and_are_described() -> None:
     assert np.array_equal(pixels, again)
     assert captions == said_again
     trained = {(c.shape, c.colour) for c in combinations_of("train")}
-    assert all(any(f"{colour} {shape}" in text for shape, colour in trained) for said in captions for text in said)
+    assert all(
+        any(f"{colour} {shape}" in text for shape, colour in trained) for said in captions for text in said
+    )
 
 
 def test_tokens_are_those_of_clip() -> None:
@@ -145,15 +151,15 @@ def test_dropped_words_leave_the_others_in_place() -> None:
     sentences = tokenise(["a small red star drifts to the left over the sea"] * 400)
     ids, positions = drop_words(sentences.ids, sentences.kind, sentences.word, np.random.default_rng(0))
     last = sentences.vocabulary.searchsorted(END)
-    whole = nouns = verbs = 0
+    length, whole, nouns, verbs = int((sentences.kind[0] >= 0).sum()), 0, 0, 0
     for row, places in zip(ids, positions, strict=True):
         count = int(row.argmax()) + 1
         assert row[count - 1] == last
         assert (np.diff(places[:count]) > 0).all()
         assert np.array_equal(sentences.ids[0][places[:count]], row[:count])
         kinds = sentences.kind[0][places[1 : count - 1]]
-        whole += count == 13
-        nouns += count < 13 and set(kinds.tolist()) == {NOUN} and len(kinds) == 3
+        whole += count == length
+        nouns += kinds.tolist() == [NOUN] * 3
         verbs += set(kinds.tolist()) == {VERB}
     assert 200 < whole < 280
     assert 30 < nouns < 90

@@ -1,0 +1,18 @@
+"""`camoe-demo`: watch the whole pipeline run."""
+
+from __future__ import annotations
+
+import click
+
+from ..command import camoe_command, options_from
+from .demo import DemoConfig, run_demo
+
+
+@camoe_command("camoe-demo")
+@options_from(DemoConfig)
+def main(config: DemoConfig) -> None:
+    """Render a few hundred short videos, run the commands on them, and print the table of measured numbers.
+
+    Nothing is downloaded. The commands that are run are shown, and can be typed by hand just so.
+    """
+    run_demo(config, click.echo)
