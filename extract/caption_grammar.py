@@ -43,6 +43,8 @@ def coarse_tags(words: list[str], fine: list[str]) -> list[str]:
             _is_participle(words, fine, coarse, place) or _is_third_person(words, coarse, place)
         ):
             coarse[place] = VERB
+        elif coarse[place] == ADJ and _is_head_noun(words, fine, place):
+            coarse[place] = NOUN
     return coarse
 
 
@@ -113,3 +115,9 @@ def _is_third_person(words: list[str], coarse: list[str], place: int) -> bool:
     if coarse[place - 1] != NOUN:
         return False
     return after in _OBJECTS and not any(tag in (VERB, AUX) for tag in coarse[:place])
+
+
+def _is_head_noun(words: list[str], fine: list[str], place: int) -> bool:
+    """*a machete*, *a commercial for shoes*: what the model took for an adjective, but no noun follows."""
+    after = fine[place + 1] if place + 1 < len(fine) else "PRP"
+    return place > 0 and words[place - 1] in _DETERMINERS and words[place] != "other" and after in ("PRP", "PRF")

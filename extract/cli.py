@@ -6,20 +6,27 @@ import click
 
 from ..pipeline.command import camoe_command, options_from
 from ..pipeline.store import FeatureStore
+from .audit import KEPT, MASKED, NOTE, PLAIN, Preview
 from .config import ExtractConfig
 from .progress import Bars
-from .run import Extraction, extract
+from .run import Extraction, extract, preview_captions
 
 
 @camoe_command("camoe-extract")
 @options_from(ExtractConfig)
-def main(config: ExtractConfig) -> int:
+@click.option(
+    "--preview", "preview_count", type=click.IntRange(1), help="Only show so many captions as each strategy reads them."
+)
+def main(config: ExtractConfig, preview_count: int | None) -> int:
     """Run a frozen CLIP over the frames of videos and over their captions, and keep the features in HDF5.
 
     A run that was interrupted is continued by the same command. Exit status: 0 all done; 1 could not go on, finished
     shards are intact; 2 wrong use or refused, nothing written; 3 finished, some videos could not be read whole (see
     failures.csv); 130 interrupted.
     """
+    if preview_count is not None:
+        click.echo("\n\n".join(map(_coloured, preview_captions(config, preview_count))))
+        return 0
     try:
         done = extract(config, Bars())
     except KeyboardInterrupt:
@@ -27,6 +34,20 @@ def main(config: ExtractConfig) -> int:
         return 130
     click.echo(report(done))
     return done.exit_status
+
+
+_STYLES = {KEPT: {"fg": "green", "bold": True}, MASKED: {"dim": True}, PLAIN: {}, NOTE: {"fg": "yellow"}}
+
+
+def _coloured(shown: Preview) -> str:
+    width = max(len(line.label) for line in shown.lines)
+    tags = " ".join(f"{word}/{tag}" if tag != "OTHER" else word for word, tag in shown.tags)
+    lines = [click.style(shown.caption, bold=True), f"{'tags':<{width}}  {tags}"]
+    for line in shown.lines:
+        lines.append(
+            f"{line.label:<{width}}  " + "".join(click.style(text, **_STYLES[kind]) for text, kind in line.spans)
+        )
+    return "\n".join(lines)
 
 
 def report(done: Extraction) -> str:

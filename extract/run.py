@@ -12,12 +12,14 @@ from typing import Protocol
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.ffmpeg_binary import find_ffmpeg
-from ..pipeline.store import StoreSettings
+from ..pipeline.store import FeatureStore, StoreSettings
 from ..pipeline.store.build import StoreBuilder
+from ..pipeline.store.failures import failures_path, read_failures
 from ..pipeline.store.schema import FULL, FUSION, TextName
+from .audit import Preview, preview
 from .clip_encoder import ClipEncoder
 from .config import ExtractConfig
-from .datasets import CaptionSet, VideoItem, load_dataset
+from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
 from .ffmpeg import Binary, inspect_binary
 from .files import find_videos
 from .frames import FrameCounts, extract_frames
@@ -137,8 +139,31 @@ def _read_inputs(config: ExtractConfig) -> _Inputs:
     files = find_videos(config.videos) if config.videos is not None else None
     if config.captions is None:
         return _Inputs([VideoItem(file.id, file.path) for file in files or []], None, streams)
-    captions, items = load_dataset(config.dataset_name, config.captions, files, seed=config.seed)
+    captions, items = load_dataset(
+        config.dataset_name, config.captions, files or _files_of_store(config), seed=config.seed
+    )
     return _Inputs(items, captions, streams)
+
+
+def _files_of_store(config: ExtractConfig) -> list[VideoFile] | None:
+    """The files that a store was made from, so that captions added later meet the same videos and split alike."""
+    if config.into is None:
+        return None
+    store = FeatureStore.open(config.into)
+    if not store.video_ids:
+        return None
+    sources = [Path(source.decode()) for source in store.video_column("source").tolist()]
+    files = {source.with_suffix("").as_posix(): source for source in sources}
+    files |= {failure.id: Path(failure.path) for failure in read_failures(failures_path(config.into)).values()}
+    return [VideoFile(name, files[name]) for name in sorted(files)]
+
+
+def preview_captions(config: ExtractConfig, count: int) -> list[Preview]:
+    """What each strategy makes of `count` captions, spread over the file; nothing is encoded or written."""
+    inputs = _read_inputs(config)
+    if inputs.captions is None:
+        raise CamoeError("--preview shows captions; give --captions FILE")
+    return preview(inputs.captions.text, config.strategies, inputs.streams, load_tagger(config.tagger), count)
 
 
 def _settings(

@@ -42,9 +42,7 @@ def _block(block: ResidualAttentionBlock, hidden: Tensor, *, causal: bool) -> Te
     joint = _linear(_normalise(block.ln_1, hidden), attention.in_proj_weight, attention.in_proj_bias)
     query, key, value = joint.view(rows, length, 3, width // HEAD_WIDTH, HEAD_WIDTH).permute(2, 0, 3, 1, 4)
     # in float32, since PyTorch's bfloat16 attention is slow backwards on a CPU
-    mixed = functional.scaled_dot_product_attention(
-        query.float(), key.float(), value.float(), is_causal=causal
-    )
+    mixed = functional.scaled_dot_product_attention(query.float(), key.float(), value.float(), is_causal=causal)
     mixed = mixed.transpose(1, 2).reshape(rows, length, width).to(hidden.dtype)
     hidden = hidden + _linear(mixed, attention.out_proj.weight, attention.out_proj.bias)
     inner = _linear(_normalise(block.ln_2, hidden), mlp.c_fc.weight * 1.702, mlp.c_fc.bias * 1.702)

@@ -44,9 +44,7 @@ def tokenise(captions: list[str]) -> Sentences:
     return Sentences(np.searchsorted(vocabulary, full) * (kind >= 0), kind, word, vocabulary)
 
 
-def _tokenise_one(
-    caption: str, pieces: dict[str, tuple[list[int], int]]
-) -> tuple[list[int], list[int], list[int]]:
+def _tokenise_one(caption: str, pieces: dict[str, tuple[list[int], int]]) -> tuple[list[int], list[int], list[int]]:
     """Token ids, kinds and word numbers of one caption, LENGTH each; `pieces` remembers words."""
     tokens, kinds, numbers = [START], [EDGE], [0]
     for number, text in enumerate(caption.split(), start=1):

@@ -112,9 +112,7 @@ def train(recipe: Recipe, out: Path, *, workers: int, bf16: bool, save_every: in
         {"params": [p for p in trained if p.ndim >= 2]},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(
-        groups, recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
-    )
+    optimizer = torch.optim.AdamW(groups, recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_at(step, recipe))
     print(f"{recipe}\n{recipe.stills} stills drawn in {time.monotonic() - started:.0f} s", flush=True)
     frames, batches = torch.from_numpy(pixels), draw_batches(recipe, sentences, per_still)
@@ -123,9 +121,7 @@ def train(recipe: Recipe, out: Path, *, workers: int, bf16: bool, save_every: in
         seen = encode_pictures(network, jitter(to_pixels(frames[picked])), dtype)
         said = encode_kept(network, ids, positions, dtype)
         contrasted, hits = contrast(network, seen.float(), said.float())
-        told = tell_facts(
-            head(functional.normalize(seen.float(), dim=1) * recipe.embed_dim**0.5), known[picked]
-        )
+        told = tell_facts(head(functional.normalize(seen.float(), dim=1) * recipe.embed_dim**0.5), known[picked])
         loss = contrasted + recipe.fact_weight * told
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -150,9 +146,7 @@ def jitter(pixels: Tensor) -> Tensor:
 
 def contrast(network: CLIP, seen: Tensor, said: Tensor) -> tuple[Tensor, float]:
     """CLIP's symmetric cross-entropy over the batch, and the share of texts whose still came first."""
-    logits = (
-        network.logit_scale.exp() * functional.normalize(said, dim=1) @ functional.normalize(seen, dim=1).T
-    )
+    logits = network.logit_scale.exp() * functional.normalize(said, dim=1) @ functional.normalize(seen, dim=1).T
     target = torch.arange(len(logits))
     loss = (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
     return loss, (logits.argmax(dim=1) == target).float().mean().item()
@@ -171,9 +165,7 @@ def export(network: CLIP, vocabulary: np.ndarray) -> dict[str, Tensor]:
     embedding = torch.zeros(VOCABULARY_SIZE, network.token_embedding.embedding_dim)
     embedding[torch.from_numpy(vocabulary)] = state["token_embedding.weight"]
     state["token_embedding.weight"] = embedding
-    state["positional_embedding"] = functional.pad(
-        state["positional_embedding"], (0, 0, 0, CONTEXT_LENGTH - LENGTH)
-    )
+    state["positional_embedding"] = functional.pad(state["positional_embedding"], (0, 0, 0, CONTEXT_LENGTH - LENGTH))
     state = {name: value.half() for name, value in state.items()}
     sizes = {"input_resolution": RESOLUTION, "context_length": CONTEXT_LENGTH, "vocab_size": VOCABULARY_SIZE}
     return state | {name: torch.tensor(value) for name, value in sizes.items()}

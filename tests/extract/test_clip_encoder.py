@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from camoe.extract.clip_encoder import ClipEncoder, resolve_device, resolve_precision
 from camoe.extract.clip_weights import clip_package, find_weights
 from camoe.extract.tokens import TokenSequence

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-
 from camoe.extract.files import find_videos
 from camoe.pipeline.errors import CamoeError
 

@@ -15,7 +15,6 @@ import h5py
 import numpy as np
 import pytest
 import torch
-
 from camoe.extract.cli import main
 from camoe.extract.clip_encoder import ClipEncoder
 from camoe.extract.config import ExtractConfig
@@ -143,7 +142,27 @@ def test_captions_may_come_later_or_alone(world: Path, tmp_path: Path, whole: Fe
     extract(config(world, out, videos=None, into=out))
     store = FeatureStore.open(out)
     assert store.text_names == whole.text_names
-    assert set(whole.caption_texts) < set(store.caption_texts)  # without videos at hand no caption is left out
+    assert store.content_hash == whole.content_hash  # the same captions left out, the same split
+
+
+def test_captions_alone(world: Path, tmp_path: Path) -> None:
+    extract(config(world, tmp_path / "texts.h5", videos=None))
+    store = FeatureStore.open(tmp_path / "texts.h5")
+    assert len(store.caption_ids) == 21  # without videos at hand no caption is left out
+    with pytest.raises(CamoeError, match="holds no videos"):
+        store.frames()
+
+
+def test_a_preview_writes_nothing(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    status = main(["--captions", str(world / "captions.csv"), "--preview", "3"], standalone_mode=False)
+    said = capsys.readouterr().out
+    assert status == 0
+    assert said.count("muw/entity") == 3
+    assert "_ _ circle" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_strategy_decodes_no_video(world: Path, tmp_path: Path) -> None:
@@ -232,7 +251,7 @@ def test_only_bad_videos(tmp_path: Path) -> None:
         extract(config(tmp_path, tmp_path / "shards.h5", captions=None))
 
 
-def _extract_forever(settings: ExtractConfig) -> None:
+def _extract(settings: ExtractConfig) -> None:
     extract(settings)
 
 
@@ -247,7 +266,7 @@ def test_killed_at_random_and_continued(world: Path, tmp_path: Path, whole: Feat
     random.seed(0)
     seen: dict[Path, int] = {}
     for _ in range(20):
-        child = multiprocessing.get_context("fork").Process(target=_extract_forever, args=(settings,))
+        child = multiprocessing.get_context("fork").Process(target=_extract, args=(settings,))
         child.start()
         time.sleep(random.uniform(0.05, 0.5) * length)
         os.kill(child.pid, signal.SIGKILL)
@@ -265,23 +284,18 @@ def test_killed_at_random_and_continued(world: Path, tmp_path: Path, whole: Feat
         assert leftovers == ["shards.h5", "shards.h5.sha256"]
 
 
-def test_two_runs_into_one_store(world: Path, tmp_path: Path) -> None:
-    out = tmp_path / "store"
-    context = multiprocessing.get_context("fork")
-    slow = config(world, out, shard_size=1, workers=1)
-    child = context.Process(target=_extract_forever, args=(slow,))
+def test_two_runs_into_one_store(world: Path, tmp_path: Path, ffmpeg: str) -> None:
+    unhurried = tmp_path / "ffmpeg"
+    unhurried.write_text(f'#!/bin/sh\ncase "$*" in *showinfo*) sleep 2;; esac\nexec {ffmpeg} "$@"\n')
+    unhurried.chmod(0o755)
+    settings = config(world, tmp_path / "store", ffmpeg=str(unhurried))
+    child = multiprocessing.get_context("fork").Process(target=_extract, args=(settings,))
     child.start()
     try:
-        refused = False
-        for _ in range(200):
-            if (out / ".lock").exists() and child.is_alive():
-                try:
-                    extract(slow)
-                except CamoeError as error:
-                    refused = "another run is writing" in str(error)
-                break
+        while not list((tmp_path / "store").glob("texts-*.h5")):
             time.sleep(0.01)
-        assert refused
+        with pytest.raises(CamoeError, match="another run is writing to .*store; wait for it to end"):
+            extract(settings)
     finally:
         child.kill()
         child.join()

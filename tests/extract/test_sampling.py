@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
+from camoe.extract.sampling import SAMPLING, TIME_TOLERANCE_S, clip4clip_steps, grid_points, pick_frames
 from hypothesis import given
 from hypothesis import strategies as st
-
-from camoe.extract.sampling import SAMPLING, TIME_TOLERANCE_S, clip4clip_steps, grid_points, pick_frames
 
 
 def test_uniform_is_clip4clips_linspace() -> None:

@@ -89,17 +89,13 @@ def test_dropping_words_equals_closing_them_to_attention() -> None:
 
 
 def test_saved_network_equals_the_trained_one(tmp_path: Path) -> None:
-    vocabulary = tokenise(
-        [caption for each in make_clips("small") for caption in captions_of(each)]
-    ).vocabulary
+    vocabulary = tokenise([caption for each in make_clips("small") for caption in captions_of(each)]).vocabulary
     network = build_network(SMALL, len(vocabulary))
     save(export(network, vocabulary), tmp_path / "saved.pt")
     again, _ = clip.load(str(tmp_path / "saved.pt"), device="cpu")
     captions = captions_of(make_clips("small")[0])
     tokens = clip.tokenize(captions)
-    compact = torch.from_numpy(np.searchsorted(vocabulary, tokens[:, :LENGTH].numpy())) * (
-        tokens[:, :LENGTH] > 0
-    )
+    compact = torch.from_numpy(np.searchsorted(vocabulary, tokens[:, :LENGTH].numpy())) * (tokens[:, :LENGTH] > 0)
     picture = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         text = encode_kept(network, compact, torch.arange(LENGTH).expand_as(compact), torch.float32)
@@ -126,9 +122,7 @@ def test_stills_show_training_combinations_and_are_described() -> None:
     assert np.array_equal(pixels, again)
     assert captions == said_again
     trained = {(c.shape, c.colour) for c in combinations_of("train")}
-    assert all(
-        any(f"{colour} {shape}" in text for shape, colour in trained) for said in captions for text in said
-    )
+    assert all(any(f"{colour} {shape}" in text for shape, colour in trained) for said in captions for text in said)
 
 
 def test_tokens_are_those_of_clip() -> None:

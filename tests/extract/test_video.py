@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from camoe.extract.ffmpeg import inspect_binary
 from camoe.extract.video import Decoder, FrameDecodeError, Window
 from camoe.pipeline.errors import CamoeError
+from PIL import Image
 
 _spec = importlib.util.spec_from_file_location("bad_videos", Path(__file__).with_name("bad_videos.py"))
-assert _spec is not None and _spec.loader is not None
+assert _spec is not None
+assert _spec.loader is not None
 bad_videos = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(bad_videos)
 

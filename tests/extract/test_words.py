@@ -27,6 +27,8 @@ LABELLED = [
     "women/N are/X ice/N fishing/V",
     "a/O man/N was/X being/X chased/V by/O bees/N",
     "a/O person/N stirs/V rice/N pudding/N",
+    "a/O man/N swings/V a/O machete/N",
+    "two/O dogs/N chase/V each/O other/A",
     "mario/N jumps/V over/O a/O turtle/N",
     "there/O is/X a/O wrestling/* match/N in/O a/O stadium/N",
 ]

@@ -1,0 +1,267 @@
+"""Training on resident features against the plain way, at the size of MSR-VTT; prints one table.
+
+    python benchmarks/train_epoch.py                     # 9,000 videos x 12 x 512, 180,000 captions x 3 streams
+    python benchmarks/train_epoch.py --scale 0.1         # a tenth of the videos
+    python benchmarks/train_epoch.py --device cuda
+
+The plain way is a `DataLoader` with two workers whose dataset reads each item from the HDF5 store, with the same model,
+loss, optimiser and batch; both are timed in turns, a few steps at a time, and medians are shown.
+
+data: sampling and gathering the batch, as a share of our step. floor: the step's matrix multiplications alone, the same
+sizes, layouts and precision in the same run. epoch: our step times the steps of an epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import DataLoader, Dataset
+
+from camoe.pipeline.store import Captions, FeatureStore, Shard, StoreSettings, TextTable, Videos, write_shard
+from camoe.train.config import TrainConfig
+from camoe.train.data import Features, StreamTexts, load_features
+from camoe.train.model import build_model
+from camoe.train.trainer import Trainer
+
+VIDEOS, CAPTIONS_PER_VIDEO, FRAMES, EMBED_DIM = 9000, 20, 12, 512
+STREAMS = {"fusion": "full", "entity": "muw", "action": "muw"}
+ROWS: dict[str, dict[str, Any]] = {
+    "camoe mean": {"aggregator": "mean"},
+    "camoe se": {"aggregator": "se"},
+    "camoe attention": {"aggregator": "attention"},
+    "camoe attention bf16": {"aggregator": "attention", "precision": "bf16"},
+    "xpool": {"model": "xpool"},
+}
+MATMULS = {torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.bmm, torch.ops.aten.baddbmm}
+
+
+def make_store(path: Path, videos: int) -> None:
+    """Random features; every caption has a sentence of its own in every stream, the most that a store can hold."""
+    draw = np.random.default_rng(0)
+    ids = [f"video{index:05d}" for index in range(videos)]
+    owner = np.repeat(np.arange(videos), CAPTIONS_PER_VIDEO)
+    names = [f"{index:06d}" for index in range(len(owner))]
+    shard = Shard(
+        settings=StoreSettings(
+            clip_model="random",
+            clip_sha256="0" * 64,
+            clip_logit_scale=100.0,
+            embed_dim=EMBED_DIM,
+            precision="fp16",
+            fps=1.0,
+            max_frames=FRAMES,
+            sampling="uniform",
+        ),
+        videos=Videos(
+            id=ids,
+            source=[f"{name}.mp4" for name in ids],
+            source_size=np.ones(videos, np.int64),
+            source_mtime=np.ones(videos),
+            duration_s=np.ones(videos),
+            status=["ok"] * videos,
+            frame_count=np.full(videos, FRAMES),
+            frames=draw.standard_normal((videos, FRAMES, EMBED_DIM), np.float32).astype(np.float16),
+            frame_time_s=np.zeros((videos, FRAMES), np.float32),
+        ),
+        captions=Captions(
+            id=names,
+            video_id=[ids[video] for video in owner],
+            text=names,
+            protocols={"own": np.ones(len(owner), np.uint8)},
+        ),
+        texts={
+            (strategy, stream): TextTable(
+                names,
+                draw.standard_normal((len(owner), EMBED_DIM), np.float32).astype(np.float16),
+                np.arange(len(owner)),
+            )
+            for stream, strategy in STREAMS.items()
+        },
+    )
+    write_shard(path, shard)
+
+
+class PlainDataset(Dataset):
+    """One video and one of its captions an item, read from the file when asked for."""
+
+    def __init__(self, path: Path, videos: int) -> None:
+        self.path, self.videos, self.file = path, videos, None
+
+    def __len__(self) -> int:
+        return self.videos
+
+    def __getitem__(self, video: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        if self.file is None:  # one handle a worker
+            self.file = h5py.File(self.path, "r")
+            self.tables = [self.file[f"texts/{strategy}/{stream}/embedding"] for stream, strategy in STREAMS.items()]
+        caption = video * CAPTIONS_PER_VIDEO + int(torch.randint(CAPTIONS_PER_VIDEO, ()))
+        frames = torch.from_numpy(self.file["videos/frames"][video]).float()
+        count = int(self.file["videos/frame_count"][video])
+        texts = torch.stack([torch.from_numpy(table[caption]).float() for table in self.tables])
+        return F.normalize(frames, dim=-1), torch.arange(len(frames)) < count, F.normalize(texts, dim=-1)
+
+
+class PlainWay:
+    """The same trainer, fed from a `DataLoader`."""
+
+    def __init__(self, path: Path, features: Features, config: TrainConfig) -> None:
+        self.features, self.config = features, config
+        videos = len(features.video_ids)
+        self.loader = DataLoader(
+            PlainDataset(path, videos), config.batch_size, shuffle=True, drop_last=True, num_workers=2
+        )
+        self.batches: Iterator = iter(())
+        self.trainer = Trainer(build_model(config, features.shape).to(features.device), features, config)
+
+    def steps(self, count: int) -> None:
+        for _ in range(count):
+            batch = next(self.batches, None)
+            if batch is None:
+                self.batches = iter(self.loader)
+                batch = next(self.batches)
+            frames, mask, texts = (part.to(self.features.device) for part in batch)
+            rows = torch.arange(len(frames), device=frames.device)
+            self.trainer.features = Features(
+                **vars(self.features)
+                | {
+                    "frames": frames,
+                    "mask": mask,
+                    "video_of_caption": rows,
+                    "texts": [StreamTexts(stream, rows) for stream in texts.unbind(dim=1)],
+                }
+            )
+            self.trainer._step(rows[None])
+
+
+class MatmulRecorder(TorchDispatchMode):
+    """Shapes, strides and types of every matrix multiplication that runs under it, backward ones too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Any, list[torch.Tensor]]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket in MATMULS:
+            left, right = [arg for arg in args if isinstance(arg, torch.Tensor)][-2:]
+            operation = torch.bmm if left.ndim == 3 else torch.mm
+            empty = [
+                torch.empty_strided(part.shape, part.stride(), dtype=part.dtype, device=part.device)
+                for part in (left, right)
+            ]
+            self.calls.append((operation, [part.normal_() for part in empty]))
+        return func(*args, **(kwargs or {}))
+
+
+def timed(work: Callable[[], object], device: torch.device) -> float:
+    """Milliseconds."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return 1e3 * (time.perf_counter() - started)
+
+
+def matmul_floor(trainer: Trainer, captions: torch.Tensor) -> float:
+    """Milliseconds of one step's bare matrix multiplications: the fastest of several passes."""
+    with MatmulRecorder() as recorder:
+        trainer._step(captions)
+    out = [operation(*operands) for operation, operands in recorder.calls]
+
+    def work() -> None:
+        for (operation, operands), result in zip(recorder.calls, out, strict=True):
+            operation(*operands, out=result)
+
+    device = captions.device
+    return min(timed(work, device) for _ in range(8))
+
+
+def gather(trainer: Trainer, batches: torch.Tensor) -> None:
+    features = trainer.features
+    for captions in batches:
+        rows = features.video_of_caption[captions[0]]
+        features.texts_of(captions.flatten()), features.frames[rows], features.mask[rows]
+
+
+def measure(path: Path, features: Features, config: TrainConfig, rounds: int, steps: int) -> dict[str, float]:
+    device = features.device
+    trainer = Trainer(build_model(config, features.shape).to(device), features, config)
+    plain = PlainWay(path, features, config)
+    batches = trainer.sampler.epoch().to(device)[:steps]
+
+    def ours() -> None:
+        for captions in batches:
+            trainer._step(captions)
+
+    ours(), plain.steps(3)
+    times: dict[str, list[float]] = {"ours": [], "plain": [], "gather": []}
+    for _ in range(rounds):
+        times["ours"].append(timed(ours, device) / len(batches))
+        times["plain"].append(timed(lambda: plain.steps(steps), device) / steps)
+        times["gather"].append(timed(lambda: gather(trainer, batches), device) / len(batches))
+    result = {name: statistics.median(found) for name, found in times.items()}
+    result["sampling"] = timed(lambda: trainer.sampler.epoch().to(device), device) / trainer.sampler.steps
+    result["floor"] = matmul_floor(trainer, batches[0])
+    result["epoch"] = result["ours"] * trainer.sampler.steps / 1e3
+    result["examples"] = 1e3 * config.batch_size / result["ours"]
+    del plain.batches  # ends the workers
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of MSR-VTT's 9,000 videos (default 1)")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=8, help="steps a round")
+    parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "store.h5"
+        make_store(path, max(round(VIDEOS * options.scale), 2 * options.batch_size))
+        report(path, options)
+
+
+def report(path: Path, options: argparse.Namespace) -> None:
+    base = {"features": str(path), "batch_size": options.batch_size}
+    device = torch.device(options.device)
+    started = time.perf_counter()
+    features = load_features(
+        FeatureStore.open(path), TrainConfig(**base), protocol=None, device=device, subsets=("train",)
+    )
+    print(
+        f"{len(features.video_ids):,} videos x {FRAMES} x {EMBED_DIM}, {len(features.caption_ids):,} captions x "
+        f"{len(STREAMS)} streams, batch {options.batch_size}, {options.threads} threads, {device}; "
+        f"loaded in {time.perf_counter() - started:.1f} s"
+    )
+    print(
+        f"{'':22}{'step':>9}{'plain way':>11}{'faster':>8}{'data':>7}{'floor':>9}{'step/floor':>12}{'epoch':>9}{'examples/s':>12}"
+    )
+    for name in options.rows:
+        found = measure(path, features, TrainConfig(**base | ROWS[name]), options.rounds, options.steps)
+        data = (found["gather"] + found["sampling"]) / found["ours"]
+        print(
+            f"{name:22}{found['ours']:6.1f} ms{found['plain']:8.1f} ms{found['plain'] / found['ours']:7.1f}x{data:7.1%}"
+            f"{found['floor']:6.1f} ms{found['ours'] / found['floor']:11.2f}x{found['epoch']:7.1f} s{found['examples']:12,.0f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
