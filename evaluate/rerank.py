@@ -66,22 +66,47 @@ def query_bank(sim: ArrayT, bank_sim: ArrayT, beta: float, k: int = 1) -> ArrayT
 
     Raises CamoeError for values that are not finite, galleries of different size, beta <= 0, or k outside 1..N.
     """
-    scores = _finite(sim)
-    bank = _finite(bank_sim, "bank_sim").to(scores.device)
-    items = scores.shape[1]
-    if bank.shape[1] != items:
-        raise CamoeError(f"bank_sim has {bank.shape[1]} gallery items and sim {items}; score both against one gallery")
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= items:
-        raise CamoeError(f"the query bank's k is {k!r}; choose a whole number from 1 to {items}, the gallery's size")
-    beta = _positive(beta, "the query bank's beta")
-    kth_best = bank.topk(int(k), dim=1).values[:, -1:]
-    is_hub = (bank >= kth_best).any(0)
-    is_best = scores == scores.amax(1, keepdim=True)
-    changes = (is_best & is_hub).any(1, keepdim=True)
-    inverted = beta * scores - torch.logsumexp(beta * bank, dim=0)
-    if not inverted.isfinite().all():
-        raise CamoeError(f"the query bank's beta of {beta} is too large for scores up to {scores.abs().max():g}")
-    return _restore(torch.where(changes, inverted, scores), sim)
+    return QueryBank.of(bank_sim, beta, k).apply(sim)
+
+
+@dataclass(frozen=True)
+class QueryBank:
+    """What `query_bank` must know of `size` bank queries: gallery items that are hubs, `is_hub (N,)`, and
+    `log_sum (N,) = log sum_b exp(beta * bank_sim[b])`. Made once, it serves any number of queries."""
+
+    is_hub: torch.Tensor
+    log_sum: torch.Tensor
+    beta: float
+    size: int
+
+    @classmethod
+    def of(cls, bank_sim: ArrayT, beta: float, k: int = 1) -> QueryBank:
+        """From bank_sim (B,N); raises CamoeError as `query_bank`."""
+        bank = _finite(bank_sim, "bank_sim")
+        items = bank.shape[1]
+        if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= items:
+            raise CamoeError(
+                f"the query bank's k is {k!r}; choose a whole number from 1 to {items}, the gallery's size"
+            )
+        beta = _positive(beta, "the query bank's beta")
+        kth_best = bank.topk(int(k), dim=1).values[:, -1:]
+        return cls((bank >= kth_best).any(0), torch.logsumexp(beta * bank, dim=0), beta, len(bank))
+
+    def apply(self, sim: ArrayT) -> ArrayT:
+        """`query_bank` of sim (Q,N)."""
+        scores = _finite(sim)
+        items = len(self.is_hub)
+        if items != scores.shape[1]:
+            raise CamoeError(
+                f"bank_sim has {items} gallery items and sim {scores.shape[1]}; score both against one gallery"
+            )
+        is_best = scores == scores.amax(1, keepdim=True)
+        changes = (is_best & self.is_hub.to(scores.device)).any(1, keepdim=True)
+        inverted = self.beta * scores - self.log_sum.to(scores.device)
+        if not inverted.isfinite().all():
+            largest = f"{scores.abs().max():g}"
+            raise CamoeError(f"the query bank's beta of {self.beta} is too large for scores up to {largest}")
+        return _restore(torch.where(changes, inverted, scores), sim)
 
 
 def sinkhorn(sim: ArrayT, temperature: float = 1.0, iterations: int = 10, direction: str = "t2v") -> ArrayT:

@@ -1,0 +1,23 @@
+"""`camoe-evaluate`: a run folder becomes retrieval numbers."""
+
+from __future__ import annotations
+
+import click
+
+from ..pipeline.command import camoe_command, options_from
+from .config import EvaluateConfig
+from .tasks import perform
+
+
+@camoe_command("camoe-evaluate")
+@options_from(EvaluateConfig)
+def main(config: EvaluateConfig) -> int:
+    """Rank a subset with a run's model: R@K, median and mean rank, both directions, raw and re-ranked.
+
+    The numbers are printed and written to evaluation/<store>-<protocol>-<subset>.json in the run folder. With
+    --transfer several runs are evaluated on each other's stores; with --check a store's zero-shot numbers are held
+    against published ones (exit status 3 where they differ).
+    """
+    text, status = perform(config)
+    click.echo(text)
+    return status

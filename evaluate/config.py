@@ -1,0 +1,128 @@
+"""Everything that can be set about an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..pipeline.config import Config, option_name, setting
+from ..pipeline.errors import CamoeError
+from ..pipeline.store import SUBSETS
+from .ranking import V2T_CONVENTIONS
+from .rerank import RERANKERS
+
+ALL = "all"
+RESAMPLES = 2000
+ADDITIONS = ("compare", "stress", "trec", "ranks")
+WITHOUT_EFFECT = {
+    "golden": ("run", "protocol", "subset", "rerank", "v2t", "bootstrap", "transfer", *ADDITIONS),
+    "transfer": ("features", "protocol", *ADDITIONS),
+}
+"""Settings that a check, or a transfer matrix, does not read; setting one of them is a mistake."""
+
+
+def _checks() -> Iterable[str]:
+    from .golden import CHECKS  # which itself reads this config
+
+    return CHECKS
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(Config):
+    """One evaluation; raises `CamoeError` for values that do not fit or do not go together."""
+
+    run: Path | None = setting(None, help="Run folder that camoe-train wrote; needed unless --check is given.")
+    features: tuple[str, ...] = setting((), help="Feature store; none: the one that the run was trained on.")
+    protocol: str | None = setting(None, help="Which captions are train, val and test; none: the run's.")
+    subset: str = setting("test", help="Whose captions and videos are ranked.", choices=SUBSETS)
+    allow_missing: bool = setting(False, help="Leave out captions whose video has no features, and say how many.")
+
+    rerank: tuple[str, ...] = setting(
+        ("none", "dsl", "querybank"), help="Re-rankings to show; none always is.", choices=(*RERANKERS, ALL)
+    )
+    v2t: str = setting("c4c", help="Video-to-text with several captions a video.", choices=V2T_CONVENTIONS)
+    rerank_temperature: float = setting(1.0, help="Of dsl, dsl-log and sinkhorn, in logit units.")
+    sinkhorn_iterations: int = setting(10, help="Rounds of sinkhorn.")
+    querybank_beta: float | None = setting(None, help="Of querybank, in logit units; none: 20 / the logit scale.")
+    querybank_k: int = setting(1, help="Best items of each bank query that count as hubs.")
+    bank_size: int = setting(20_000, help="Most training captions, or videos, in the query bank; drawn by seed.")
+
+    bootstrap: int | None = setting(
+        None, help="Resamples of the 95 % intervals; none: 2000 with --rerank all or --compare, else 0, no intervals."
+    )
+    compare: Path | None = setting(None, help="Another run, for a paired bootstrap on the same queries.")
+    stress: bool = setting(False, help="Also re-rank small batches, repeated queries and two captions of a video.")
+    trec: int | None = setting(None, help="Also write TREC run and qrels files with that many candidates a query.")
+    ranks: bool = setting(False, help="Also write the rank of every query as a parquet table.")
+    transfer: tuple[str, ...] = setting((), help="More runs: every run on every run's store, as one matrix.")
+    golden: str | None = setting(
+        None, flag="--check", help="Hold zero-shot numbers of --features against published ones.", choices=_checks
+    )
+
+    seed: int = setting(0, help="Of everything that is drawn.")
+    device: str = setting("auto", help="Where to compute.", choices=("auto", "cpu", "cuda"))
+    max_matrix_gb: float = setting(2.0, help="Above this size the scores are ranked in blocks, without re-ranking.")
+
+    def check(self) -> None:
+        rules = {
+            "a positive number": (("rerank_temperature", "max_matrix_gb", "querybank_beta"), 0.0),
+            "at least 1": (("sinkhorn_iterations", "querybank_k", "bank_size", "trec"), 0),
+            "at least 0": (("seed", "bootstrap"), -1),
+        }
+        for rule, (names, bound) in rules.items():
+            for name in names:
+                value = getattr(self, name)
+                if value is not None and not value > bound:
+                    raise CamoeError(f"{name} must be {rule}, not {value}")
+        _check_task(self)
+
+    @property
+    def run_folder(self) -> Path:
+        """`run`, which only a check goes without."""
+        assert self.run is not None
+        return self.run
+
+    @property
+    def resamples(self) -> int:
+        """Of the bootstrap; 0 where no intervals are asked."""
+        if self.bootstrap is not None:
+            return self.bootstrap
+        return RESAMPLES if ALL in self.rerank or self.compare else 0
+
+    @property
+    def rerankings(self) -> tuple[str, ...]:
+        """The asked re-rankings in the order of `RERANKERS`, `none` first and always."""
+        asked = {"none", *self.rerank}
+        return tuple(name for name in RERANKERS if ALL in asked or name in asked)
+
+    @property
+    def rerank_settings(self) -> dict[str, Any]:
+        """Values of the re-rankings' options, by the options' names; the query bank itself apart."""
+        return {
+            "temperature": self.rerank_temperature,
+            "iterations": self.sinkhorn_iterations,
+            "beta": self.querybank_beta,
+            "k": self.querybank_k,
+        }
+
+    @property
+    def max_matrix_bytes(self) -> int:
+        return int(self.max_matrix_gb * 2**30)
+
+
+def _check_task(config: EvaluateConfig) -> None:
+    """What an evaluation, a check and a transfer matrix each need and do not read."""
+    if config.golden and not config.features:
+        raise CamoeError("--check needs a store; name it with --features")
+    if not config.golden and config.run is None:
+        raise CamoeError("--run is missing: name a run folder that camoe-train wrote")
+    if config.compare and config.resamples == 0:
+        raise CamoeError("--compare needs a bootstrap; leave --bootstrap out, or give at least 1")
+    settings = {item.name: item for item in fields(config)}
+    for task, names in WITHOUT_EFFECT.items():
+        for name in names:
+            if getattr(config, task) and getattr(config, name) != settings[name].default:
+                options = option_name(settings[name]), option_name(settings[task])
+                raise CamoeError(f"{options[0]} has no effect with {options[1]}; leave it out")

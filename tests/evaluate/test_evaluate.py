@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from camoe.evaluate.config import EvaluateConfig
+from camoe.evaluate.metrics import retrieval_metrics
+from camoe.evaluate.ranked import rank
+from camoe.evaluate.rerank import rerank
+from camoe.evaluate.result import read_evaluation, store_name
+from camoe.evaluate.run import evaluate
+from camoe.evaluate.subject import open_subject
+from camoe.evaluate.table import render
+from camoe.pipeline.errors import CamoeError
+from camoe.pipeline.store import FeatureStore
+from camoe.train.run_folder import load_run
+from camoe.train.scoring import RunScorer
+
+Maker = Callable[..., Path]
+
+
+def test_the_json_is_the_same_data(random_run: Path) -> None:
+    evaluation = evaluate(EvaluateConfig(run=random_run, rerank=("all",), bootstrap=50, stress=True))
+    assert json.loads(evaluation.path.read_text()) == json.loads(json.dumps(asdict(evaluation)))
+    assert read_evaluation(evaluation.path) == evaluation
+    assert [path.name for path in evaluation.path.parent.glob("*tmp*")] == []
+
+
+def test_raw_numbers_are_those_of_the_array_functions(random_run: Path) -> None:
+    run = load_run(random_run)
+    scores = RunScorer(run, FeatureStore.open(run.config.features), device="cpu").score()
+    for v2t in ("c4c", "ce"):
+        evaluation = evaluate(EvaluateConfig(run=random_run, rerank=("none",), v2t=v2t))
+        expected = retrieval_metrics(scores.similarity, scores.video_of_caption, v2t)
+        assert {name: evaluation.rerankings["none"][name] for name in expected} == expected
+    assert 10 < expected["t2v"]["R@1"] < 90
+
+
+def test_every_reranking_differs_from_the_raw_one_and_says_what_it_needs(random_run: Path) -> None:
+    evaluation = evaluate(EvaluateConfig(run=random_run, rerank=("all",), bootstrap=0))
+    found = evaluation.rerankings
+    assert list(found) == ["none", "dsl", "dsl-log", "querybank", "sinkhorn"]
+    needs_all = {name for name, entry in found.items() if entry["transductive"]}
+    assert needs_all == {"dsl", "dsl-log", "sinkhorn"}
+    for name in found.keys() - {"none"}:
+        assert found[name]["t2v"] != found["none"]["t2v"]
+    assert found["sinkhorn"]["options"] == {"temperature": 1.0, "iterations": 10}
+    assert found["dsl-log"]["hubness"]["t2v"] < found["none"]["hubness"]["t2v"]
+
+
+def test_all_brings_intervals_around_the_numbers(random_run: Path) -> None:
+    evaluation = evaluate(EvaluateConfig(run=random_run, rerank=("all",), bootstrap=200))
+    for entry in evaluation.rerankings.values():
+        for direction in ("t2v", "v2t"):
+            low, high = entry["intervals"][direction]["R@1"]
+            assert low < entry[direction]["R@1"] < high
+    assert EvaluateConfig(run=random_run, rerank=("all",)).resamples == 2000
+    assert EvaluateConfig(run=random_run).resamples == 0
+    assert "95 % intervals" in render(evaluation)
+
+
+def test_large_galleries_are_ranked_in_blocks(random_run: Path, run_maker: Maker, random_store_maker: Maker) -> None:
+    store = random_store_maker("large.h5", {"train": 30, "val": 10, "test": 40})
+    streams = ("fusion", "entity", "action")
+    trained = run_maker("trained", store, model="camoe", streams=streams, aggregator="mean", epochs=2, batch_size=16)
+    for run in (random_run, trained):
+        whole = evaluate(EvaluateConfig(run=run))
+        blocks = evaluate(EvaluateConfig(run=run, max_matrix_gb=1e-6))
+        for direction in ("t2v", "v2t"):
+            assert blocks.rerankings["none"][direction] == whole.rerankings["none"][direction]
+        assert list(blocks.left_out) == ["dsl", "querybank"]
+        assert "raise --max-matrix-gb" in render(blocks)
+        assert blocks.rerankings["none"]["hubness"] is None
+    assert (blocks.captions, blocks.videos) == (80, 40)
+
+
+def test_scores_that_are_no_product_are_not_ranked_in_blocks(random_run: Path, run_maker: Maker) -> None:
+    store = random_run.parent / "store.h5"
+    run = run_maker("run", store, model="xpool", epochs=1, batch_size=16)
+    assert evaluate(EvaluateConfig(run=run)).rerankings["none"]["t2v"]["R@1"] > 5
+    with pytest.raises(CamoeError, match="scores depend on text and video together; raise --max-matrix-gb"):
+        evaluate(EvaluateConfig(run=run, max_matrix_gb=1e-6))
+
+
+def test_shuffled_frames_are_evaluated_shuffled(random_run: Path, run_maker: Maker) -> None:
+    run = run_maker("run", random_run.parent / "store.h5", shuffle_frames=True)
+    evaluation = evaluate(EvaluateConfig(run=run))
+    assert evaluation.training["shuffle_frames"] is True
+    assert evaluation.rerankings == evaluate(EvaluateConfig(run=random_run)).rerankings  # one frame a video
+
+
+def test_coverage_is_told(store_maker: Maker, run_maker: Maker) -> None:
+    shortfall = {
+        "expected": {"test videos": 3},
+        "found": {"test videos": 2},
+        "missing_videos": 1,
+        "first_missing": ["v0009"],
+        "missing_files": [],
+    }
+    eye = np.eye(4)
+    store = store_maker("s.h5", eye, eye, range(4), ["test"] * 4, shortfall=shortfall, without_features=[3])
+    run = run_maker("run", store)
+    with pytest.raises(CamoeError, match=r"1 of 4 captions of protocol own .*--allow-missing"):
+        evaluate(EvaluateConfig(run=run))
+    assert not (run / "evaluation").exists()
+    evaluation = evaluate(EvaluateConfig(run=run, allow_missing=True))
+    assert (evaluation.captions, evaluation.missing_captions, evaluation.shortfall) == (3, 1, shortfall)
+    text = render(evaluation)
+    assert "INCOMPLETE: 1 of 4 captions left out" in text
+    assert "2 of 3 test videos, 1 videos not found (first: v0009)" in text
+
+
+def test_another_store_is_named_with_its_hash(random_run: Path, random_store_maker: Maker) -> None:
+    other = random_store_maker("other.h5", {"test": 5}, protocol="msvd", seed=1)
+    evaluation = evaluate(EvaluateConfig(run=random_run, features=(str(other),)))
+    digits = FeatureStore.open(other).content_hash[:8]
+    assert evaluation.path.name == f"other-{digits}-msvd-test.json"
+    assert "the store is not the one the run was trained on" in render(evaluation)
+    assert evaluation.gap is None
+    assert list(evaluation.left_out) == ["querybank"]
+
+
+def test_the_gap_between_training_and_validation(store_maker: Maker, run_maker: Maker) -> None:
+    """Every training caption finds its video, no val caption does; as many videos of either count."""
+    eye = np.eye(5)
+    store = store_maker("s.h5", eye[[0, 1, 3, 4, 2]], eye, range(5), ["train"] * 2 + ["val"] * 3)
+    gap = evaluate(EvaluateConfig(run=run_maker("run", store), subset="val")).gap
+    assert gap == {"videos": 2, "train": {"t2v": 100.0, "v2t": 100.0}, "val": {"t2v": 0.0, "v2t": 0.0}}
+
+
+def test_training_queries_have_no_bank(random_run: Path) -> None:
+    evaluation = evaluate(EvaluateConfig(run=random_run, subset="train"))
+    assert evaluation.left_out == {"querybank": "its bank would be the queries themselves"}
+
+
+def test_the_bank_is_drawn_by_seed_and_bounded(random_run: Path) -> None:
+    def pool(**changes: object):
+        config = EvaluateConfig(run=random_run, **changes)  # type: ignore[arg-type]
+        return rank(open_subject(config, load_run(random_run)), config).pool
+
+    small, same, other = pool(bank_size=7), pool(bank_size=7), pool(bank_size=7, seed=1)
+    assert (small.bank["t2v"].size, small.bank["v2t"].size) == (7, 7)
+    assert (len(small.bank["t2v"].is_hub), len(small.bank["v2t"].is_hub)) == (40, 80)
+    assert torch.equal(small.bank["t2v"].log_sum, same.bank["t2v"].log_sum)
+    assert not torch.equal(small.bank["t2v"].log_sum, other.bank["t2v"].log_sum)
+
+
+def test_the_bank_is_the_training_subset(random_run: Path) -> None:
+    run = load_run(random_run)
+    scorer = RunScorer(run, FeatureStore.open(run.config.features), device="cpu")
+    config = EvaluateConfig(run=random_run, querybank_beta=0.5, querybank_k=2)
+    pool = rank(open_subject(config, run), config).pool
+    assert pool is not None
+    for direction, bank in (("t2v", scorer.score(texts="train")), ("v2t", scorer.score(videos="train"))):
+        expected = rerank(pool.similarity, "querybank", direction, bank_sim=bank.similarity, beta=0.5, k=2)
+        np.testing.assert_allclose(pool.reranked("querybank", direction), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("paths", "name"),
+    [
+        (("a/shards.h5",), "shards"),
+        (("a/store/",), "store"),
+        (("a/store/*.h5",), "store"),
+        (("x.h5", "y.h5"), "x"),
+        (("a/v1.5/b*/*.h5",), "v1"),
+    ],
+)
+def test_store_names(paths: tuple[str, ...], name: str) -> None:
+    assert store_name(paths) == name
