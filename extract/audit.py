@@ -1,10 +1,9 @@
-"""What the strategies make of captions, shown before hours are spent, and the counts a store keeps of it."""
+"""What the strategies make of captions, shown before hours are spent (the counts a store keeps: pipeline/store/notes.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from .clip_tokens import Caption, analyse
 from .streams import FULL, FUSION, Reading, check_strategies, read_caption, selectors
@@ -15,8 +14,6 @@ KEPT, MASKED, PLAIN, NOTE = "kept", "masked", "plain", "note"
 
 Span = tuple[str, str]
 """Text and its kind, for the command line to colour."""
-
-_TOP = 10
 
 
 @dataclass(frozen=True)
@@ -75,26 +72,3 @@ def _line(strategy: str, stream: str, reading: Reading, caption: Caption) -> Pre
     if reading.truncated:
         spans.append(("   (too long for CLIP: cut)", NOTE))
     return PreviewLine(f"{strategy}/{stream}", spans)
-
-
-def notes_lines(notes: dict[str, dict[str, Any]]) -> list[str]:
-    """The audit of a store, per `strategy/stream`, as lines of a table.
-
-    Each entry of `notes` holds `captions`, `fell_back`, `truncated`, `kept_words` (counts) and `top_words`.
-    """
-    if not notes:
-        return []
-    width = max(map(len, notes))
-    head = f"{'texts':<{width}}  captions  kept words  whole caption  too long  most frequent"
-    return [head, *(_notes_line(name, note, width) for name, note in notes.items())]
-
-
-def _notes_line(name: str, note: dict[str, Any], width: int) -> str:
-    captions = max(1, note["captions"])
-    if name.startswith(f"{FULL}/"):
-        kept, fell_back = f"{'all':>10}", f"{'':>13}"
-    else:
-        kept, fell_back = f"{note['kept_words'] / captions:>10.2f}", f"{note['fell_back'] / captions:>13.1%}"
-    ranked = sorted(note["top_words"].items(), key=lambda item: (-item[1], item[0]))
-    top = ", ".join(f"{word} {count}" for word, count in ranked[:_TOP])
-    return f"{name:<{width}}  {note['captions']:>8}  {kept}  {fell_back}  {note['truncated']:>8}  {top}".rstrip()

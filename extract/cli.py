@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from ..pipeline.command import camoe_command, options_from
@@ -36,7 +38,12 @@ def main(config: ExtractConfig, preview_count: int | None) -> int:
     return done.exit_status
 
 
-_STYLES = {KEPT: {"fg": "green", "bold": True}, MASKED: {"dim": True}, PLAIN: {}, NOTE: {"fg": "yellow"}}
+_STYLES: dict[str, dict[str, Any]] = {
+    KEPT: {"fg": "green", "bold": True},
+    MASKED: {"dim": True},
+    PLAIN: {},
+    NOTE: {"fg": "yellow"},
+}
 
 
 def _coloured(shown: Preview) -> str:

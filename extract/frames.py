@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,8 +81,9 @@ def extract_frames(
         run.open_shards[number].waiting += 1
     with ThreadPoolExecutor(1, "publish") as publisher:
         run.publisher = publisher
-        for item, decoded in _decode_ahead(items, decoder, workers):
-            run.take(item, decoded, shards[item.id])
+        with closing(_decode_ahead(items, decoder, workers)) as ready:
+            for item, decoded in ready:
+                run.take(item, decoded, shards[item.id])
         run.flush()
         run.wait()
     return run.counts
@@ -111,9 +112,7 @@ class _FrameRun:
     def take(self, item: VideoItem, decoded: Decoded, shard: int) -> None:
         self._shard_of[item.id] = shard
         if isinstance(decoded, FrameDecodeError):
-            self.counts.failed += 1
-            self.builder.record(Failure(item.id, str(item.path), FAILED, decoded.reason))
-            self._leave(item.id)
+            self._fail(item, decoded.reason)
         elif isinstance(decoded, BaseException):
             raise decoded
         else:
@@ -127,6 +126,11 @@ class _FrameRun:
                 if len(self._pending) == self.batch_size:
                     self.flush()
         self.on_video(self.counts)
+
+    def _fail(self, item: VideoItem, reason: str) -> None:
+        self.counts.failed += 1
+        self.builder.record(Failure(item.id, str(item.path), FAILED, reason))
+        self._leave(item.id)
 
     def flush(self) -> None:
         """Encode the pending frames as one batch of the usual size."""
@@ -144,6 +148,9 @@ class _FrameRun:
         self._pending.clear()
 
     def _complete(self, video: _OpenVideo) -> None:
+        if not np.isfinite(video.embedding).all():
+            self._fail(video.item, "its embeddings are not finite numbers; try --precision fp32")
+            return
         damaged = video.decoded.damage is not None
         self.counts.damaged += damaged
         self.counts.ok += not damaged
@@ -205,7 +212,9 @@ def relative_source(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
-def _decode_ahead(items: Sequence[VideoItem], decoder: Decoder, workers: int) -> Iterator[tuple[VideoItem, Decoded]]:
+def _decode_ahead(
+    items: Sequence[VideoItem], decoder: Decoder, workers: int
+) -> Generator[tuple[VideoItem, Decoded], None, None]:
     """Decoded videos as they are ready, with at most a few more than `workers` of them waiting."""
     ready: queue.Queue[tuple[VideoItem, Decoded]] = queue.Queue(maxsize=workers + 2)
     source = iter(items)

@@ -24,9 +24,9 @@ from .ffmpeg import Binary, inspect_binary
 from .files import find_videos
 from .frames import FrameCounts, extract_frames
 from .streams import describe_streams, parse_streams
-from .texts import TextPlan, extract_texts
+from .texts import TextPlan, extract_texts, pending_captions
 from .video import Decoder
-from .words import load_tagger
+from .words import WordTagger, load_tagger
 
 CAPTIONS_PER_SHARD = 8192
 
@@ -76,50 +76,20 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> Extracti
     Raises `CamoeError` before anything is written when an input cannot be used or the store was made with other
     settings or from other files, and `RunStoppedError` when the disk refuses, with finished shards intact.
     """
-    progress = progress or Silent()
     inputs = _read_inputs(config)
     binary = inspect_binary(find_ffmpeg(config.ffmpeg)) if config.videos is not None else None
     tagger = load_tagger(config.tagger)
     encoder = ClipEncoder.load(config.clip, config.device, config.precision, config.clip_cache)
     settings = _settings(config, inputs, encoder, binary, tagger.name)
     with StoreBuilder(config.store, settings, adding=config.into is not None) as builder:
+        stage = _Stage(config, inputs, encoder, settings, builder, progress or Silent())
         pending = _pending_items(config, inputs.items, builder)
         kept = len(builder.known_videos)
-        sentences = 0
-        if inputs.captions is not None:
-            plan = TextPlan(config.strategies, inputs.streams, tagger, config.worker_count)
-            with progress.captions(len(inputs.captions.text)) as on_captions:
-                sentences = extract_texts(
-                    inputs.captions,
-                    plan,
-                    _text_names(config, inputs.streams),
-                    encoder=encoder,
-                    builder=builder,
-                    settings=_texts_only(settings),
-                    captions_per_shard=CAPTIONS_PER_SHARD,
-                    on_progress=on_captions,
-                )
-        counts = FrameCounts()
-        if pending:
-            assert binary is not None
-            assert config.videos is not None
-            with progress.videos(len(pending)) as on_video:
-                counts = extract_frames(
-                    pending,
-                    decoder=Decoder(
-                        binary, encoder.resolution, config.fps, config.max_frames, config.sampling, config.timeout
-                    ),
-                    encoder=encoder,
-                    builder=builder,
-                    settings=_frames_only(settings),
-                    root=config.videos,
-                    workers=config.worker_count,
-                    batch_size=config.batch_size,
-                    shard_size=config.shard_size,
-                    on_video=on_video,
-                )
+        sentences = stage.add_texts(tagger)
+        counts = stage.add_videos(pending, binary)
         builder.finish()
-        captioned = set(inputs.captions.video_id) if inputs.captions is not None else set()
+        captions = inputs.captions
+        captioned = set(captions.video_id) if captions is not None else set()
         return Extraction(
             store=config.store,
             failures=builder.failures_path,
@@ -127,11 +97,63 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> Extracti
             kept=kept,
             failed=len(builder.failed),
             damaged=len(builder.failures) - len(builder.failed),
-            captions=len(inputs.captions.text) if inputs.captions is not None else 0,
+            captions=len(captions.text) if captions is not None else 0,
             sentences=sentences,
             without_captions=sum(item.id not in captioned for item in inputs.items) if captioned else 0,
-            skipped_captions=inputs.captions.skipped if inputs.captions is not None else {},
+            skipped_captions=captions.skipped if captions is not None else {},
         )
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What both halves of an extraction need."""
+
+    config: ExtractConfig
+    inputs: _Inputs
+    encoder: ClipEncoder
+    settings: StoreSettings
+    builder: StoreBuilder
+    progress: Progress
+
+    def add_texts(self, tagger: WordTagger) -> int:
+        """Add what the store lacks of the captions; returns how many sentences were encoded."""
+        captions, streams = self.inputs.captions, self.inputs.streams
+        if captions is None:
+            return 0
+        pending = pending_captions(captions, _text_names(self.config, streams), self.builder)
+        if not pending:
+            return 0
+        with self.progress.captions(sum(len(rows) for _, rows in pending)) as on_captions:
+            return extract_texts(
+                captions,
+                pending,
+                TextPlan(self.config.strategies, streams, tagger, self.config.worker_count),
+                encoder=self.encoder,
+                builder=self.builder,
+                settings=replace(self.settings, fps=None, max_frames=None, sampling=None),
+                captions_per_shard=CAPTIONS_PER_SHARD,
+                on_progress=on_captions,
+            )
+
+    def add_videos(self, items: list[VideoItem], binary: Binary | None) -> FrameCounts:
+        """Decode and encode `items`."""
+        config = self.config
+        if not items or binary is None or config.videos is None:
+            return FrameCounts()
+        resolution = self.encoder.resolution
+        with self.progress.videos(len(items)) as on_video:
+            return extract_frames(
+                items,
+                decoder=Decoder(binary, resolution, config.fps, config.max_frames, config.sampling, config.timeout),
+                encoder=self.encoder,
+                builder=self.builder,
+                settings=replace(self.settings, streams=None, strategies=None, tagger=None, captions_sha256=None),
+                root=config.videos,
+                workers=config.worker_count,
+                batch_size=config.batch_size,
+                shard_size=config.shard_size,
+                on_video=on_video,
+            )
 
 
 def _read_inputs(config: ExtractConfig) -> _Inputs:
@@ -188,14 +210,6 @@ def _settings(
             captions_sha256=inputs.captions.sha256,
         )
     return settings
-
-
-def _frames_only(settings: StoreSettings) -> StoreSettings:
-    return replace(settings, streams=None, strategies=None, tagger=None, captions_sha256=None)
-
-
-def _texts_only(settings: StoreSettings) -> StoreSettings:
-    return replace(settings, fps=None, max_frames=None, sampling=None)
 
 
 def _versions(binary: Binary | None) -> dict[str, str]:

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..pipeline.errors import CamoeError
+from ..pipeline.store.notes import merge_notes
 from .clip_tokens import CONTEXT_LENGTH, Caption, Word, analyse, end_token, piece_tokens, start_token
 from .processes import in_processes
 from .tokens import TokenSequence
@@ -34,7 +35,6 @@ from .words import TAGS, WordTagger
 MASK = "_"
 FUSION, FULL = "fusion", "full"
 DEFAULT_STREAMS = {FUSION: "everything", "entity": "NOUN", "action": "VERB"}
-TOP_WORDS = 200
 
 Selector = Callable[[Caption], list[bool]]
 """Which words of a caption belong to a stream."""
@@ -265,17 +265,6 @@ def build_texts(
     return {name: builder.finish() for name, builder in builders.items()}
 
 
-def merge_notes(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The audit's counts of several parts of a caption file, as of one; `top_words` keeps the most frequent."""
-    words: Counter[str] = Counter()
-    for part in parts:
-        words.update(part["top_words"])
-    counts = {key: sum(part[key] for part in parts) for key in _COUNTS}
-    ranked = sorted(words.items(), key=lambda item: (-item[1], item[0]))
-    return {**counts, "top_words": dict(ranked[:TOP_WORDS])}
-
-
-_COUNTS = ("captions", "fell_back", "truncated", "kept_words")
 _CHUNK = 1000
 _WORTH_PROCESSES = 4000
 """Captions below which starting processes costs more than it saves."""

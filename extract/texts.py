@@ -27,10 +27,14 @@ class TextPlan:
     workers: int
 
 
+PendingCaptions = list[tuple[tuple[TextName, ...], list[int]]]
+"""Rows of captions, grouped by the texts that the store lacks of them."""
+
+
 def extract_texts(
     captions: CaptionSet,
+    pending: PendingCaptions,
     plan: TextPlan,
-    names: Sequence[TextName],
     *,
     encoder: ClipEncoder,
     builder: StoreBuilder,
@@ -38,13 +42,13 @@ def extract_texts(
     captions_per_shard: int,
     on_progress: Callable[[int], None] = lambda captions: None,
 ) -> int:
-    """Add the texts `names` of the captions that the store lacks; returns how many sentences were encoded.
+    """Add the `pending` texts of the captions; returns how many sentences were encoded.
 
     A shard is published for every `captions_per_shard` captions. Sentences that recur in a later shard are copied
     from memory.
     """
     known: dict[TokenSequence, np.ndarray] = {}
-    for lacking, rows in _pending(captions, names, builder):
+    for lacking, rows in pending:
         for start in range(0, len(rows), captions_per_shard):
             part = rows[start : start + captions_per_shard]
             readings = build_texts(
@@ -57,10 +61,8 @@ def extract_texts(
     return len(known)
 
 
-def _pending(
-    captions: CaptionSet, names: Sequence[TextName], builder: StoreBuilder
-) -> list[tuple[tuple[TextName, ...], list[int]]]:
-    """Rows of captions grouped by the texts that the store lacks of them."""
+def pending_captions(captions: CaptionSet, names: Sequence[TextName], builder: StoreBuilder) -> PendingCaptions:
+    """The captions of which the store lacks some of the texts `names`."""
     groups: dict[tuple[TextName, ...], list[int]] = {}
     for row, caption in enumerate(zip(captions.video_id, captions.caption_id, strict=True)):
         lacking = tuple(name for name in names if not builder.has_texts(name, caption))

@@ -56,7 +56,8 @@ class CamoeCommand(click.Command):
         except click.exceptions.Abort as error:
             raise KeyboardInterrupt from error
         except click.ClickException as error:
-            hint = f"{self.name} --help lists the options"
+            context = getattr(error, "ctx", None)
+            hint = f"{context.command_path if context else self.name} --help lists the options"
             raise CamoeError(f"{error.format_message().rstrip('.')} ({hint})") from error
         except BrokenPipeError:
             return 1
@@ -65,6 +66,16 @@ class CamoeCommand(click.Command):
             raise RunStoppedError(f"{error.strerror or error}{where}") from error
         except MemoryError as error:
             raise RunStoppedError("out of memory") from error
+
+
+class CamoeGroup(CamoeCommand, click.Group):
+    """A command of subcommands, whose mistakes end as a `CamoeCommand`'s."""
+
+
+def camoe_group(name: str) -> Callable[[Callable], CamoeGroup]:
+    """`@camoe_group("camoe-store")`: `.command()` of the result adds plain click commands."""
+    context = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    return click.group(name, cls=CamoeGroup, context_settings=context, no_args_is_help=False)
 
 
 def camoe_command(name: str, **options: Any) -> Callable[[Callable], CamoeCommand]:

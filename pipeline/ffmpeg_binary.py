@@ -18,9 +18,7 @@ def find_ffmpeg(explicit: str | None = None, *, prefer_bundled: bool = False) ->
         if named:
             found = shutil.which(named)
             if found is None:
-                raise CamoeError(
-                    f"{origin} names {named!r}, which is not a program that can be run; fix or unset it"
-                )
+                raise CamoeError(f"{origin} names {named!r}, which is not a program that can be run; fix or unset it")
             return found
     on_path = shutil.which("ffmpeg")
     return on_path if on_path and not prefer_bundled else _bundled_ffmpeg()

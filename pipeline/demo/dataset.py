@@ -76,9 +76,7 @@ def write_videos(clips: list[Clip], folder: Path, ffmpeg: str) -> int:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0:
         message = done.stderr.decode(errors="replace").strip() or f"exit status {done.returncode}"
-        raise RunStoppedError(
-            f"ffmpeg could not write {clips[0].video_id}.mp4 or a later clip to {folder}: {message}"
-        )
+        raise RunStoppedError(f"ffmpeg could not write {clips[0].video_id}.mp4 or a later clip to {folder}: {message}")
     return len(clips)
 
 

@@ -86,9 +86,7 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> list[Row]:
                 for seed in range(config.seeds if experiment.trained else 1)
             ]
         rows.append(measured_row(experiment.title, evaluated[experiment.name], experiment.rerank))
-    (out / "table.json").write_text(
-        json.dumps([row.as_dict() for row in rows], indent=2) + "\n", encoding="utf-8"
-    )
+    (out / "table.json").write_text(json.dumps([row.as_dict() for row in rows], indent=2) + "\n", encoding="utf-8")
     plot_table(rows, out / "table.png")
     say(f"\nvideos {videos}\ncaptions {captions}\nstore {store}\nruns {out / 'runs'}\nlog {out / 'demo.log'}")
     say(f"numbers {out / 'table.json'}\nplot {out / 'table.png'}\n\n{format_table(rows)}")

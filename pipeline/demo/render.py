@@ -214,9 +214,7 @@ def _draw(paint: Array, shape: str, pose: Pose, weight: float) -> None:
     window[_OUTLINE] += outline
     window[_FILL] += (inside - outline) * (1 - glow)
     if pose.glow > 0:
-        halo = (
-            0.8 * pose.glow * np.clip(1.55 - np.hypot(local_x, local_y), 0, 1) * (np.float32(weight) - inside)
-        )
+        halo = 0.8 * pose.glow * np.clip(1.55 - np.hypot(local_x, local_y), 0, 1) * (np.float32(weight) - inside)
         window[_WHITE] += (inside - outline) * glow + halo
 
 

@@ -60,13 +60,9 @@ def format_table(rows: Sequence[Row]) -> str:
             lines.append(f"{row.title:<{width}}" + "".join(f"{cell:>13}" for cell in cells))
         lines.append("")
     seeds = max(row.runs for row in rows)
-    lines.append(
-        f"Held-out test clips; mean ± standard deviation over {seeds} seeds; R@K in percent, ranks from 1."
-    )
+    lines.append(f"Held-out test clips; mean ± standard deviation over {seeds} seeds; R@K in percent, ranks from 1.")
     lines.append("* uses all queries of a test set at once, which a search engine does not have.")
-    lines.append(
-        "A check that the pipeline works, on a rendered world; no evidence about the paper's data sets."
-    )
+    lines.append("A check that the pipeline works, on a rendered world; no evidence about the paper's data sets.")
     return "\n".join(lines)
 
 

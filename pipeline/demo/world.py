@@ -128,9 +128,7 @@ def make_clips(size: str = "default", seed: int = 0) -> list[Clip]:
     return clips
 
 
-def _clips_of_group(
-    group: tuple[Combination, ...], subset: str, first: int, rng: np.random.Generator
-) -> list[Clip]:
+def _clips_of_group(group: tuple[Combination, ...], subset: str, first: int, rng: np.random.Generator) -> list[Clip]:
     """One clip for each combination of the group, alike in everything that a caption may tell."""
     size, other = draw_size_and_other(group[0], subset, rng)
     return [

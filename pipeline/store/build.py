@@ -11,21 +11,24 @@ import hashlib
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from ..atomic import write_atomic
+from ..atomic import atomic_path, write_atomic
 from ..errors import CamoeError, RunStoppedError
 from .failures import FAILED, Failure, append_failure, read_failures, write_failures
 from .manifest import FOLDER_MANIFEST, file_sha256, read_manifest, write_manifest
 from .merge import merge_shards
-from .reader import FeatureStore, read_captions
+from .reader import FeatureStore
 from .schema import Shard, StoreSettings, TextName
+from .shard import read_captions
 from .writer import shard_bytes
 
 SINGLE_SUFFIXES = (".h5", ".hdf5")
 _LOCK = ".lock"
+_MERGED = "MERGED"
+"""In a folder of parts: the SHA-256 of the file that they were merged into, written before it got its name."""
 
 
 class StoreBuilder:
@@ -50,16 +53,15 @@ class StoreBuilder:
         self._sums: dict[str, str] = {}
         self._next: dict[str, int] = {}
         self._lock: int | None = None
-        self._changed = False
 
     def __enter__(self) -> StoreBuilder:
         self._check_place()
         existing = self._existing_shards()
-        store = FeatureStore.open(existing) if existing else None
-        if store is not None:
-            self._compare(store.settings)
+        if existing:
+            self._compare(FeatureStore.open(existing).settings)
         self._take_lock()
         try:
+            self._finish_merge()
             self._clean_up()
             existing = self._existing_shards()
             self._take_stock(FeatureStore.open(existing) if existing else None)
@@ -86,10 +88,17 @@ class StoreBuilder:
                 raise CamoeError(f"{self.out} holds other things ({strangers[0].name}); give a new or empty folder")
 
     def _existing_shards(self) -> list[Path]:
+        if self._is_merged():
+            return [self.out]
         found = sorted(self.folder.glob("*.h5")) if self.folder.is_dir() else []
         if self.single and self.out.exists():
             found.insert(0, self.out)
         return found
+
+    def _is_merged(self) -> bool:
+        """Whether a run was killed after it had merged the parts into the file, and before it removed them."""
+        note = self.folder / _MERGED
+        return note.exists() and self.out.exists() and note.read_text().strip() == file_sha256(self.out)
 
     def _compare(self, there: StoreSettings) -> None:
         differences = there.differences(self.settings, ("in the store", "asked for"), ignore=("streams", "strategies"))
@@ -116,6 +125,8 @@ class StoreBuilder:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(self._lock), os.stat(self.folder / _LOCK)):
+                raise BlockingIOError  # the run before us has just removed this lock with its folder
         except BlockingIOError:
             self._unlock()
             raise CamoeError(f"another run is writing to {self.out}; wait for it to end") from None
@@ -124,7 +135,9 @@ class StoreBuilder:
 
     def _clean_up(self) -> None:
         """Remove what a killed run left half-written, and keep the counts of what it finished."""
-        for leftover in [*self.folder.glob("*.tmp.*"), *self.out.parent.glob(f"{self.out.name}.tmp.*")]:
+        ours = tuple(f"{path.name}.tmp." for path in (self.out, self._manifest, self.failures_path))
+        beside = [path for path in self.out.parent.iterdir() if path.name.startswith(ours)]
+        for leftover in [*self.folder.glob("*.tmp.*"), *beside]:
             leftover.unlink()
         self._sums = read_manifest(self.folder / FOLDER_MANIFEST)
         shards = {path.name: path for path in self.folder.glob("*.h5")}
@@ -150,7 +163,7 @@ class StoreBuilder:
                 captions = read_captions(shard.path)
                 for name in shard.text_names:
                     self._known_texts[name] |= set(zip(captions.video_id, captions.id, strict=True))
-        for kind in ("frames", "texts"):
+        for kind in ("frames", "texts", "both"):
             numbers = [int(path.stem[-5:]) for path in self.folder.glob(f"{kind}-?????.h5")]
             self._next[kind] = max(numbers, default=-1) + 1
 
@@ -167,21 +180,37 @@ class StoreBuilder:
 
     def publish(self, shard: Shard) -> None:
         """Add a shard; raises `RunStoppedError` when the disk refuses, with all earlier shards intact."""
-        kind = shard.kind
+        image = shard_bytes(shard)
+
+        def write(path: Path) -> str:
+            path.write_bytes(image)
+            return hashlib.sha256(image).hexdigest()
+
+        self._publish(shard.kind, write)
+
+    def adopt(self, kind: str, path: Path) -> None:
+        """Add a copy of a shard that lies elsewhere; raises as `publish` does."""
+
+        def write(copy: Path) -> str:
+            shutil.copyfile(path, copy)
+            return file_sha256(copy)
+
+        self._publish(kind, write)
+
+    def _publish(self, kind: str, write: Callable[[Path], str]) -> None:
         number = self._next.get(kind, 0)
         self._next[kind] = number + 1
         path = self.folder / f"{kind}-{number:05d}.h5"
-        image = shard_bytes(shard)
         try:
-            write_atomic(path, image)
-            self._sums[path.name] = hashlib.sha256(image).hexdigest()
+            with atomic_path(path) as temporary:
+                digest = write(temporary)
+            self._sums[path.name] = digest
             write_manifest(self.folder / FOLDER_MANIFEST, self._sums)
         except OSError as error:
             raise RunStoppedError(
                 f"{path} could not be written ({error.strerror}); the finished shards are intact: "
                 "make room and run the same command again"
             ) from error
-        self._changed = True
 
     def record(self, failure: Failure) -> None:
         """Note a video that could not be read, or only in part."""
@@ -214,9 +243,28 @@ class StoreBuilder:
                 f"{self.out}: there is nothing to write, for no video could be decoded; see {self.failures_path}"
             )
         if parts != [self.out]:
-            digest = merge_shards(parts, self.out)
-            write_manifest(self.out.with_name(self.out.name + ".sha256"), {self.out.name: digest})
+            self._settle(merge_shards(parts, self.out, self._before_publishing))
         shutil.rmtree(self.folder)
+
+    def _before_publishing(self, digest: str) -> None:
+        write_atomic(self.folder / _MERGED, digest)
+        self._manifest.unlink(missing_ok=True)
+
+    @property
+    def _manifest(self) -> Path:
+        return self.out.with_name(self.out.name + ".sha256")
+
+    def _finish_merge(self) -> None:
+        """What a run that was killed after its merge left to do: the checksum, and away with the parts."""
+        if self._is_merged():
+            self._settle(file_sha256(self.out))
+        else:
+            (self.folder / _MERGED).unlink(missing_ok=True)
+
+    def _settle(self, digest: str) -> None:
+        write_manifest(self._manifest, {self.out.name: digest})
+        for path in [*self.folder.glob("*.h5"), self.folder / FOLDER_MANIFEST, self.folder / _MERGED]:
+            path.unlink(missing_ok=True)
 
     def _unlock(self) -> None:
         if self._lock is not None:

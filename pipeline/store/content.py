@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from .safe_open import TEXT_ERRORS
 from .schema import Captions, TextName, TextTable, Videos
 
 _MODULUS = 1 << 256
@@ -19,6 +20,10 @@ _MODULUS = 1 << 256
 def add_sums(sums: Iterable[str]) -> str:
     """The sum of several content sums (64 hexadecimal digits each)."""
     return f"{sum(int(value, 16) for value in sums) % _MODULUS:064x}"
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", TEXT_ERRORS)
 
 
 def _sum(rows: Iterable[bytes]) -> str:
@@ -34,8 +39,8 @@ def videos_sum(videos: Videos) -> str:
         b"\0".join(
             [
                 b"video",
-                videos.id[i].encode(),
-                videos.status[i].encode(),
+                _bytes(videos.id[i]),
+                _bytes(videos.status[i]),
                 np.ascontiguousarray(videos.frames[i, :count], dtype="<f2").tobytes(),
                 np.ascontiguousarray(videos.frame_time_s[i, :count], dtype="<f4").tobytes(),
             ]
@@ -52,18 +57,18 @@ def captions_sum(captions: Captions) -> str:
         if names
         else np.zeros((len(captions.id), 0), np.uint8)
     )
-    head = ("caption\0" + "\0".join(names)).encode()
+    head = _bytes("caption\0" + "\0".join(names))
     return _sum(
-        b"\0".join([head, *(part.encode() for part in parts), code.tobytes()])
+        b"\0".join([head, *map(_bytes, parts), code.tobytes()])
         for *parts, code in zip(captions.id, captions.video_id, captions.text, codes, strict=True)
     )
 
 
-def table_sum(caption_ids: list[str], name: TextName, table: TextTable) -> str:
-    """Sum over captions of (id, strategy, stream, embedding)."""
-    head = ("text\0" + "\0".join(name)).encode()
+def table_sum(captions: Captions, name: TextName, table: TextTable) -> str:
+    """Sum over captions of (id, video, strategy, stream, embedding)."""
+    head = _bytes("text\0" + "\0".join(name))
     embeddings = [row.tobytes() for row in np.ascontiguousarray(table.embedding, dtype="<f2")]
     return _sum(
-        b"\0".join([head, caption_id.encode(), embeddings[row]])
-        for caption_id, row in zip(caption_ids, table.row.tolist(), strict=True)
+        b"\0".join([head, _bytes(caption_id), _bytes(video_id), embeddings[row]])
+        for caption_id, video_id, row in zip(captions.id, captions.video_id, table.row.tolist(), strict=True)
     )

@@ -25,6 +25,14 @@ class Failure:
     reason: str
 
 
+def failures_path(store: Path) -> Path:
+    """Where the failures of a store are kept: in its folder, or beside a single file."""
+    if store.is_dir():
+        return store / "failures.csv"
+    alone = store.with_name(f"{store.stem}.failures.csv")
+    return alone if alone.exists() else store.parent / "failures.csv"
+
+
 def read_failures(path: Path) -> dict[str, Failure]:
     """Rows by id, the last one where an id recurs; a row cut short by a kill is left out."""
     if not path.exists():
@@ -34,11 +42,14 @@ def read_failures(path: Path) -> dict[str, Failure]:
 
 
 def append_failure(path: Path, failure: Failure) -> None:
-    """Add one row by a single write."""
+    """Add one row by a single write, on a line of its own also where a kill cut the last one short."""
     line = io.StringIO()
-    writer = csv.writer(line)
-    if not path.exists():
+    writer = csv.writer(line, lineterminator="\n")
+    before = path.read_bytes()[-1:] if path.exists() else b""
+    if not before:
         writer.writerow(COLUMNS)
+    elif before != b"\n":
+        line.write("\n")
     writer.writerow(astuple(failure))
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
@@ -53,7 +64,7 @@ def write_failures(path: Path, failures: dict[str, Failure]) -> None:
         path.unlink(missing_ok=True)
         return
     text = io.StringIO()
-    writer = csv.writer(text)
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows(astuple(failures[video_id]) for video_id in sorted(failures))
     write_atomic(path, text.getvalue().encode("utf-8", "replace"))

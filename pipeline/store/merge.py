@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from ..atomic import atomic_path
+from ..atomic import atomic_path, fsync
 from .content import add_sums, captions_sum
 from .manifest import file_sha256
 from .reader import FeatureStore
 from .safe_open import checked_dataset, child_group, open_hdf5
+from .shard import VIDEO_COLUMNS
 from .writer import write_attribute, write_captions, write_column, write_settings, write_table
 
-_BLOCK = 256
-_VIDEO_COLUMNS = {
-    "id": "S", "source": "S", "status": "S", "source_size": "i", "source_mtime": "f",
-    "duration_s": "f", "frame_count": "i",
-}  # fmt: skip
+_BLOCK_BYTES = 16 << 20
 
 
 class GuardedFile(io.RawIOBase):
@@ -85,8 +82,12 @@ class GuardedFile(io.RawIOBase):
                 raise self.error
 
 
-def merge_shards(parts: Sequence[Path], target: Path) -> str:
+def merge_shards(
+    parts: Sequence[Path], target: Path, before_publishing: Callable[[str], None] = lambda digest: None
+) -> str:
     """Write one file with everything in `parts`, videos sorted by id; returns its SHA-256.
+
+    `before_publishing` is called with the SHA-256 when all is written, just before `target` gets its name.
 
     Memory holds one block of frames and one text table at a time. Raises `StoreError` when the parts do not belong
     together and `OSError` when the disk refuses; `target` is then as it was.
@@ -99,7 +100,10 @@ def merge_shards(parts: Sequence[Path], target: Path) -> str:
                 _write_merged(file, store)
         finally:
             guarded.close()
-        return file_sha256(temporary)
+        digest = file_sha256(temporary)
+        fsync(temporary)
+        before_publishing(digest)
+    return digest
 
 
 def _write_merged(file: h5py.File, store: FeatureStore) -> None:
@@ -112,39 +116,40 @@ def _write_merged(file: h5py.File, store: FeatureStore) -> None:
         write_captions(file, captions, captions_sum(captions))
         file.create_group("texts")
         for name in store.text_names:
-            write_table(file, name, store.text_table(*name), captions.id, store.text_notes.get("/".join(name), {}))
+            write_table(file, name, store.text_table(*name), captions, store.text_notes.get("/".join(name), {}))
 
 
 def _copy_videos(group: h5py.Group, store: FeatureStore) -> None:
     holders = [shard for shard in store.shards if shard.video_ids]
     write_attribute(group, "content_sum", add_sums([shard.sums["videos"] for shard in holders]))
-    for name, kind in _VIDEO_COLUMNS.items():
-        write_column(group, name, store.video_column(name, kind))
+    for name, (_, rank) in VIDEO_COLUMNS.items():
+        if rank == 1:
+            write_column(group, name, store.video_column(name))
     place = {
         video_id: (number, row) for number, shard in enumerate(holders) for row, video_id in enumerate(shard.video_ids)
     }
     rows = np.array([place[video_id] for video_id in store.video_ids])
-    for name, ndim in (("frames", 3), ("frame_time_s", 2)):
-        target: h5py.Dataset | None = None
-        for start in range(0, len(rows), _BLOCK):
-            block = _read_rows([shard.path for shard in holders], name, ndim, rows[start : start + _BLOCK])
-            if target is None:
-                target = write_column(group, name, block, total=len(rows))
-            target[start : start + len(block)] = block
+    paths = [shard.path for shard in holders]
+    for name, (_, rank) in VIDEO_COLUMNS.items():
+        if rank > 1:
+            target = write_column(group, name, _read_rows(paths, name, rows[:1]), total=len(rows))
+            chunk = target.chunks[0]
+            step = chunk * max(1, _BLOCK_BYTES * len(rows) // (chunk * target.nbytes))
+            for start in range(0, len(rows), step):
+                target[start : start + step] = _read_rows(paths, name, rows[start : start + step])
 
 
-def _read_rows(paths: Sequence[Path], name: str, ndim: int, rows: np.ndarray) -> np.ndarray:
+def _read_rows(paths: Sequence[Path], name: str, rows: np.ndarray) -> np.ndarray:
     """Rows, each given as (part, row in it), in their order."""
     result: np.ndarray | None = None
     for number in np.unique(rows[:, 0]):
         here = np.flatnonzero(rows[:, 0] == number)
         wanted = rows[here, 1]
         with open_hdf5(paths[number]) as file:
-            dataset = checked_dataset(child_group(file, "videos"), name, "f", ndim)
-            low = int(wanted.min())
-            values = dataset[low : int(wanted.max()) + 1][wanted - low]
-        if result is None:
-            result = np.empty((len(rows), *values.shape[1:]), values.dtype)
-        result[here] = values
+            dataset = checked_dataset(child_group(file, "videos"), name, *VIDEO_COLUMNS[name])
+            if result is None:
+                result = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)
+            for run in np.split(np.arange(len(wanted)), np.flatnonzero(np.diff(wanted) != 1) + 1):
+                result[here[run]] = dataset[wanted[run[0]] : wanted[run[-1]] + 1]
     assert result is not None
     return result

@@ -1,138 +1,27 @@
-"""Reading one shard, and a store of many."""
+"""A store of one or many shards, opened for reading."""
 
 from __future__ import annotations
 
 import glob
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from .content import add_sums, captions_sum
-from .safe_open import (
-    StoreError,
-    checked_dataset,
-    child_group,
-    open_hdf5,
-    read_attribute,
-    read_column,
-    read_strings,
-)
-from .schema import FULL, FUSION, SCHEMA_VERSION, Captions, StoreSettings, TextName, TextTable
-from .writer import JSON_SETTINGS
+from .notes import merge_notes
+from .safe_open import StoreError, checked_dataset, child_group, decode_strings, open_hdf5
+from .schema import FULL, FUSION, UNUSED, Captions, StoreSettings, TextName, TextTable, broken_rows
+from .shard import VIDEO_COLUMNS, ShardIndex, read_captions, read_index, read_text_table, text_table_shape
 
 StorePaths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
-
-@dataclass(frozen=True)
-class ShardIndex:
-    """What a shard says of itself, without its big arrays."""
-
-    path: Path
-    settings: StoreSettings
-    kind: str
-    video_ids: list[str]
-    text_names: list[TextName]
-    sums: dict[str, str]
-    """Content sums: `videos`, and one per `strategy/stream`."""
-    text_notes: dict[str, dict]
-
-
-def read_index(path: Path) -> ShardIndex:
-    """The index of one shard; raises `StoreError` for a file that is not one."""
-    with open_hdf5(path) as file:
-        schema = read_attribute(file, "schema")
-        if schema != SCHEMA_VERSION:
-            raise StoreError(
-                f"{path} is not a feature store of this version (schema {schema!r}, expected {SCHEMA_VERSION!r}); "
-                "give one that camoe-extract wrote"
-            )
-        videos = child_group(file, "videos")
-        sums, notes = {}, {}
-        if videos is not None:
-            sums["videos"] = str(read_attribute(videos, "content_sum", "0"))
-        names = list(_text_names(file))
-        for name in names:
-            group = file["texts"]["/".join(name)]
-            sums["/".join(name)] = str(read_attribute(group, "content_sum", "0"))
-            notes["/".join(name)] = json.loads(read_attribute(group, "notes", "{}"))
-        return ShardIndex(
-            path=path,
-            settings=_read_settings(file),
-            kind=str(read_attribute(file, "kind")),
-            video_ids=read_strings(videos, "id") if videos is not None else [],
-            text_names=names,
-            sums=sums,
-            text_notes=notes,
-        )
-
-
-def read_captions(path: Path) -> Captions:
-    """The captions of a shard that holds texts."""
-    with open_hdf5(path) as file:
-        group = child_group(file, "captions")
-        if group is None:
-            raise StoreError(f"{path} holds no captions")
-        protocols, shortfall = {}, {}
-        found = child_group(file, "protocols")
-        if found is not None:
-            for name in found:
-                protocols[name] = read_column(found, name, "u")
-                shortfall[name] = json.loads(read_attribute(found[name], "shortfall", "{}"))
-        columns = {name: read_strings(group, name) for name in ("id", "video_id", "text")}
-        return Captions(**columns, protocols=protocols, shortfall=shortfall)
-
-
-def read_text_table(path: Path, name: TextName) -> TextTable:
-    """One strategy and stream of a shard that holds texts."""
-    with open_hdf5(path) as file:
-        group, rows = _table_groups(file, name)
-        return TextTable(
-            sentence=read_strings(group, "sentence"),
-            embedding=read_column(group, "embedding", "f", 2),
-            row=read_column(rows, name[1], "i"),
-        )
-
-
-def _table_groups(file: h5py.File, name: TextName) -> tuple[h5py.Group, h5py.Group]:
-    places = []
-    for top in ("texts", "captions"):
-        group: h5py.Group | None = file
-        for part in (top, *name) if top == "texts" else (top, name[0]):
-            group = child_group(group, part) if group is not None else None
-        if group is None:
-            raise StoreError(f"{file.filename} has no texts {'/'.join(name)}; the file is not a whole store")
-        places.append(group)
-    return places[0], places[1]
-
-
-def _text_names(file: h5py.File) -> Iterator[TextName]:
-    texts = child_group(file, "texts")
-    for strategy in texts if texts is not None else ():
-        streams = child_group(texts, strategy)
-        for stream in streams if streams is not None else ():
-            if child_group(streams, stream) is not None:
-                yield strategy, stream
-
-
-def _read_settings(file: h5py.File) -> StoreSettings:
-    values: dict[str, Any] = {}
-    for item in fields(StoreSettings):
-        value = read_attribute(file, item.name)
-        if value is not None:
-            values[item.name] = json.loads(value) if item.name in JSON_SETTINGS else value
-    if "strategies" in values:
-        values["strategies"] = tuple(values["strategies"])
-    try:
-        return StoreSettings(**values)
-    except TypeError:
-        raise StoreError(f"{file.filename} does not say how it was made; the file is not a whole store") from None
+_BLOCK_BYTES = 16 << 20
 
 
 def find_shards(paths: StorePaths) -> list[Path]:
@@ -149,11 +38,17 @@ def find_shards(paths: StorePaths) -> list[Path]:
         else:
             shards = [Path(name) for name in sorted(glob.glob(str(entry), recursive=True))]
             if not shards:
-                raise StoreError(f"{entry} does not exist; give a store that camoe-extract wrote")
+                raise StoreError(f"{entry} does not exist; {_remedy(entry)}")
         found += [shard for shard in shards if shard not in found]
     if not found:
         raise StoreError("no feature store was given; name a file or folder that camoe-extract wrote")
     return found
+
+
+def _remedy(missing: Path) -> str:
+    if missing.with_name(missing.name + ".parts").is_dir():
+        return "its making was not finished: run the same command again"
+    return "give a store that camoe-extract wrote"
 
 
 class FeatureStore:
@@ -201,26 +96,36 @@ class FeatureStore:
     @cached_property
     def frame_count(self) -> np.ndarray:
         """`(N,)` int64, valid frames of each video."""
-        return self._video_column("frame_count", "iu").astype(np.int64)
+        return self._video_column("frame_count").astype(np.int64)
 
     @cached_property
     def video_status(self) -> list[str]:
         """`ok` or `damaged` for each of the `N` videos."""
-        return [value.decode() for value in self._video_column("status", "S").tolist()]
+        return decode_strings(self._video_column("status"))
 
     def frames(self) -> np.ndarray:
-        """`(N, T, D)` float16 frame embeddings in the order of `video_ids`, zero past `frame_count`."""
-        return self._video_column("frames", "f", 3)
+        """`(N, T, D)` float16 frame embeddings in the order of `video_ids`, zero past `frame_count`.
+
+        Raises `StoreError` naming a video whose frames are not finite.
+        """
+        frames = self._video_column("frames")
+        broken = broken_rows(frames)
+        if len(broken):
+            raise StoreError(
+                f"{self.shards[0].path}: {len(broken)} videos have frames that are not finite "
+                f"(first: {self.video_ids[broken[0]]!r}); extract them again"
+            )
+        return frames
 
     def frame_times(self) -> np.ndarray:
         """`(N, T)` float32 seconds, NaN past `frame_count`."""
-        return self._video_column("frame_time_s", "f", 2)
+        return self._video_column("frame_time_s")
 
-    def video_column(self, name: str, kinds: str = "Sif") -> np.ndarray:
+    def video_column(self, name: str) -> np.ndarray:
         """One of the small per-video columns: `source`, `source_size`, `source_mtime`, `duration_s`, `status`."""
-        return self._video_column(name, kinds)
+        return self._video_column(name)
 
-    def _video_column(self, name: str, kinds: str, ndim: int = 1) -> np.ndarray:
+    def _video_column(self, name: str) -> np.ndarray:
         holders = [shard for shard in self.shards if shard.video_ids]
         if not holders:
             raise StoreError(f"{self.shards[0].path} holds no videos; add the store with the frames to --features")
@@ -231,14 +136,16 @@ class FeatureStore:
         start = 0
         for shard in holders:
             with open_hdf5(shard.path) as file:
-                dataset = checked_dataset(child_group(file, "videos"), name, kinds, ndim)
+                dataset = checked_dataset(child_group(file, "videos"), name, *VIDEO_COLUMNS[name])
+                if len(dataset) != len(shard.video_ids):
+                    raise StoreError(f"{shard.path} has changed while it was read; open the store again")
                 if result is None:
                     result = np.empty((total, *dataset.shape[1:]), dataset.dtype)
                 if result.shape[1:] != dataset.shape[1:]:
                     raise StoreError(f"{shard.path}: {dataset.name} has shape {dataset.shape}, unlike other shards")
                 if dataset.dtype.itemsize > result.dtype.itemsize:
                     result = result.astype(dataset.dtype)
-                result[position[start : start + len(dataset)]] = dataset[()]
+                _read_into(result, dataset, position[start : start + len(dataset)])
                 start += len(dataset)
         assert result is not None
         return result
@@ -291,12 +198,12 @@ class FeatureStore:
 
     @property
     def text_notes(self) -> dict[str, dict]:
-        """The audit's counts of the first shard that has each `strategy/stream`."""
-        notes: dict[str, dict] = {}
+        """The audit's counts of each `strategy/stream`, over all shards."""
+        parts: dict[str, list[dict]] = {}
         for shard in self.shards:
             for name, value in shard.text_notes.items():
-                notes.setdefault(name, value)
-        return notes
+                parts.setdefault(name, []).append(value)
+        return {name: merge_notes(parts[name]) for name in sorted(parts)}
 
     def text_table(self, strategy: str, stream: str) -> TextTable:
         """The sentences of one stream read by one strategy, rows in the order of `caption_ids`.
@@ -316,7 +223,7 @@ class FeatureStore:
     @cached_property
     def content_hash(self) -> str:
         """64 hexadecimal digits that tell what the store holds, the same however it is cut into shards."""
-        sums = [total for shard in self.shards for total in shard.sums.values()]
+        sums = [total for shard in self.shards for name, total in shard.sums.items() if name != "captions"]
         if self.has_captions:
             sums.append(captions_sum(self._captions.captions))
         return add_sums(sums)
@@ -333,9 +240,15 @@ class _JoinedCaptions:
 
     @classmethod
     def read(cls, shards: Sequence[ShardIndex]) -> _JoinedCaptions:
+        names = {shard.path: shard.text_names for shard in shards}
         parts = {shard.path: read_captions(shard.path) for shard in shards}
+        if len(parts) == 1:
+            ((path, part),) = parts.items()
+            if all(one < next_ for one, next_ in pairwise(zip(part.video_id, part.id, strict=True))):
+                return cls(part, {path: np.arange(len(part.id))}, names)
         text_of: dict[tuple[str, str], str] = {}
         for path, part in parts.items():
+            _refuse_doubles(path, part)
             for video_id, caption_id, text in zip(part.video_id, part.id, part.text, strict=True):
                 if text_of.setdefault((video_id, caption_id), text) != text:
                     raise StoreError(
@@ -352,7 +265,11 @@ class _JoinedCaptions:
         shortfall: dict[str, dict] = {}
         for path, part in parts.items():
             for name, codes in part.protocols.items():
-                protocols.setdefault(name, np.zeros(len(keys), np.uint8))[position[path]] = codes
+                joined = protocols.setdefault(name, np.zeros(len(keys), np.uint8))
+                there = joined[position[path]]
+                if ((there != codes) & (there != UNUSED) & (codes != UNUSED)).any():
+                    raise StoreError(f"protocol {name} puts a caption into another subset in {path} than elsewhere")
+                joined[position[path]] = np.maximum(there, codes)
             shortfall |= part.shortfall
         captions = Captions(
             id=[caption_id for _, caption_id in keys],
@@ -361,50 +278,86 @@ class _JoinedCaptions:
             protocols=protocols,
             shortfall=shortfall,
         )
-        return cls(captions, position, {shard.path: shard.text_names for shard in shards})
+        return cls(captions, position, names)
 
     def join_table(self, name: TextName) -> TextTable:
         holders = [path for path, names in self.text_names.items() if name in names]
         row = np.full(len(self.captions.id), -1, np.int64)
-        sentences: dict[str, int] = {}
-        embeddings: list[np.ndarray] = []
-        for path in holders:
-            table = read_text_table(path, name)
+        shapes = [text_table_shape(path, name) for path in holders]
+        embedding = np.empty((sum(rows for rows, _ in shapes), shapes[0][1]), np.float16)
+        place: dict[str, int] = {}
+        for path, (rows, _) in zip(holders, shapes, strict=True):
+            before = len(place)
+            table = read_text_table(path, name, embedding[before : before + rows])
             if (row[self.position[path]] >= 0).any():
                 raise StoreError(f"texts {'/'.join(name)} of a caption lie in {path} and in another shard; give one")
-            before = len(sentences)
-            local = np.array([sentences.setdefault(text, len(sentences)) for text in table.sentence], np.int64)
-            embeddings.append(table.embedding[local >= before])
-            row[self.position[path]] = local[table.row]
+            if len(self.position) == 1:
+                table.row[self.position[path]] = table.row.copy()
+                return table
+            joined = np.array([place.setdefault(text, len(place)) for text in table.sentence], np.int64)
+            if len(place) - before < rows:
+                embedding[joined[joined >= before]] = table.embedding[joined >= before]
+            row[self.position[path]] = joined[table.row]
         if (row < 0).any():
             raise StoreError(
                 f"{int((row < 0).sum())} of {len(row)} captions have no texts {'/'.join(name)} "
                 f"(first: {self.captions.id[int(np.argmin(row))]!r}); run the same camoe-extract command again"
             )
-        return TextTable(list(sentences), np.concatenate(embeddings), row)
+        return TextTable(list(place), embedding[: len(place)], row)
+
+
+def _refuse_doubles(path: Path, captions: Captions) -> None:
+    keys = list(zip(captions.video_id, captions.id, strict=True))
+    if len(set(keys)) == len(keys):
+        return
+    seen: set[tuple[str, str]] = set()
+    video_id, caption_id = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    raise StoreError(f"{path}: video {video_id!r} has two captions {caption_id!r}; the file is not a sound store")
+
+
+def _read_into(result: np.ndarray, dataset: h5py.Dataset, position: np.ndarray) -> None:
+    """Rows of a data set to their places, block by block where they do not lie in one piece."""
+    if len(position) and (np.diff(position) == 1).all():
+        dataset.read_direct(result, dest_sel=np.s_[position[0] : position[-1] + 1])
+        return
+    rows = max(1, _BLOCK_BYTES * len(dataset) // max(1, dataset.nbytes))
+    for start in range(0, len(dataset), rows):
+        block = dataset[start : start + rows]
+        result[position[start : start + len(block)]] = block
 
 
 def _merge_settings(shards: Sequence[ShardIndex]) -> StoreSettings:
-    first = shards[0].settings
-    merged = dict.fromkeys((item.name for item in fields(StoreSettings)), None) | {"versions": first.versions}
+    """What the shards state together; a field is compared with the first shard that states it."""
+    merged = shards[0].settings
+    stated: dict[str, Path] = {}
     for shard in shards:
-        differences = first.differences(
-            shard.settings, ("in the first", "in the second"), ignore=("strategies", "streams", "captions_sha256")
-        )
-        if differences:
-            raise StoreError(
-                f"{shards[0].path} and {shard.path} were made with different settings: {'; '.join(differences)}"
-            )
         for item in fields(StoreSettings):
-            if merged[item.name] is None:
-                merged[item.name] = getattr(shard.settings, item.name)
-    streams = [dict(shard.settings.streams) for shard in shards if shard.settings.streams is not None]
-    joined: dict[str, str] = {}
-    for definition in streams:
-        for name, tags in definition.items():
-            if joined.setdefault(name, tags) != tags:
-                raise StoreError(f"stream {name!r} means {joined[name]} in one shard and {tags} in another")
-    merged["streams"] = joined if streams else None
-    strategies = [shard.settings.strategies for shard in shards if shard.settings.strategies is not None]
-    merged["strategies"] = tuple(dict.fromkeys(name for part in strategies for name in part)) or None
-    return StoreSettings(**merged)  # type: ignore[arg-type]
+            if getattr(shard.settings, item.name) is not None:
+                stated.setdefault(item.name, shard.path)
+        differences = merged.differences(shard.settings, ("in the first", "in the second"), ignore=_JOINED)
+        if differences:
+            first = stated[differences[0].split(" ", 1)[0]]
+            raise StoreError(f"{first} and {shard.path} were made with different settings: {'; '.join(differences)}")
+        merged = _with_missing(merged, shard.settings)
+    return merged
+
+
+_JOINED = ("strategies", "streams", "captions_sha256")
+
+
+def _with_missing(settings: StoreSettings, more: StoreSettings) -> StoreSettings:
+    """`settings`, what it lacks from `more`, and the streams and strategies of both."""
+    values = {item.name: getattr(settings, item.name) for item in fields(StoreSettings)}
+    for name, value in values.items():
+        if value is None:
+            values[name] = getattr(more, name)
+    if settings.streams is not None and more.streams is not None:
+        for name in set(settings.streams) & set(more.streams):
+            if settings.streams[name] != more.streams[name]:
+                raise StoreError(
+                    f"stream {name!r} means {settings.streams[name]} in one shard and {more.streams[name]} in another"
+                )
+        values["streams"] = {**settings.streams, **more.streams}
+    if settings.strategies is not None and more.strategies is not None:
+        values["strategies"] = tuple(dict.fromkeys(settings.strategies + more.strategies))
+    return StoreSettings(**values)

@@ -6,7 +6,9 @@ elsewhere and sizes that the file cannot hold are refused before any of it is re
 
 from __future__ import annotations
 
+import json
 import math
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +20,15 @@ import numpy as np
 from ..errors import CamoeError
 
 _MAX_CHUNK_BYTES = 64 << 20
+_MAX_ATTRIBUTE_BYTES = 16 << 20
+_SLACK_BYTES = 64 << 20
+_MAX_RATIO = {"S": 64, "i": 64, "u": 64, "f": 1}
+"""How many times the whole file's size one data set may unfold to, beyond `_SLACK_BYTES`; floats are not compressed."""
+
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 _KINDS = {"S": "strings", "i": "integers", "u": "integers", "f": "floating-point numbers"}
+TEXT_ERRORS = "surrogatepass"
+"""Any Python string is kept, also a file name that is not valid UTF-8."""
 
 
 class StoreError(CamoeError):
@@ -28,16 +38,28 @@ class StoreError(CamoeError):
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file for reading; whatever HDF5 finds wrong while it is open becomes a `StoreError`."""
+    _check_regular(path)
     try:
         with h5py.File(path, "r", locking=False) as file:
             yield file
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError) as error:
-        if isinstance(error, OSError) and error.errno is not None and not path.exists():
-            raise StoreError(f"{path} does not exist; give a store that camoe-extract wrote") from None
+    except StoreError:
+        raise
+    except CamoeError as error:
+        raise StoreError(f"{path}: {error}") from None
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StoreError(
             f"{path} cannot be read as a feature store ({reason}); restore it or run camoe-extract again"
         ) from error
+
+
+def _check_regular(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error.strerror}); give a store that camoe-extract wrote") from None
+    if not stat.S_ISREG(mode):
+        raise StoreError(f"{path} is not a regular file; give a store that camoe-extract wrote")
 
 
 def child_group(parent: h5py.Group, name: str) -> h5py.Group | None:
@@ -54,35 +76,59 @@ def read_column(parent: h5py.Group, name: str, kinds: str, ndim: int = 1) -> np.
     return values
 
 
-def checked_dataset(parent: h5py.Group, name: str, kinds: str, ndim: int = 1) -> h5py.Dataset:
+def checked_dataset(parent: h5py.Group | None, name: str, kinds: str, ndim: int = 1) -> h5py.Dataset:
     """A data set that lies in the file itself, is whole, and is of the expected type and rank."""
+    if parent is None:
+        raise StoreError(f"the group of data set {name} is missing; the file is not a whole feature store")
     dataset = _hard_child(parent, name)
     where = f"{parent.file.filename}: {parent.name.rstrip('/')}/{name}"
     if not isinstance(dataset, h5py.Dataset):
         raise StoreError(f"{where} is missing; the file is not a whole feature store")
     if dataset.external or dataset.is_virtual:
         raise StoreError(f"{where} takes its data from other files, which a store never does; do not trust this file")
-    if dataset.dtype.kind not in kinds or dataset.ndim != ndim:
+    if dataset.dtype.kind not in kinds or dataset.dtype.itemsize == 0 or dataset.ndim != ndim:
         raise StoreError(
             f"{where} should hold {_KINDS[kinds[0]]} of rank {ndim}, not {dataset.dtype} of rank {dataset.ndim}"
         )
+    _check_filters(dataset, where)
     _check_size(dataset, where)
     return dataset
 
 
+def decode_strings(values: np.ndarray) -> list[str]:
+    """A column of bytes as text, decoded at one go where no value holds a NUL."""
+    encoded = values.tolist()
+    decoded = b"\0".join(encoded).decode("utf-8", TEXT_ERRORS).split("\0")
+    if len(decoded) == len(encoded):
+        return decoded
+    return [value.decode("utf-8", TEXT_ERRORS) for value in encoded]
+
+
 def read_strings(parent: h5py.Group, name: str) -> list[str]:
     """A column of text."""
-    return [value.decode() for value in read_column(parent, name, "S").tolist()]
+    return decode_strings(read_column(parent, name, "S"))
 
 
 def read_attribute(place: h5py.Group | h5py.Dataset, name: str, default: Any = None) -> Any:
-    """An attribute as plain Python; `default` where there is none."""
+    """A text or a number; `default` where there is none."""
     if name not in place.attrs:
         return default
+    attribute = place.attrs.get_id(name)
+    if attribute.shape != () or attribute.dtype.kind not in "Siuf":
+        raise StoreError(f"{place.file.filename}: the attribute {name} of {place.name} is not a text or a number")
+    if attribute.dtype.itemsize > _MAX_ATTRIBUTE_BYTES:
+        raise StoreError(f"{place.file.filename}: the attribute {name} of {place.name} is absurdly large")
     value = place.attrs[name]
-    if isinstance(value, bytes | np.bytes_):
-        return value.decode()
-    return value.item() if isinstance(value, np.generic) else value
+    return value.decode("utf-8", TEXT_ERRORS) if isinstance(value, bytes) else value.item()
+
+
+def read_json_attribute(place: h5py.Group | h5py.Dataset, name: str, kind: type) -> Any:
+    """An attribute that holds JSON of one `kind`, by default an empty one."""
+    text = read_attribute(place, name)
+    value = kind() if text is None else json.loads(str(text))
+    if not isinstance(value, kind):
+        raise StoreError(f"{place.file.filename}: the attribute {name} of {place.name} is not a {kind.__name__}")
+    return value
 
 
 def _hard_child(parent: h5py.Group, name: str) -> Any:
@@ -97,9 +143,19 @@ def _hard_child(parent: h5py.Group, name: str) -> Any:
     return parent[name]
 
 
+def _check_filters(dataset: h5py.Dataset, where: str) -> None:
+    plan = dataset.id.get_create_plist()
+    for index in range(plan.get_nfilters()):
+        if plan.get_filter(index)[0] not in _FILTERS:
+            raise StoreError(f"{where} is packed by an unknown filter; do not trust this file")
+
+
 def _check_size(dataset: h5py.Dataset, where: str) -> None:
     """What the header declares must really be there: allocated chunks of bounded size, or the bytes themselves."""
-    if dataset.chunks is None:
+    limit = _SLACK_BYTES + Path(dataset.file.filename).stat().st_size * _MAX_RATIO[dataset.dtype.kind]
+    if dataset.nbytes > limit:
+        sound = False
+    elif dataset.chunks is None:
         sound = dataset.id.get_storage_size() == dataset.nbytes
     else:
         expected = math.prod(math.ceil(size / chunk) for size, chunk in zip(dataset.shape, dataset.chunks, strict=True))

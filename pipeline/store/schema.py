@@ -94,6 +94,9 @@ class Videos:
             1 <= int(self.frame_count.min()) and int(self.frame_count.max()) <= self.frames.shape[1]
         ):
             raise ValueError(f"frame_count must lie in 1..{self.frames.shape[1]}")
+        broken = broken_rows(self.frames)
+        if len(broken):
+            raise CamoeError(f"video {self.id[broken[0]]!r} has frames that are not finite; take it out")
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,9 @@ class TextTable:
         _same_length("texts", {"sentence": len(self.sentence), "embedding": len(self.embedding)})
         if len(self.row) and not (0 <= int(self.row.min()) and int(self.row.max()) < len(self.sentence)):
             raise ValueError(f"a caption points outside the {len(self.sentence)} sentences of its table")
+        broken = broken_rows(self.embedding)
+        if len(broken):
+            raise CamoeError(f"the embedding of {self.sentence[broken[0]]!r} is not finite; take the sentence out")
 
 
 @dataclass(frozen=True)
@@ -162,6 +168,24 @@ def subset_code(subset: str) -> int:
     if subset not in SUBSETS:
         raise CamoeError(f"subset {subset!r} does not exist; choose one of {', '.join(SUBSETS)}")
     return SUBSETS[subset]
+
+
+def broken_rows(values: np.ndarray) -> np.ndarray:
+    """Indices of the rows of `values (N, ...)` that hold NaN or infinity, in float16, which is what a store keeps."""
+    found = [np.empty(0, np.int64)]
+    for start in range(0, len(values), _BLOCK_ROWS):
+        with np.errstate(over="ignore"):
+            block = np.ascontiguousarray(values[start : start + _BLOCK_ROWS], np.float16)
+        bits = block.view(np.uint16) & _EXPONENT
+        if bits.size and bits.max() == _EXPONENT:
+            found.append(start + np.flatnonzero((bits == _EXPONENT).reshape(len(bits), -1).any(axis=1)))
+    return np.concatenate(found)
+
+
+_EXPONENT = np.uint16(0x7C00)
+"""The bits that a float16 has set where it is not finite."""
+
+_BLOCK_ROWS = 1024
 
 
 def _same_length(what: str, lengths: dict[str, int]) -> None:

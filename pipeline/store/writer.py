@@ -15,7 +15,9 @@ import h5py
 import numpy as np
 
 from ..atomic import write_atomic
+from ..errors import CamoeError
 from .content import captions_sum, table_sum, videos_sum
+from .safe_open import TEXT_ERRORS
 from .schema import SCHEMA_VERSION, Captions, Shard, StoreSettings, TextName, TextTable, Videos
 
 _CHUNK_BYTES = 1 << 20
@@ -37,7 +39,7 @@ def shard_bytes(shard: Shard) -> bytes:
             write_captions(file, shard.captions, captions_sum(shard.captions))
             file.create_group("texts")
             for name, table in shard.texts.items():
-                write_table(file, name, table, shard.captions.id, shard.text_notes.get("/".join(name), {}))
+                write_table(file, name, table, shard.captions, shard.text_notes.get("/".join(name), {}))
         file.flush()
         image: bytes = file.id.get_file_image()
         return image
@@ -55,7 +57,7 @@ def write_settings(file: h5py.File, settings: StoreSettings, kind: str) -> None:
 def write_attribute(place: h5py.Group | h5py.Dataset, name: str, value: str | float) -> None:
     """Strings of fixed length: HDF5 keeps them inside the checksummed object header."""
     if isinstance(value, str):
-        encoded = value.encode()
+        encoded = value.encode("utf-8", TEXT_ERRORS)
         place.attrs.create(name, encoded, dtype=h5py.string_dtype("utf-8", max(1, len(encoded))))
     else:
         place.attrs[name] = value
@@ -85,10 +87,10 @@ def write_captions(file: h5py.File, captions: Captions, content_sum: str) -> Non
         write_attribute(dataset, "shortfall", json.dumps(captions.shortfall.get(name, {}), sort_keys=True))
 
 
-def write_table(file: h5py.File, name: TextName, table: TextTable, caption_ids: list[str], notes: dict) -> None:
+def write_table(file: h5py.File, name: TextName, table: TextTable, captions: Captions, notes: dict) -> None:
     """One group of `/texts`, and the row of each caption in it."""
     group = file["texts"].require_group("/".join(name))
-    write_attribute(group, "content_sum", table_sum(caption_ids, name, table))
+    write_attribute(group, "content_sum", table_sum(captions, name, table))
     write_attribute(group, "notes", json.dumps(notes, sort_keys=True))
     write_column(group, "sentence", encode_strings(table.sentence))
     write_column(group, "embedding", table.embedding.astype(np.float16))
@@ -97,7 +99,11 @@ def write_table(file: h5py.File, name: TextName, table: TextTable, caption_ids: 
 
 def encode_strings(values: list[str]) -> np.ndarray:
     """Fixed-length UTF-8, because HDF5's checksums do not cover variable-length data."""
-    return np.array([value.encode() for value in values] or [b""], dtype="S")[: len(values)]
+    encoded = [value.encode("utf-8", TEXT_ERRORS) for value in values]
+    for value in encoded:
+        if value.endswith(b"\0"):
+            raise CamoeError(f"{value.decode()!r} ends in a NUL character, which HDF5 cannot keep; take it out")
+    return np.array(encoded or [b""], dtype="S")[: len(values)]
 
 
 def write_column(group: h5py.Group, name: str, values: np.ndarray, total: int | None = None) -> h5py.Dataset:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from camoe.extract.audit import KEPT, MASKED, NOTE, notes_lines, preview
+from camoe.extract.audit import KEPT, MASKED, NOTE, preview
 from camoe.extract.streams import build_texts, parse_streams
 from camoe.extract.words import Tagger
+from camoe.pipeline.store.notes import format_notes
 
 TAGGER = Tagger()
 
@@ -40,12 +41,12 @@ def test_preview_is_spread_over_distinct_captions() -> None:
     assert preview([], ["full"], parse_streams(), TAGGER) == []
 
 
-def test_notes_lines() -> None:
+def test_notes_of_a_store() -> None:
     tables = build_texts(["a man runs", "a dog runs", "two red", "a man"], ["full", "muw"], parse_streams(), TAGGER)
-    assert notes_lines({"/".join(name): table.notes for name, table in tables.items()}) == [
+    assert format_notes({"/".join(name): table.notes for name, table in tables.items()}) == [
         "texts        captions  kept words  whole caption  too long  most frequent",
         "full/fusion         4         all                        0",
         "muw/entity          4        0.75          25.0%         0  man 2, dog 1",
         "muw/action          4        0.50          50.0%         0  runs 2",
     ]
-    assert notes_lines({}) == []
+    assert format_notes({}) == []

@@ -15,13 +15,13 @@ from camoe.extract.streams import (
     Reading,
     build_texts,
     describe_streams,
-    merge_notes,
     parse_streams,
     read_caption,
     selectors,
 )
 from camoe.extract.words import Tagger
 from camoe.pipeline.errors import CamoeError
+from camoe.pipeline.store.notes import merge_notes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

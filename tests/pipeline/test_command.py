@@ -4,8 +4,9 @@ import errno
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
-from camoe.pipeline.command import camoe_command, options_from
+from camoe.pipeline.command import camoe_command, camoe_group, options_from
 from camoe.pipeline.config import Config, setting
 from camoe.pipeline.errors import CamoeError
 
@@ -138,3 +139,35 @@ def test_bugs_are_not_hidden() -> None:
     failure.append(ZeroDivisionError("a bug"))
     with pytest.raises(ZeroDivisionError):
         main(["--features", "a"])
+
+
+@camoe_group("camoe-group")
+def group() -> None:
+    """Several commands."""
+
+
+@group.command()
+@click.option("--count", type=int, required=True)
+def show(count: int) -> int:
+    """Return or raise."""
+    if count < 0:
+        raise CamoeError("no negative\ncounts")
+    return count
+
+
+def test_a_group(capsys: pytest.CaptureFixture[str]) -> None:
+    assert group(["show", "--count", "0"], standalone_mode=False) == 0
+    assert group(["show", "--count", "3"], standalone_mode=False) == 3
+    for arguments, status, message in (
+        (["show", "--count", "3"], 3, ""),
+        (["show", "--count", "-1"], 2, "camoe-group: no negative counts\n"),
+        (["show", "--count", "x"], 2, "is not a valid integer (camoe-group show --help lists the options)\n"),
+        (["show"], 2, "Missing option '--count' (camoe-group show --help lists the options)\n"),
+        ([], 2, "camoe-group: Missing command (camoe-group --help lists the options)\n"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            group(arguments)
+        assert caught.value.code == status
+        assert capsys.readouterr().err.endswith(message)
+    assert group(["--help"], standalone_mode=False) == 0
+    assert "show  Return or raise." in capsys.readouterr().out

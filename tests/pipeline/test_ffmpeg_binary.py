@@ -22,9 +22,7 @@ def program(folder: Path, name: str = "ffmpeg") -> str:
 
 
 def test_order_of_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    on_path, by_environment, explicit = (
-        program(tmp_path / name) for name in ("path", "environment", "explicit")
-    )
+    on_path, by_environment, explicit = (program(tmp_path / name) for name in ("path", "environment", "explicit"))
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     monkeypatch.setenv("CAMOE_FFMPEG", by_environment)
     assert find_ffmpeg(explicit) == explicit

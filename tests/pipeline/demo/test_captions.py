@@ -58,12 +58,7 @@ def test_mirrored_directions_are_said() -> None:
 def test_every_motion_has_its_own_verbs_but_for_left_and_right() -> None:
     assert set(VERBS) == set(MOTIONS)
     assert VERBS["left"] == VERBS["right"]
-    words = [
-        word
-        for motion in MOTIONS
-        if motion != "right"
-        for word in {w for pair in VERBS[motion] for w in pair}
-    ]
+    words = [word for motion in MOTIONS if motion != "right" for word in {w for pair in VERBS[motion] for w in pair}]
     assert len(words) == len(set(words))
 
 

@@ -42,9 +42,7 @@ def decode(path: Path, *filters: str) -> np.ndarray:
 
 
 def test_every_clip_has_a_file_and_nothing_else_is_left(dataset: Dataset) -> None:
-    assert sorted(path.name for path in dataset.videos.iterdir()) == [
-        f"{c.video_id}.mp4" for c in dataset.clips
-    ]
+    assert sorted(path.name for path in dataset.videos.iterdir()) == [f"{c.video_id}.mp4" for c in dataset.clips]
     assert sorted(path.name for path in dataset.captions.parent.iterdir()) == ["captions.csv", "videos"]
 
 
@@ -58,9 +56,7 @@ def test_files_decode_to_the_rendered_frames(dataset: Dataset) -> None:
 
 def test_files_are_h264(dataset: Dataset) -> None:
     path = dataset.videos / f"{dataset.clips[0].video_id}.mp4"
-    told = subprocess.run(
-        [FFMPEG, "-hide_banner", "-i", str(path)], capture_output=True, text=True, check=False
-    ).stderr
+    told = subprocess.run([FFMPEG, "-hide_banner", "-i", str(path)], capture_output=True, text=True, check=False).stderr
     assert "Video: h264" in told
     assert f"{RESOLUTION}x{RESOLUTION}" in told
     assert "8 fps" in told
@@ -68,8 +64,7 @@ def test_files_are_h264(dataset: Dataset) -> None:
 
 def test_four_frames_a_second_are_eight_to_twelve(dataset: Dataset) -> None:
     counts = [
-        len(decode(dataset.videos / f"{clip.video_id}.mp4", "-vf", "fps=4:round=up"))
-        for clip in dataset.clips[::6]
+        len(decode(dataset.videos / f"{clip.video_id}.mp4", "-vf", "fps=4:round=up")) for clip in dataset.clips[::6]
     ]
     assert all(8 <= count <= 12 for count in counts)
 
@@ -104,7 +99,5 @@ def test_a_folder_with_a_dataset_is_refused(dataset: Dataset) -> None:
 
 
 def test_a_failing_ffmpeg_is_told(tmp_path: Path) -> None:
-    with pytest.raises(
-        RunStoppedError, match=r"ffmpeg could not write clip0000\.mp4 or a later clip to .*missing: .+"
-    ):
+    with pytest.raises(RunStoppedError, match=r"ffmpeg could not write clip0000\.mp4 or a later clip to .*missing: .+"):
         write_videos(make_clips("small")[:1], tmp_path / "missing", FFMPEG)

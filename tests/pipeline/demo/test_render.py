@@ -53,9 +53,7 @@ def test_mirrored_motions_are_one_path_run_backwards(one: str, other: str) -> No
 
 def test_motions_go_where_they_say() -> None:
     def change(motion: str, what: str) -> float:
-        return getattr(trajectory(clip(motion=motion))(1.0), what) - getattr(
-            trajectory(clip(motion=motion))(0.0), what
-        )
+        return getattr(trajectory(clip(motion=motion))(1.0), what) - getattr(trajectory(clip(motion=motion))(0.0), what)
 
     assert change("right", "x") > 0.8
     assert change("left", "x") < -0.8

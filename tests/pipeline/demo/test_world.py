@@ -58,9 +58,7 @@ def test_clips_show_combinations_of_their_subset_once(size: str, seed: int) -> N
 
 def test_pairs_of_objects_belong_to_one_subset() -> None:
     pairs = {
-        subset: {
-            frozenset((first, second)) for first, found in other_objects(subset).items() for second in found
-        }
+        subset: {frozenset((first, second)) for first, found in other_objects(subset).items() for second in found}
         for subset in SUBSETS
     }
     assert not pairs["train"] & pairs["test"]

@@ -1,0 +1,179 @@
+"""`camoe-store`: look at feature stores, check, join, export and import them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from ..atomic import write_atomic
+from ..command import camoe_group
+from ..errors import CamoeError
+from .export import export_store
+from .imports import Imported, ImportOptions, import_export, import_store, is_export, parse_texts
+from .info import describe, size_text
+from .join import join_stores
+from .reader import FeatureStore, find_shards
+from .verify import is_listed, verify_store
+
+PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH…")
+
+
+def _out(help_text: str) -> Callable[[Callable], Callable]:
+    return click.option("--out", required=True, type=click.Path(path_type=Path), metavar="PATH", help=help_text)
+
+
+@camoe_group("camoe-store")
+def main() -> None:
+    """Look at feature stores, check, join, export and import them.
+
+    A store is a file, several, a glob, or a folder of shards. Exit status: 0 done; 1 damaged, or could not go on; 2
+    wrong use or refused, nothing written; 3 imported, but for some videos (see failures.csv).
+    """
+
+
+@main.command()
+@PATHS
+def info(paths: tuple[Path, ...]) -> None:
+    """Settings, counts, protocols, texts and the content hash of a store."""
+    for line in describe(FeatureStore.open(paths), paths):
+        click.echo(line)
+
+
+@main.command()
+@PATHS
+def verify(paths: tuple[Path, ...]) -> int:
+    """Compare each shard with its checksum, then read all of its data.
+
+    Names the shard and the data set of a flipped byte. Exit status: 0 sound; 1 damaged.
+    """
+
+    def show(shard: Path, problems: list[str]) -> None:
+        note = "" if is_listed(shard) else " (no checksum is listed for it)"
+        click.echo(f"{shard}: {'DAMAGED' if problems else 'sound'}{note}")
+        for problem in problems:
+            click.echo(f"  {problem}")
+
+    problems = verify_store(paths, show)
+    if not problems:
+        click.echo(f"sound: {len(find_shards(paths))} shards, content {FeatureStore.open(paths).content_hash}")
+        return 0
+    click.echo(f"camoe-store: {len(problems)} problems; restore the damaged shards or extract them again", err=True)
+    return 1
+
+
+@main.command()
+@PATHS
+@_out("The joined store: a new FILE.h5 or folder.")
+def merge(paths: tuple[Path, ...], out: Path) -> None:
+    """Join shards, and captions extracted later with videos extracted earlier, into one store.
+
+    Parts that were made with different settings are refused.
+    """
+    store = join_stores(paths, out)
+    click.echo(f"{out}: {_counts(store)}, content {store.content_hash}")
+
+
+@main.command()
+@PATHS
+@_out("NAME.npz, or NAME.parquet for NAME.videos.parquet and NAME.captions.parquet.")
+def export(paths: tuple[Path, ...], out: Path) -> None:
+    """Write a store for other tools: NumPy (.npz, no pickles) or Parquet (one row a video, one row a caption)."""
+    if out.exists():
+        raise CamoeError(f"{out} exists already; give a new --out")
+    store = FeatureStore.open(paths)
+    for path in export_store(store, out):
+        click.echo(f"{path}: {size_text(path.stat().st_size)}")
+
+
+@main.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@_out("The new store: FILE.h5 or a folder.")
+@click.option("--clip-model", metavar="NAME", help="Which model made the features, for example ViT-B-16-SigLIP.")
+@click.option("--logit-scale", type=float, metavar="NUMBER", help="What the model multiplies cosines by (CLIP: 100).")
+@click.option("--clip-sha256", default="imported", show_default=True, metavar="HEX", help="Of the model's weights.")
+@click.option("--precision", default="imported", show_default=True, metavar="TEXT", help="That the model ran in.")
+@click.option("--fps", type=float, metavar="NUMBER", help="Frames a second that were encoded, where it is known.")
+@click.option(
+    "--max-frames", type=int, default=12, show_default=True, metavar="INTEGER", help="Longer videos: evenly spaced."
+)
+@click.option("--captions", type=click.Path(path_type=Path), metavar="FILE.csv", help="video_id, caption, split.")
+@click.option(
+    "--texts", multiple=True, metavar="[STRATEGY/STREAM=]FILE.npy", help="Embeddings of the csv's rows, (M, D)."
+)
+@click.option(
+    "--write-captions", type=click.Path(path_type=Path), metavar="FILE.csv", help="Keep captions found in SOURCE."
+)
+def import_(
+    source: Path,
+    out: Path,
+    clip_model: str | None,
+    logit_scale: float | None,
+    clip_sha256: str,
+    precision: str,
+    fps: float | None,
+    max_frames: int,
+    captions: Path | None,
+    texts: tuple[str, ...],
+    write_captions: Path | None,
+) -> int:
+    """Make a store from features that another tool computed, with any model.
+
+    SOURCE is a folder of .npy, one (T, D) or (D,) a video (video_features, clip-video-encode); a .tar or folder of
+    them (clip-video-encode's WebDataset); an .npz with ids, frames and frame_count; or an .npz that `export` wrote,
+    which needs no options. With --captions and --texts the store is ready for camoe-train.
+    """
+    if write_captions is not None and write_captions.exists():
+        raise CamoeError(f"{write_captions} exists already; give a new --write-captions")
+    if not source.exists():
+        raise CamoeError(f"{source} does not exist; give a folder of .npy, an .npz or a .tar")
+    if is_export(source):
+        done = import_export(source, out)
+    else:
+        if clip_model is None or logit_scale is None:
+            raise CamoeError("--clip-model and --logit-scale say which model made the features; give both")
+        options = ImportOptions(
+            clip_model, logit_scale, clip_sha256, precision, fps, max_frames, captions, parse_texts(texts)
+        )
+        done = import_store(source, out, options)
+    if write_captions is not None:
+        _write_captions(write_captions, done)
+    for line in _report(done, max_frames, write_captions):
+        click.echo(line)
+    return 3 if done.failed else 0
+
+
+def _write_captions(path: Path, done: Imported) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("video_id", "caption"))
+    writer.writerows(done.found_captions.items())
+    write_atomic(path, text.getvalue())
+
+
+def _report(done: Imported, max_frames: int, captions: Path | None) -> list[str]:
+    lines = [f"{done.store}: {_counts(FeatureStore.open(done.store))}"]
+    if done.shortened:
+        lines.append(f"{done.shortened} videos were longer than {max_frames} frames and sampled evenly")
+    if done.found_captions and captions is not None:
+        lines.append(f"{captions}: {len(done.found_captions)} captions found beside the features")
+    elif done.found_captions:
+        lines.append(
+            f"{len(done.found_captions)} captions lie beside the features, without embeddings: "
+            "--write-captions FILE.csv keeps them"
+        )
+    if done.failed:
+        lines.append(f"{done.failed} videos could not be used: see failures.csv")
+    return lines
+
+
+def _counts(store: FeatureStore) -> str:
+    captions = f", {len(store.caption_ids)} captions" if store.has_captions else ""
+    return f"{len(store.video_ids)} videos{captions}"
+
+
+if __name__ == "__main__":
+    main()

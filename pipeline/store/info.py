@@ -1,0 +1,103 @@
+"""What a store holds, as lines of text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .failures import FAILED, failures_path, read_failures
+from .notes import format_notes
+from .reader import FeatureStore
+from .schema import SUBSETS, StoreSettings
+
+_BAR = 30
+
+
+def describe(store: FeatureStore, paths: Sequence[Path]) -> list[str]:
+    """Settings, counts, frames a video, protocols, texts and the content hash; `paths` are where the store lies."""
+    size = sum(shard.path.stat().st_size for shard in store.shards)
+    lines = [f"shards    {len(store.shards)}, {size_text(size)}"]
+    lines += _settings(store.settings)
+    lines += _videos(store, paths)
+    lines += _captions(store)
+    lines.append(f"content   {store.content_hash}")
+    if store.text_names:
+        lines += ["", *_texts(store)]
+    return lines
+
+
+def size_text(size: int) -> str:
+    """A number of bytes for people."""
+    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"
+
+
+def _settings(settings: StoreSettings) -> Iterator[str]:
+    yield (
+        f"model     {settings.clip_model}, {settings.embed_dim} wide, logit scale {settings.clip_logit_scale:g}, "
+        f"{settings.precision}, SHA-256 {settings.clip_sha256[:16]}"
+    )
+    if settings.max_frames is not None:
+        rate = f"{settings.fps:g} frames/s" if settings.fps is not None else "unknown rate"
+        yield f"sampling  {settings.sampling}, {rate}, at most {settings.max_frames}"
+    if settings.streams:
+        yield "streams   " + "; ".join(f"{name}={tags}" for name, tags in settings.streams.items())
+    if settings.strategies:
+        yield f"strategy  {', '.join(settings.strategies)}; tagger {settings.tagger or 'none'}"
+    if settings.versions:
+        yield "versions  " + ", ".join(f"{name} {number}" for name, number in settings.versions.items())
+
+
+def _videos(store: FeatureStore, paths: Sequence[Path]) -> Iterator[str]:
+    failed = {
+        failure.id
+        for path in {failures_path(path) for path in [*paths, *(shard.path for shard in store.shards)]}
+        for failure in read_failures(path).values()
+        if failure.stage == FAILED
+    } - set(store.video_ids)
+    if not store.video_ids:
+        yield f"videos    0, {len(failed)} failed" if failed else "videos    0"
+        return
+    status = Counter(store.video_status)
+    counts = ", ".join([*(f"{status[name]} {name}" for name in sorted(status, reverse=True)), f"{len(failed)} failed"])
+    yield f"videos    {len(store.video_ids)} ({counts}), {int(store.frame_count.sum())} frames"
+    frames, videos = np.unique(store.frame_count, return_counts=True)
+    for count, number in zip(frames.tolist(), videos.tolist(), strict=True):
+        bar = "#" * max(1, round(_BAR * number / int(videos.max())))
+        yield f"  {count:>4} frames  {number:>7} videos  {bar}"
+
+
+def _captions(store: FeatureStore) -> Iterator[str]:
+    if not store.has_captions:
+        return
+    owners = store.caption_video_ids
+    without = len(set(owners) - set(store.video_ids))
+    lacking = f" ({without} of them without frames here)" if without else ""
+    yield f"captions  {len(owners)} of {len(set(owners))} videos{lacking}"
+    for name in sorted(store.protocols):
+        codes = store.protocols[name]
+        parts = [f"{int((codes == code).sum())} {subset}" for subset, code in SUBSETS.items()]
+        unused = int((codes == 0).sum())
+        parts += [f"{unused} unused"] if unused else []
+        yield f"protocol  {name}: {', '.join(parts)} captions"
+        yield from _shortfall(store.shortfall.get(name, {}))
+
+
+def _shortfall(lack: dict[str, Any]) -> Iterator[str]:
+    """What the data set publishes and this copy lacks."""
+    found = lack.get("found", {})
+    for what, number in lack.get("expected", {}).items():
+        yield f"  incomplete: {what} {found.get(what, 0)} of {number} published"
+    if lack.get("missing_videos"):
+        yield f"  incomplete: {lack['missing_videos']} videos missing ({', '.join(lack.get('first_missing', []))}, …)"
+    if lack.get("missing_files"):
+        yield f"  incomplete: without {', '.join(lack['missing_files'])}"
+
+
+def _texts(store: FeatureStore) -> list[str]:
+    notes = {name: note for name, note in store.text_notes.items() if note}
+    bare = ["/".join(name) for name in store.text_names if "/".join(name) not in notes]
+    return [*format_notes(notes), *(f"{name}  (made elsewhere: no counts)" for name in bare)]

@@ -1,0 +1,200 @@
+"""Reading one shard; everything that is believed of a file is checked here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from .safe_open import (
+    StoreError,
+    checked_dataset,
+    child_group,
+    open_hdf5,
+    read_attribute,
+    read_column,
+    read_json_attribute,
+    read_strings,
+)
+from .schema import DAMAGED, OK, SCHEMA_VERSION, Captions, StoreSettings, TextName, TextTable
+from .writer import JSON_SETTINGS
+
+VIDEO_COLUMNS: dict[str, tuple[str, int]] = {
+    "id": ("S", 1),
+    "source": ("S", 1),
+    "status": ("S", 1),
+    "source_size": ("i", 1),
+    "source_mtime": ("f", 1),
+    "duration_s": ("f", 1),
+    "frame_count": ("i", 1),
+    "frames": ("f", 3),
+    "frame_time_s": ("f", 2),
+}
+"""The data sets of `/videos`: kind of numpy type, and rank."""
+
+_KINDS = {"frames": (True, False), "texts": (False, True), "both": (True, True)}
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """What a shard says of itself, without its big arrays."""
+
+    path: Path
+    settings: StoreSettings
+    kind: str
+    video_ids: list[str]
+    text_names: list[TextName]
+    sums: dict[str, str]
+    """Content sums: `videos`, `captions`, and one per `strategy/stream`."""
+    text_notes: dict[str, dict]
+
+
+def read_index(path: Path) -> ShardIndex:
+    """The index of one shard; raises `StoreError` for a file that is not one."""
+    with open_hdf5(path) as file:
+        schema = read_attribute(file, "schema")
+        if schema != SCHEMA_VERSION:
+            raise StoreError(
+                f"{path} is not a feature store of this version (schema {schema!r}, expected {SCHEMA_VERSION!r}); "
+                "give one that camoe-extract wrote"
+            )
+        settings = _read_settings(file)
+        videos, captions = child_group(file, "videos"), child_group(file, "captions")
+        kind = str(read_attribute(file, "kind"))
+        if _KINDS.get(kind) != (videos is not None, captions is not None):
+            raise StoreError(f"{path} is of kind {kind!r} and does not hold just that; the file is not a whole store")
+        sums, notes = {}, {}
+        if videos is not None:
+            sums["videos"] = _read_sum(videos)
+        if captions is not None:
+            sums["captions"] = _read_sum(captions)
+        names = list(_text_names(file))
+        for name in names:
+            group, _ = _table_groups(file, name)
+            sums["/".join(name)] = _read_sum(group)
+            notes["/".join(name)] = read_json_attribute(group, "notes", dict)
+        return ShardIndex(
+            path=path,
+            settings=settings,
+            kind=kind,
+            video_ids=_read_video_ids(videos, settings) if videos is not None else [],
+            text_names=names,
+            sums=sums,
+            text_notes=notes,
+        )
+
+
+def _read_sum(group: h5py.Group) -> str:
+    value = str(read_attribute(group, "content_sum", "0"))
+    int(value, 16)
+    return value
+
+
+def _read_video_ids(group: h5py.Group, settings: StoreSettings) -> list[str]:
+    """The ids, after a look at all columns."""
+    where = group.file.filename
+    columns = {name: checked_dataset(group, name, *form) for name, form in VIDEO_COLUMNS.items()}
+    lengths = {len(dataset) for dataset in columns.values()}
+    frames, times = columns["frames"].shape, columns["frame_time_s"].shape
+    if len(lengths) > 1 or frames[:2] != times or frames[2] != settings.embed_dim:
+        raise StoreError(
+            f"{where}: the columns of /videos do not fit each other (frames {frames}, frame_time_s {times}, embed_dim "
+            f"{settings.embed_dim}); the file is not a sound store"
+        )
+    ids, count = read_strings(group, "id"), columns["frame_count"][()]
+    outside = (count < 1) | (count > frames[1])
+    if outside.any():
+        raise StoreError(
+            f"{where}: video {ids[int(outside.argmax())]!r} counts {int(count[outside.argmax()])} frames of "
+            f"{frames[1]}; the file is not a sound store"
+        )
+    strange = set(read_strings(group, "status")) - {OK, DAMAGED}
+    if strange:
+        raise StoreError(f"{where}: there is no status {min(strange)!r} of a video; the file is not a sound store")
+    return ids
+
+
+def read_captions(path: Path) -> Captions:
+    """The captions of a shard that holds texts."""
+    with open_hdf5(path) as file:
+        group = child_group(file, "captions")
+        if group is None:
+            raise StoreError(f"{path} holds no captions")
+        protocols, shortfall = {}, {}
+        found = child_group(file, "protocols")
+        if found is not None:
+            for name in found:
+                protocols[name] = read_column(found, name, "u")
+                shortfall[name] = read_json_attribute(found[name], "shortfall", dict)
+        columns = {name: read_strings(group, name) for name in ("id", "video_id", "text")}
+        return Captions(**columns, protocols=protocols, shortfall=shortfall)
+
+
+def text_table_shape(path: Path, name: TextName) -> tuple[int, int]:
+    """`(U, D)` of one strategy and stream, from the header."""
+    with open_hdf5(path) as file:
+        rows, width = checked_dataset(_table_groups(file, name)[0], "embedding", "f", 2).shape
+        return rows, width
+
+
+def read_text_table(path: Path, name: TextName, room: np.ndarray | None = None) -> TextTable:
+    """One strategy and stream of a shard that holds texts; `room (U, D)` float16 is where its embeddings go."""
+    with open_hdf5(path) as file:
+        group, rows = _table_groups(file, name)
+        width, embed_dim = checked_dataset(group, "embedding", "f", 2).shape[1], read_attribute(file, "embed_dim")
+        if width != embed_dim:
+            raise StoreError(f"{path}: texts {'/'.join(name)} are {width} wide and embed_dim is {embed_dim}")
+        row = read_column(rows, name[1], "i")
+        if len(row) != len(checked_dataset(child_group(file, "captions"), "id", "S")):
+            raise StoreError(f"{path}: texts {'/'.join(name)} are not of all its captions; the file is not whole")
+        if room is None:
+            room = np.empty(checked_dataset(group, "embedding", "f", 2).shape, np.float16)
+        if room.size:
+            group["embedding"].read_direct(room)
+        return TextTable(sentence=read_strings(group, "sentence"), embedding=room, row=row)
+
+
+def _table_groups(file: h5py.File, name: TextName) -> tuple[h5py.Group, h5py.Group]:
+    places = []
+    for path in (("texts", *name), ("captions", name[0])):
+        group: h5py.Group | None = file
+        for part in path:
+            group = child_group(group, part) if group is not None else None
+        if group is None:
+            raise StoreError(f"{file.filename} has no texts {'/'.join(name)}; the file is not a whole store")
+        places.append(group)
+    return places[0], places[1]
+
+
+def _text_names(file: h5py.File) -> Iterator[TextName]:
+    texts = child_group(file, "texts")
+    for strategy in texts if texts is not None else ():
+        streams = child_group(texts, strategy)
+        for stream in streams if streams is not None else ():
+            if child_group(streams, stream) is not None:
+                yield strategy, stream
+
+
+def _read_settings(file: h5py.File) -> StoreSettings:
+    values: dict[str, Any] = {}
+    for item in fields(StoreSettings):
+        if item.name not in file.attrs:
+            continue
+        if item.name in JSON_SETTINGS:
+            values[item.name] = read_json_attribute(file, item.name, list if item.name == "strategies" else dict)
+        else:
+            values[item.name] = read_attribute(file, item.name)
+    if "strategies" in values:
+        values["strategies"] = tuple(map(str, values["strategies"]))
+    try:
+        settings = StoreSettings(**values)
+    except TypeError:
+        raise StoreError(f"{file.filename} does not say how it was made; the file is not a whole store") from None
+    numbers = (settings.clip_logit_scale, settings.embed_dim, settings.fps or 0, settings.max_frames or 0)
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise StoreError(f"{file.filename} gives texts where numbers belong; the file is not a sound store")
+    return settings

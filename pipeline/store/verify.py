@@ -1,0 +1,167 @@
+"""Is a store what was written? Checksums of the files first, then every byte of data.
+
+A damaged HDF5 file may crash or stall the library that opens it; so a shard's checksum is compared before it is
+opened, and it is opened in a process of its own, under a time limit.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from .content import add_sums, captions_sum, table_sum, videos_sum
+from .manifest import FOLDER_MANIFEST, file_sha256, manifest_path, read_manifest
+from .reader import FeatureStore, find_shards
+from .safe_open import StoreError, checked_dataset, child_group, decode_strings, open_hdf5
+from .schema import TextName, Videos
+from .shard import VIDEO_COLUMNS, read_captions, read_index, read_text_table
+
+_BLOCK_ROWS = 1024
+_SECONDS, _SECONDS_PER_BYTE = 60.0, 2e-7
+"""Time that a shard is given: a minute, and as if it were read at 5 MB/s."""
+
+
+def verify_store(paths: Sequence[Path], on_shard: Callable[[Path, list[str]], None] = lambda *_: None) -> list[str]:
+    """Problems of the store at `paths`, each a sentence that names shard and data set; none when it is sound.
+
+    `on_shard` is told of each shard's own problems as it is done. Raises `StoreError` when there is no store at all.
+    """
+    shards = find_shards(paths)
+    problems = _missing_shards(paths)
+    for shard in shards:
+        found = verify_shard(shard)
+        on_shard(shard, found)
+        problems += found
+    if not problems:
+        try:
+            store = FeatureStore.open(shards)
+            for name in store.text_names:
+                store.text_table(*name)
+        except StoreError as error:
+            problems.append(str(error))
+    return problems
+
+
+def is_listed(shard: Path) -> bool:
+    """Whether a manifest holds the shard's checksum."""
+    return shard.name in read_manifest(manifest_path(shard))
+
+
+def _missing_shards(paths: Sequence[Path]) -> list[str]:
+    folders = [path for path in paths if path.is_dir()]
+    return [
+        f"{folder / name} is listed in {FOLDER_MANIFEST} and missing"
+        for folder in folders
+        for name in read_manifest(folder / FOLDER_MANIFEST)
+        if not (folder / name).exists()
+    ]
+
+
+def verify_shard(path: Path) -> list[str]:
+    """Problems of one shard: its checksum, then all its data, read in another process."""
+    manifest = manifest_path(path)
+    listed = read_manifest(manifest).get(path.name)
+    changed = listed is not None and listed != file_sha256(path)
+    problems = _in_own_process(path)
+    if changed and not problems:
+        problems = [f"{path}: all data can be read, so the damage lies between them"]
+    if changed:
+        problems.insert(0, f"{path} is not the file that {manifest.name} lists (SHA-256 differs)")
+    return problems
+
+
+def _in_own_process(path: Path) -> list[str]:
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+    child = context.Process(target=_report, args=(path, send), daemon=True)
+    child.start()
+    send.close()
+    try:
+        if receive.poll(_SECONDS + path.stat().st_size * _SECONDS_PER_BYTE):
+            found: list[str] = receive.recv()
+            return found
+        return [f"{path}: reading it does not come to an end; its structure is damaged"]
+    except EOFError:
+        return [f"{path}: reading it ends the process; its structure is damaged"]
+    finally:
+        child.kill()
+        child.join()
+
+
+def _report(path: Path, send: Connection) -> None:
+    send.send(list(read_everything(path)))
+
+
+def read_everything(path: Path) -> Iterator[str]:
+    """Read all data of a shard and compare its content sums; yields the problems."""
+    try:
+        index = read_index(path)
+    except StoreError as error:
+        yield str(error)
+        yield from _unreadable(path)
+        return
+    broken = list(_unreadable(path))
+    yield from broken
+    if broken:
+        return
+    checks: list[tuple[str, Callable[[], str]]] = []
+    if index.video_ids:
+        checks.append(("videos", lambda: _videos_sum(path)))
+    if index.kind != "frames":
+        checks.append(("captions", lambda: captions_sum(read_captions(path))))
+    for name in index.text_names:
+        checks.append(("/".join(name), lambda name=name: _table_sum(path, name)))  # type: ignore[misc]
+    for what, compute in checks:
+        try:
+            if compute() != index.sums[what]:
+                yield f"{path}: {what} are not what was written (their content sum differs)"
+        except StoreError as error:
+            yield str(error)
+
+
+def _unreadable(path: Path) -> Iterator[str]:
+    """The data sets that cannot be read to their ends."""
+    try:
+        with open_hdf5(path) as file:
+            names: list[str] = []
+            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    except StoreError:
+        return
+    for name in names:
+        group, _, column = name.rpartition("/")
+        try:
+            with open_hdf5(path) as file:
+                dataset = checked_dataset(file[group], column, file[name].dtype.kind, file[name].ndim)
+                for start in range(0, len(dataset), _BLOCK_ROWS):
+                    _ = dataset[start : start + _BLOCK_ROWS]
+        except StoreError as error:
+            text = str(error)
+            yield text if f"/{name} " in text else f"{path}: /{name} cannot be read: {_reason(error)}"
+
+
+def _reason(error: StoreError) -> str:
+    cause = error.__cause__
+    return str(cause).splitlines()[0] if cause is not None and str(cause) else "it is damaged"
+
+
+def _videos_sum(path: Path) -> str:
+    sums = []
+    with open_hdf5(path) as file:
+        group = child_group(file, "videos")
+        columns = {name: checked_dataset(group, name, *form) for name, form in VIDEO_COLUMNS.items()}
+        for start in range(0, len(columns["id"]), _BLOCK_ROWS):
+            rows = np.s_[start : start + _BLOCK_ROWS]
+            values: dict[str, Any] = {name: dataset[rows] for name, dataset in columns.items()}
+            values |= {name: decode_strings(values[name]) for name in ("id", "source", "status")}
+            sums.append(videos_sum(Videos(**values)))
+    return add_sums(sums)
+
+
+def _table_sum(path: Path, name: TextName) -> str:
+    return table_sum(read_captions(path), name, read_text_table(path, name))
