@@ -18,22 +18,22 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import torch
-from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.data import DataLoader, Dataset
-
 from camoe.pipeline.store import Captions, FeatureStore, Shard, StoreSettings, TextTable, Videos, write_shard
 from camoe.train.config import TrainConfig
 from camoe.train.data import Features, StreamTexts, load_features
 from camoe.train.model import build_model
 from camoe.train.trainer import Trainer
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 VIDEOS, CAPTIONS_PER_VIDEO, FRAMES, EMBED_DIM = 9000, 20, 12, 512
 STREAMS = {"fusion": "full", "entity": "muw", "action": "muw"}
@@ -117,32 +117,25 @@ class PlainWay:
     """The same trainer, fed from a `DataLoader`."""
 
     def __init__(self, path: Path, features: Features, config: TrainConfig) -> None:
-        self.features, self.config = features, config
-        videos = len(features.video_ids)
-        self.loader = DataLoader(
-            PlainDataset(path, videos), config.batch_size, shuffle=True, drop_last=True, num_workers=2
-        )
-        self.batches: Iterator = iter(())
+        self.features = features
+        dataset = PlainDataset(path, len(features.video_ids))
+        endless = RandomSampler(dataset, replacement=True, num_samples=1 << 20)
+        self.loader = DataLoader(dataset, config.batch_size, sampler=endless, num_workers=2)
         self.trainer = Trainer(build_model(config, features.shape).to(features.device), features, config)
 
-    def steps(self, count: int) -> None:
-        for _ in range(count):
-            batch = next(self.batches, None)
-            if batch is None:
-                self.batches = iter(self.loader)
-                batch = next(self.batches)
-            frames, mask, texts = (part.to(self.features.device) for part in batch)
-            rows = torch.arange(len(frames), device=frames.device)
-            self.trainer.features = Features(
-                **vars(self.features)
-                | {
-                    "frames": frames,
-                    "mask": mask,
-                    "video_of_caption": rows,
-                    "texts": [StreamTexts(stream, rows) for stream in texts.unbind(dim=1)],
-                }
-            )
-            self.trainer._step(rows[None])
+    def time(self, steps: int) -> float:
+        """Milliseconds of `steps` steps, after as many as the workers hold ready; the workers end with it."""
+        batches = iter(self.loader)
+        for _ in range(5):
+            self._step(next(batches))
+        return timed(lambda: [self._step(next(batches)) for _ in range(steps)], self.features.device)
+
+    def _step(self, batch: list[torch.Tensor]) -> None:
+        frames, mask, texts = (part.to(self.features.device) for part in batch)
+        rows = torch.arange(len(frames), device=frames.device)
+        streams = [StreamTexts(stream, rows) for stream in texts.unbind(dim=1)]
+        self.trainer.features = replace(self.features, frames=frames, mask=mask, video_of_caption=rows, texts=streams)
+        self.trainer._step(rows[None])
 
 
 class MatmulRecorder(TorchDispatchMode):
@@ -193,7 +186,7 @@ def gather(trainer: Trainer, batches: torch.Tensor) -> None:
     features = trainer.features
     for captions in batches:
         rows = features.video_of_caption[captions[0]]
-        features.texts_of(captions.flatten()), features.frames[rows], features.mask[rows]
+        features.texts_of(captions.flatten()), features.frames.index_select(0, rows), features.mask[rows]
 
 
 def measure(path: Path, features: Features, config: TrainConfig, rounds: int, steps: int) -> dict[str, float]:
@@ -206,18 +199,17 @@ def measure(path: Path, features: Features, config: TrainConfig, rounds: int, st
         for captions in batches:
             trainer._step(captions)
 
-    ours(), plain.steps(3)
-    times: dict[str, list[float]] = {"ours": [], "plain": [], "gather": []}
+    ours()
+    times: dict[str, list[float]] = {"ours": [], "gather": [], "sampling": [], "plain": []}
     for _ in range(rounds):
         times["ours"].append(timed(ours, device) / len(batches))
-        times["plain"].append(timed(lambda: plain.steps(steps), device) / steps)
         times["gather"].append(timed(lambda: gather(trainer, batches), device) / len(batches))
+        times["sampling"].append(timed(lambda: trainer.sampler.epoch().to(device), device) / trainer.sampler.steps)
+        times["plain"].append(plain.time(steps) / steps)
     result = {name: statistics.median(found) for name, found in times.items()}
-    result["sampling"] = timed(lambda: trainer.sampler.epoch().to(device), device) / trainer.sampler.steps
     result["floor"] = matmul_floor(trainer, batches[0])
     result["epoch"] = result["ours"] * trainer.sampler.steps / 1e3
     result["examples"] = 1e3 * config.batch_size / result["ours"]
-    del plain.batches  # ends the workers
     return result
 
 
@@ -250,17 +242,21 @@ def report(path: Path, options: argparse.Namespace) -> None:
         f"{len(STREAMS)} streams, batch {options.batch_size}, {options.threads} threads, {device}; "
         f"loaded in {time.perf_counter() - started:.1f} s"
     )
-    print(
-        f"{'':22}{'step':>9}{'plain way':>11}{'faster':>8}{'data':>7}{'floor':>9}{'step/floor':>12}{'epoch':>9}{'examples/s':>12}"
-    )
+    heads = ("step", "plain way", "faster", "data", "floor", "step/floor", "epoch", "examples/s")
+    print(f"{'':22}" + "".join(f"{head:>12}" for head in heads))
     for name in options.rows:
         found = measure(path, features, TrainConfig(**base | ROWS[name]), options.rounds, options.steps)
-        data = (found["gather"] + found["sampling"]) / found["ours"]
-        print(
-            f"{name:22}{found['ours']:6.1f} ms{found['plain']:8.1f} ms{found['plain'] / found['ours']:7.1f}x{data:7.1%}"
-            f"{found['floor']:6.1f} ms{found['ours'] / found['floor']:11.2f}x{found['epoch']:7.1f} s{found['examples']:12,.0f}",
-            flush=True,
+        cells = (
+            f"{found['ours']:.1f} ms",
+            f"{found['plain']:.1f} ms",
+            f"{found['plain'] / found['ours']:.1f}x",
+            f"{(found['gather'] + found['sampling']) / found['ours']:.1%}",
+            f"{found['floor']:.1f} ms",
+            f"{found['ours'] / found['floor']:.2f}x",
+            f"{found['epoch']:.1f} s",
+            f"{found['examples']:,.0f}",
         )
+        print(f"{name:22}" + "".join(f"{cell:>12}" for cell in cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the strategies make of captions, shown before hours are spent (the counts a store keeps: pipeline/store/notes.py)."""
+"""What the strategies make of captions, shown before hours are spent."""
 
 from __future__ import annotations
 

@@ -14,11 +14,12 @@ from .summary import summarise
 
 
 @camoe_command("camoe-train")
+@click.option("--resume", is_flag=True, help="Go on with an unfinished run where its last checkpoint left it.")
 @options_from(TrainConfig)
-def main(config: TrainConfig) -> None:
+def main(config: TrainConfig, resume: bool) -> None:
     """Train experts, gate and text heads on the features of a store, and write a run folder.
 
     The epoch that is best on the validation captions is kept; test captions are never looked at.
     """
-    folder = fit(config)
+    folder = fit(config, resume=resume)
     click.echo(summarise(folder, json.loads((folder / RECORD).read_text(encoding="utf-8"))))

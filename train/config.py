@@ -17,9 +17,13 @@ FUSION = "fusion"
 WITHOUT_EFFECT = {
     "meanp": ("experts", "aggregator", "gate", "attention_layers"),
     "seqtransf": ("experts", "aggregator", "gate"),
+    "xpool": ("experts", "aggregator", "gate", "attention_layers"),
     "zero-shot": ("experts", "aggregator", "gate", "attention_layers", "text_head"),
 }
 """Settings that a model other than `camoe` does not read; setting one of them is a mistake."""
+
+
+PRECISIONS = ("fp32", "bf16")
 
 
 def _models() -> Iterable[str]:
@@ -61,8 +65,10 @@ class TrainConfig(Config):
     )
 
     batch_size: int = setting(64, help="Videos a step; never one twice.")
-    epochs: int = setting(32, help="Passes over the training videos, each with one of its captions.")
-    learning_rate: float = setting(1e-3, help="AdamW's peak.")
+    captions_per_video: int = setting(1, help="Captions of a batch's video that share one pass over its frames.")
+    accumulate: int = setting(1, help="Parts a batch is encoded in, to save memory; its loss stays that of the whole.")
+    epochs: int = setting(32, help="Passes over the training videos.")
+    learning_rate: float = setting(2e-3, help="AdamW's peak.")
     weight_decay: float = setting(0.1, help="AdamW's, on matrices.")
     warmup: float = setting(0.1, help="Share of the steps in which the learning rate rises; then a cosine to zero.")
     dropout: float = setting(0.1, help="On sentence embeddings and on aggregated frames.")
@@ -72,7 +78,13 @@ class TrainConfig(Config):
     shuffle_frames: bool = setting(False, help="Control: permute every video's frames, by seed, always.")
     seed: int = setting(0, help="Of everything random.")
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
+    precision: str = setting(
+        "fp32", help="Of the encoders' matrix products in training; the loss is fp32.", choices=PRECISIONS
+    )
     threads: int | None = setting(None, help="CPU threads; none: one where batches are small, else what torch takes.")
+    checkpoint_seconds: float = setting(
+        30.0, help="Least time between checkpoints for --resume, written where an epoch ends; 0: after every epoch."
+    )
     tensorboard: bool = setting(False, help="Also write TensorBoard events into the run folder.")
 
     def check(self) -> None:
@@ -125,9 +137,17 @@ class TrainConfig(Config):
 def _check_ranges(config: TrainConfig) -> None:
     rules = {
         "a positive number": ("loss_temperature", "learning_rate", "clip_gradient"),
-        "at least 1": ("experts", "attention_layers", "epochs", "patience", "threads"),
+        "at least 1": (
+            "experts",
+            "attention_layers",
+            "captions_per_video",
+            "accumulate",
+            "epochs",
+            "patience",
+            "threads",
+        ),
         "at least 2": ("batch_size",),
-        "at least 0": ("weight_decay", "seed"),
+        "at least 0": ("weight_decay", "seed", "checkpoint_seconds"),
         "at least 0 and below 1": ("warmup", "dropout"),
         "between 0 and 1": ("validation_fraction",),
     }

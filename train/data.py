@@ -57,12 +57,12 @@ class Features:
 
     def texts_of(self, captions: torch.Tensor) -> torch.Tensor:
         """`(S, B, D)` sentence embeddings of `B` captions."""
-        return torch.stack([stream.embedding[stream.row[captions]] for stream in self.texts])
+        return torch.stack([stream.embedding.index_select(0, stream.row[captions]) for stream in self.texts])
 
     def same_text(self, captions: torch.Tensor) -> torch.Tensor:
-        """`(S, B, B)` bool: which of `B` captions read the same in each stream."""
+        """`(S, …, B, B)` bool: which of `B` captions `(…, B)` read the same in each stream."""
         rows = torch.stack([stream.row[captions] for stream in self.texts])
-        return rows[:, :, None] == rows[:, None, :]
+        return rows.unsqueeze(-1) == rows.unsqueeze(-2)
 
 
 def resolve_device(name: str) -> torch.device:
@@ -191,7 +191,7 @@ def hold_out_videos(store: FeatureStore, protocol: str, fraction: float, seed: i
 class BatchSampler:
     """Batches of training captions, each of another video; all randomness from one seeded generator on the CPU."""
 
-    def __init__(self, features: Features, batch_size: int, seed: int) -> None:
+    def __init__(self, features: Features, batch_size: int, seed: int, captions_per_video: int = 1) -> None:
         captions = features.captions_of("train").cpu()
         owner = features.video_of_caption.cpu()[captions]
         self.captions = captions[owner.argsort(stable=True)]
@@ -204,6 +204,7 @@ class BatchSampler:
                 "a contrastive loss needs at least 2"
             )
         self.batch_size = min(batch_size, len(self.count))
+        self.captions_per_video = captions_per_video
         self.generator = torch.Generator().manual_seed(seed)
 
     @property
@@ -212,22 +213,31 @@ class BatchSampler:
         return len(self.count) // self.batch_size
 
     def epoch(self) -> torch.Tensor:
-        """`(steps, batch)` rows of captions: every video once, by one of its captions."""
+        """`(steps, K, batch)` rows of captions: every video once, by `K` of its captions.
+
+        One is drawn; the others follow it in the order of ids, around the end, so that they differ where a video has
+        `K` captions.
+        """
         videos = torch.randperm(len(self.count), generator=self.generator)[: self.steps * self.batch_size]
-        pick = (torch.rand(len(videos), generator=self.generator, dtype=torch.float64) * self.count[videos]).long()
-        return self.captions[self.start[videos] + pick].view(self.steps, self.batch_size)
+        count = self.count[videos]
+        first = (torch.rand(len(videos), generator=self.generator, dtype=torch.float64) * count).long()
+        pick = (first + torch.arange(self.captions_per_video)[:, None]) % count
+        rows = self.captions[self.start[videos] + pick]
+        return rows.view(self.captions_per_video, self.steps, self.batch_size).transpose(0, 1)
 
 
-def draw_dropout(model: Scorer, rate: float, batch: int, embed_dim: int, generator: torch.Generator) -> Dropout | None:
-    """The masks of one step, on the generator's device; none at rate 0."""
+def draw_dropout(
+    model: Scorer, rate: float, captions: torch.Tensor, embed_dim: int, generator: torch.Generator
+) -> Dropout | None:
+    """The masks of one step for `captions (K, B)`, on the generator's device; none at rate 0."""
     if rate == 0:
         return None
 
     def keep(*shape: int) -> torch.Tensor:
         drawn = torch.rand(*shape, generator=generator, device=generator.device)
-        return (drawn >= rate).float() / (1 - rate)
+        return drawn.ge_(rate).div_(1 - rate)
 
     return Dropout(
-        texts=keep(len(model.text_heads), batch, embed_dim),
-        experts=keep(batch, model.expert_count, embed_dim),
+        texts=keep(len(model.text_heads), captions.numel(), embed_dim),
+        experts=keep(captions.shape[1], model.expert_count, embed_dim),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,27 +16,32 @@ import torch
 
 from ..pipeline.errors import RunStoppedError
 from ..pipeline.store import FeatureStore
+from .checkpoint import identity_of, load_checkpoint, refuse_other
 from .config import TrainConfig
 from .data import Features, hold_out_videos, load_features, resolve_device, resolve_protocol
 from .model import Scorer, build_model
-from .report import Report, reporter
-from .run_folder import new_run_folder, refuse_existing, write_run
-from .trainer import Outcome, train
+from .report import reporter
+from .run_folder import RECORD, load_run, new_run_folder, partial_folder, refuse_existing, write_run
+from .trainer import Outcome, Saver, train
 
 SMALL_BATCH = 1 << 18
 """Numbers in a batch's frames below which one CPU thread is enough."""
 
 
-def fit(config: TrainConfig) -> Path:
+def fit(config: TrainConfig, *, resume: bool = False) -> Path:
     """Train as configured and return the run folder, which is written whole at the end or not at all.
 
     The epoch with the best mean of text-to-video and video-to-text R@1 on `val` is kept; epoch 0 is the untrained
-    model. On a CPU the same config gives the same bits. Raises `CamoeError` for a store, protocol, stream or folder
-    that does not fit, `RunStoppedError` when the loss is no longer a number or memory runs out.
+    model. On a CPU the same config gives the same bits. With `resume` a run that was killed goes on from its last
+    checkpoint, to the same bits; one that is finished is left as it is, one that never began is begun. Raises
+    `CamoeError` for a store, protocol, stream, folder or begun run that does not fit, `RunStoppedError` when the loss
+    is no longer a number, explodes, or memory runs out.
     """
     started = time.perf_counter()
-    refuse_existing(config.folder, overwrite=config.overwrite)
     device = resolve_device(config.device)
+    if resume and (config.folder / RECORD).is_file() and not partial_folder(config.folder).exists():
+        return _finished(config, device)
+    refuse_existing(config.folder, overwrite=config.overwrite, resume=resume)
     store = FeatureStore.open(config.features)
     protocol = resolve_protocol(store, config.protocol)
     trains = config.model != "zero-shot"
@@ -54,12 +61,38 @@ def fit(config: TrainConfig) -> Path:
         "held_out_videos": held_out,
         "load_seconds": round(time.perf_counter() - started, 3),
     }
-    with new_run_folder(config.folder, overwrite=config.overwrite) as folder:
-        with cpu_threads(config, features), reporter(folder, tensorboard=config.tensorboard) as report:
-            outcome = _train_in_memory(model, features, config, report)
-        record = source | features_record(features) | outcome_record(outcome, model)
+    identity = identity_of(config, store.content_hash, str(device))
+    with new_run_folder(config.folder, overwrite=config.overwrite, resume=resume) as folder:
+        with cpu_threads(config, features) as threads:
+            outcome = _train_in(folder, model, features, config, identity, resume=resume)
+        record = source | features_record(features) | outcome_record(outcome, model) | cost_record(device, threads)
         write_run(folder, config, record, outcome.state)
     return config.folder
+
+
+def _finished(config: TrainConfig, device: torch.device) -> Path:
+    """The finished run folder, if it is of the run that is asked for."""
+    run = load_run(config.folder)
+    store = FeatureStore.open(config.features)
+    begun = identity_of(run.config, run.record["store"]["content_hash"], run.record["device"])
+    refuse_other(config.folder, begun, identity_of(config, store.content_hash, str(device)))
+    return config.folder
+
+
+def _train_in(
+    folder: Path, model: Scorer, features: Features, config: TrainConfig, identity: dict[str, Any], *, resume: bool
+) -> Outcome:
+    begun = load_checkpoint(folder) if resume else None
+    if begun is not None:
+        refuse_other(folder, begun.identity, identity)
+    epoch = None if begun is None else begun.facts["epochs"]
+    saver = Saver(folder, identity, config.checkpoint_seconds)
+    with reporter(folder, tensorboard=config.tensorboard, begun=epoch) as report:
+        try:
+            return train(model, features, config, report, saver, begun)
+        except torch.OutOfMemoryError:
+            remedy = "raise --accumulate, lower --batch-size, or use --device cpu"
+            raise RunStoppedError(f"out of GPU memory; {remedy}") from None
 
 
 def store_record(store: FeatureStore, protocol: str) -> dict[str, Any]:
@@ -103,23 +136,26 @@ def outcome_record(outcome: Outcome, model: Scorer) -> dict[str, Any]:
     }
 
 
-def _train_in_memory(model: Scorer, features: Features, config: TrainConfig, report: Report) -> Outcome:
-    try:
-        return train(model, features, config, report)
-    except torch.OutOfMemoryError:
-        raise RunStoppedError("out of GPU memory; lower --batch-size, or use --device cpu") from None
+def cost_record(device: torch.device, threads: int) -> dict[str, Any]:
+    """The most memory that the process has held, in MB, and the GPU's share of it."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    memory = {"host": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)}
+    if device.type == "cuda":
+        memory["gpu"] = round(torch.cuda.max_memory_allocated(device) / 1e6)
+    return {"peak_memory_mb": memory, "threads": threads}
 
 
 @contextmanager
-def cpu_threads(config: TrainConfig, features: Features) -> Iterator[None]:
-    """The configured number of threads, for a while; by itself one where a batch is too small to share.
+def cpu_threads(config: TrainConfig, features: Features) -> Iterator[int]:
+    """Use the configured number of threads for a while, by itself one where a batch is too small to share.
 
     Threads that wait for each other on small work, with other processes about, slow it down many times.
     """
     before = torch.get_num_threads()
     small = config.batch_size * features.frames[0].numel() < SMALL_BATCH
-    torch.set_num_threads(config.threads or (1 if small else before))
+    threads = config.threads or (1 if small else before)
+    torch.set_num_threads(threads)
     try:
-        yield
+        yield threads
     finally:
         torch.set_num_threads(before)

@@ -1,9 +1,9 @@
 """Contrastive losses of a square similarity matrix with the true pairs on its diagonal, averaged over both directions.
 
-`sim (B, B)`: rows are texts, columns videos, in logit units (`scale · cos`). `same_text (B, B)` is true where the texts
-of rows i and j are one sentence, so that the pair (text i, video j) is a false negative; `duplicate_text` says
-what happens to such a pair off the diagonal: it stays a `negative`, is taken out (`mask`), or counts as a further
-`positive` (the target is then uniform over a row's positives).
+`sim (…, B, B)`: rows are texts, columns videos, in logit units (`scale · cos`); a loss is `(…)`, one per matrix.
+`same_text (…, B, B)` is true where the texts of rows i and j are one sentence, so that the pair (text i, video j) is
+a false negative; `duplicate_text` says what happens to such a pair off the diagonal: it stays a `negative`, is taken
+out (`mask`), or counts as a further `positive` (the target is then uniform over a row's positives).
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def dual_softmax_loss(
     sim, dropped, target = _prepare(sim, same_text, duplicate_text)
 
     def direction(scores: torch.Tensor) -> torch.Tensor:
-        prior = _without(scores / temperature, dropped).softmax(dim=0)
+        prior = _without(scores / temperature, dropped).softmax(dim=-2)
         prior = prior.detach() if stop_gradient_prior else prior
-        return _diagonal_cross_entropy(scores * prior * len(scores), dropped, target)
+        return _diagonal_cross_entropy(scores * prior * scores.shape[-1], dropped, target)
 
-    return (direction(sim) + direction(sim.T)) / 2
+    return (direction(sim) + direction(sim.mT)) / 2
 
 
 def cross_entropy_loss(
@@ -65,7 +65,7 @@ def cross_entropy_loss(
     It has no prior; `temperature` and `stop_gradient_prior` are there so that all losses are called alike.
     """
     sim, dropped, target = _prepare(sim, same_text, duplicate_text)
-    return (_diagonal_cross_entropy(sim, dropped, target) + _diagonal_cross_entropy(sim.T, dropped, target)) / 2
+    return (_diagonal_cross_entropy(sim, dropped, target) + _diagonal_cross_entropy(sim.mT, dropped, target)) / 2
 
 
 LOSSES: dict[str, Callable[..., torch.Tensor]] = {"ce": cross_entropy_loss, "dsl": dual_softmax_loss}
@@ -75,11 +75,11 @@ LOSSES: dict[str, Callable[..., torch.Tensor]] = {"ce": cross_entropy_loss, "dsl
 def _prepare(
     sim: torch.Tensor, same_text: torch.Tensor | None, duplicate_text: str
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-    """The matrix in at least float32; the pairs to take out `(B, B)`; the target `(B, B)` where it is not the diagonal.
+    """The matrix in at least float32; the pairs to take out; the target where it is not the diagonal, all `(…, B, B)`.
 
     `same_text` is symmetric, so both serve either direction.
     """
-    if sim.ndim != 2 or len(sim) != sim.shape[1] or not len(sim):
+    if sim.ndim < 2 or sim.shape[-2] != sim.shape[-1] or not sim.shape[-1]:
         raise CamoeError(f"sim has shape {tuple(sim.shape)}; a contrastive loss needs a square matrix of pairs")
     if duplicate_text not in DUPLICATE_TEXT:
         raise CamoeError(f"duplicate_text must be one of {', '.join(DUPLICATE_TEXT)}, not {duplicate_text!r}")
@@ -87,9 +87,9 @@ def _prepare(
     if same_text is None or duplicate_text == "negative":
         return sim, None, None
     if duplicate_text == "mask":
-        return sim, same_text & ~torch.eye(len(sim), dtype=torch.bool, device=sim.device), None
+        return sim, same_text & ~torch.eye(sim.shape[-1], dtype=torch.bool, device=sim.device), None
     positives = same_text.to(sim.dtype)
-    return sim, None, positives / positives.sum(dim=1, keepdim=True)
+    return sim, None, positives / positives.sum(dim=-1, keepdim=True)
 
 
 def _without(scores: torch.Tensor, dropped: torch.Tensor | None) -> torch.Tensor:
@@ -99,7 +99,7 @@ def _without(scores: torch.Tensor, dropped: torch.Tensor | None) -> torch.Tensor
 def _diagonal_cross_entropy(
     logits: torch.Tensor, dropped: torch.Tensor | None, target: torch.Tensor | None
 ) -> torch.Tensor:
-    log_probability = _without(logits, dropped).log_softmax(dim=1)
+    log_probability = _without(logits, dropped).log_softmax(dim=-1)
     if target is None:
-        return -log_probability.diagonal().mean()
-    return -(target * log_probability).sum(dim=1).mean()
+        return -log_probability.diagonal(dim1=-2, dim2=-1).mean(dim=-1)
+    return -(target * log_probability).sum(dim=-1).mean(dim=-1)

@@ -1,113 +1,21 @@
-"""Scorers: models that compare `S` readings of `M` texts with `N` videos.
-
-A scorer encodes texts and videos apart and then compares them, so that an evaluation encodes everything once:
-
-    encode_videos (N, T, D), (N, T) -> videos (N, …)      encode_texts (S, M, D) -> texts (S, M, …)
-    compare texts, videos -> sim (S, M, N) in logit units   score = Σ_s w_s sim_s  (M, N), Σ_s w_s = 1
-
-A text-conditioned scorer keeps frames in `videos` and does its work in `compare`.
-"""
+"""The models by name: scorers built from a config and the shape of the features."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from .config import FUSION, TrainConfig
 from .experts import Experts
 from .gate import GATES
+from .scorer import MAX_LOGIT_SCALE, Dropout, ExpertScorer, FeatureShape, Scorer
 from .text_heads import TEXT_HEADS
+from .xpool import XPool
 
-MAX_LOGIT_SCALE = 100.0
-
-
-@dataclass(frozen=True)
-class FeatureShape:
-    """What a model must know of the features: `D`, `T`, and the multiplier of CLIP's cosine (100.0 for OpenAI's)."""
-
-    embed_dim: int
-    max_frames: int
-    clip_logit_scale: float
-
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Dropout:
-    """Masks of one step, zero or `1 / (1 - rate)`, drawn outside the model: `texts (S, B, D)`, `experts (B, E, D)`."""
-
-    texts: torch.Tensor
-    experts: torch.Tensor
-
-
-class Scorer(nn.Module):
-    """Experts, gate and text heads: `sim_s = scale · cos(t_s, v_s)`, `scale = exp(logit_scale)`, at most 100.
-
-    With `trainable_scale` the scale is learnt; it starts at the store's own.
-    """
-
-    weights: torch.Tensor
-
-    def __init__(
-        self,
-        experts: Experts,
-        gate: nn.Module,
-        text_heads: Sequence[nn.Module],
-        *,
-        weights: Sequence[float],
-        logit_scale: float,
-        trainable_scale: bool = True,
-    ) -> None:
-        super().__init__()
-        self.experts = experts
-        self.gate = gate
-        self.text_heads = nn.ModuleList(text_heads)
-        self.logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale)), requires_grad=trainable_scale)
-        self.register_buffer("weights", torch.tensor(weights))
-
-    @property
-    def expert_count(self) -> int:
-        return len(self.experts.experts)
-
-    def encode_videos(self, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
-        """`X (N, T, D)` normalised frames, `mask (N, T)` -> `v (N, S, D)`, normalised."""
-        experts = self.experts(frames, mask, None if dropout is None else dropout.experts)
-        return F.normalize(self.gate(experts, frames, mask), dim=-1)
-
-    def encode_texts(self, texts: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
-        """`c (S, M, D)` normalised sentence embeddings -> `t (S, M, D)`, normalised."""
-        if dropout is not None:
-            texts = texts * dropout.texts
-        heads = [head(stream) for head, stream in zip(self.text_heads, texts, strict=True)]
-        return F.normalize(torch.stack(heads), dim=-1)
-
-    def compare(self, texts: torch.Tensor, videos: torch.Tensor) -> torch.Tensor:
-        """`t (S, M, D)`, `v (N, S, D)` -> `sim (S, M, N)` in logit units."""
-        return self.logit_scale.exp() * torch.einsum("smd,nsd->smn", texts, videos)
-
-    def similarity(
-        self, texts: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None
-    ) -> torch.Tensor:
-        """All of the above: `(S, M, N)`."""
-        return self.compare(self.encode_texts(texts, dropout), self.encode_videos(frames, mask, dropout))
-
-    def mix(self, similarity: torch.Tensor) -> torch.Tensor:
-        """`Σ_s w_s sim_s`: `(S, M, N) -> (M, N)`."""
-        return torch.einsum("s,smn->mn", self.weights, similarity)
-
-    def score(self, texts: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Texts `(S, M, D)` against videos `(N, T, D)`: `(M, N)`."""
-        return self.mix(self.similarity(texts, frames, mask))
-
-    @torch.no_grad()
-    def clamp_scale(self) -> None:
-        self.logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
+__all__ = ["MAX_LOGIT_SCALE", "MODELS", "Dropout", "FeatureShape", "Scorer", "build_model"]
 
 
 def camoe(config: TrainConfig, shape: FeatureShape) -> Scorer:
@@ -140,24 +48,31 @@ def _without_gate(config: TrainConfig, shape: FeatureShape, aggregator: str, *, 
     return _scorer(config, shape, experts, gate, trained=trained)
 
 
+def xpool(config: TrainConfig, shape: FeatureShape) -> Scorer:
+    """X-Pool's text-conditioned pooling of frames, shared by all streams."""
+    return XPool(shape.embed_dim, **_text_side(config, shape))
+
+
 def _scorer(
     config: TrainConfig, shape: FeatureShape, experts: Experts, gate: nn.Module, *, trained: bool = True
 ) -> Scorer:
+    return ExpertScorer(experts, gate, **_text_side(config, shape, trained=trained), trainable_scale=trained)
+
+
+def _text_side(config: TrainConfig, shape: FeatureShape, *, trained: bool = True) -> dict[str, Any]:
     head = TEXT_HEADS[config.text_head if trained else "none"]
-    return Scorer(
-        experts,
-        gate,
-        [head(shape.embed_dim) for _ in config.streams],
-        weights=config.weights,
-        logit_scale=min(shape.clip_logit_scale, MAX_LOGIT_SCALE),
-        trainable_scale=trained,
-    )
+    return {
+        "text_heads": [head(shape.embed_dim) for _ in config.streams],
+        "weights": config.weights,
+        "logit_scale": min(shape.clip_logit_scale, MAX_LOGIT_SCALE),
+    }
 
 
 MODELS: dict[str, Callable[[TrainConfig, FeatureShape], Scorer]] = {
     "camoe": camoe,
     "meanp": meanp,
     "seqtransf": seqtransf,
+    "xpool": xpool,
     "zero-shot": zero_shot,
 }
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..pipeline.errors import CamoeError
 from .run_folder import METRICS
 
 Report = Callable[[dict[str, Any]], None]
@@ -15,14 +16,17 @@ Report = Callable[[dict[str, Any]], None]
 
 
 @contextmanager
-def reporter(folder: Path, *, tensorboard: bool) -> Iterator[Report]:
-    """A function that writes one line per epoch to the run folder."""
-    writer = None
-    if tensorboard:
-        from torch.utils.tensorboard import SummaryWriter  # a slow import
+def reporter(folder: Path, *, tensorboard: bool, begun: int | None = None) -> Iterator[Report]:
+    """A function that writes one line per epoch to the run folder.
 
-        writer = SummaryWriter(str(folder))
-    with open(folder / METRICS, "w", encoding="utf-8") as stream:
+    `begun` is the epoch that a resumed run goes on from: lines of later ones are dropped. Raises `CamoeError` where
+    TensorBoard is wanted and not installed.
+    """
+    path = folder / METRICS
+    kept = _lines_until(path, begun) if begun is not None else []
+    path.write_text("".join(kept), encoding="utf-8")
+    writer = _summary_writer(folder, begun) if tensorboard else None
+    with open(path, "a", encoding="utf-8") as stream:
 
         def report(row: dict[str, Any]) -> None:
             stream.write(json.dumps(row) + "\n")
@@ -36,3 +40,19 @@ def reporter(folder: Path, *, tensorboard: bool) -> Iterator[Report]:
         finally:
             if writer is not None:
                 writer.close()
+
+
+def _lines_until(path: Path, epoch: int) -> list[str]:
+    """A killed run may have written further than its checkpoint, and half a line."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] <= epoch]
+
+
+def _summary_writer(folder: Path, begun: int | None) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # a slow import
+    except ImportError:
+        raise CamoeError(
+            "tensorboard is not installed; run pip install tensorboard, or leave out --tensorboard"
+        ) from None
+    return SummaryWriter(str(folder), purge_step=None if begun is None else begun + 1)

@@ -1,10 +1,12 @@
 """Run folders: `config.yaml`, `metrics.jsonl` (a line per epoch), `model.safetensors`, `run.json` (what it came from).
 
-A run folder is built beside its final name and renamed when it is whole.
+A run folder is built beside its final name, as `NAME.partial`, and renamed when it is whole. A run that was killed
+leaves that folder; where it holds a checkpoint, the run can go on from it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -22,10 +24,13 @@ from safetensors.torch import load_file, save_file
 from ..pipeline.atomic import fsync
 from ..pipeline.config import dump_config, load_config
 from ..pipeline.errors import CamoeError
+from .checkpoint import CHECKPOINT
 from .config import TrainConfig
+from .divergence import DivergedError
 from .model import FeatureShape, Scorer, build_model
 
 CONFIG, METRICS, MODEL, RECORD = "config.yaml", "metrics.jsonl", "model.safetensors", "run.json"
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -65,42 +70,78 @@ def load_run(path: str | PathLike[str]) -> Run:
     return Run(folder, config, record, model.eval())
 
 
-def refuse_existing(folder: Path, *, overwrite: bool) -> None:
-    """Raise `CamoeError` where `folder` is occupied; with `overwrite`, where it is anything but a run folder."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+def partial_folder(final: Path) -> Path:
+    """Where the run that will be `final` is built."""
+    return final.with_name(f"{final.name}.partial")
+
+
+def refuse_existing(final: Path, *, overwrite: bool, resume: bool = False) -> None:
+    """Raise `CamoeError` where `final` is occupied, or begun and neither to be resumed nor overwritten.
+
+    With `overwrite` only what is no run folder is refused.
+    """
+    if resume and overwrite:
+        raise CamoeError("--resume goes on with a run and --overwrite begins it anew; give one of them")
+    partial = partial_folder(final)
+    begun = (partial / CHECKPOINT).is_file()
+    if begun and not (resume or overwrite):
+        raise CamoeError(f"{partial} is an unfinished run; go on with --resume, or begin anew with --overwrite")
+    if partial.exists() and not (partial / LOCK).exists() and any(partial.iterdir()):
+        raise CamoeError(f"{partial} is not a run in the making and is left alone; give another --out")
+    if not final.exists() or (final.is_dir() and not any(final.iterdir())):
         return
-    if not overwrite:
-        raise CamoeError(f"{folder} is already there; give another --out, or --overwrite to replace it")
-    if not (folder / RECORD).is_file():
-        raise CamoeError(f"{folder} is not a run folder and is left alone; give another --out")
+    if not overwrite and not (resume and begun):
+        raise CamoeError(f"{final} is already there; give another --out, or --overwrite to replace it")
+    if not (final / RECORD).is_file():
+        raise CamoeError(f"{final} is not a run folder and is left alone; give another --out")
 
 
 @contextmanager
-def new_run_folder(final: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A folder to fill; published as `final` on success, removed otherwise."""
-    refuse_existing(final, overwrite=overwrite)
+def new_run_folder(final: Path, *, overwrite: bool, resume: bool = False) -> Iterator[Path]:
+    """A folder to fill, published as `final` on success; with `resume` as an unfinished run left it.
+
+    On failure it is kept where a checkpoint in it is of use, else removed. Raises `CamoeError` where another process
+    is at it.
+    """
+    refuse_existing(final, overwrite=overwrite, resume=resume)
+    partial = partial_folder(final)
     parents = [parent for parent in final.parents if not parent.exists()]
-    temporary = final.with_name(f"{final.name}.tmp.{os.getpid()}")
-    try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        yield temporary
-        for file in temporary.iterdir():
-            fsync(file)
-        _publish(temporary, final)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        with suppress(OSError):
-            for parent in parents:
-                parent.rmdir()
-        raise
+    partial.mkdir(parents=True, exist_ok=True)
+    with _locked(partial):
+        try:
+            for path in partial.iterdir():
+                if path.name != LOCK and (not resume or ".tmp." in path.name):
+                    path.unlink()
+            yield partial
+            for file in partial.iterdir():
+                fsync(file)
+            _publish(partial, final)
+        except BaseException as error:
+            if isinstance(error, DivergedError) or not (partial / CHECKPOINT).exists():
+                shutil.rmtree(partial, ignore_errors=True)
+                with suppress(OSError):
+                    for parent in parents:
+                        parent.rmdir()
+            raise
+    for name in (CHECKPOINT, LOCK):
+        (final / name).unlink(missing_ok=True)
 
 
-def _publish(temporary: Path, final: Path) -> None:
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with open(folder / LOCK, "w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CamoeError(f"another process is writing {folder}; wait for it, or give another --out") from None
+        yield
+
+
+def _publish(partial: Path, final: Path) -> None:
     replaced = final.with_name(f"{final.name}.old.{os.getpid()}")
     if final.exists():
         os.rename(final, replaced)
-    os.rename(temporary, final)
+    os.rename(partial, final)
     fsync(final.parent)
     shutil.rmtree(replaced, ignore_errors=True)
 

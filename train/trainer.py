@@ -4,56 +4,100 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from ..pipeline.errors import CamoeError, RunStoppedError
+from ..pipeline.errors import CamoeError
+from .checkpoint import Checkpoint, save_checkpoint
 from .config import TrainConfig
 from .data import BatchSampler, Features, draw_dropout
-from .losses import LOSSES
-from .model import Dropout, Scorer
+from .divergence import Trace, check, loss_level
+from .model import Scorer
 from .report import Report
+from .step import backward, batch_loss
 from .validation import validate
+
+__all__ = ["Outcome", "Saver", "Trainer", "batch_loss", "schedule", "train"]
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass
+class Outcome:
+    """What training has come to: the best epoch's metrics and parameters, and what it took so far."""
+
+    best: dict[str, Any]
+    state: Tensors
+    epochs: int = 0
+    examples: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a training run came to: the selected epoch's metrics and parameters, and what it took."""
+class Saver:
+    """Where an unfinished run keeps its checkpoint, of what run it is, and the seconds between two of them."""
 
-    best: dict[str, Any]
-    state: dict[str, torch.Tensor]
-    epochs: int
-    examples: int
+    folder: Path
+    identity: dict[str, Any]
     seconds: float
 
 
-def train(model: Scorer, features: Features, config: TrainConfig, report: Report) -> Outcome:
-    """Train `model` in place; `report` gets each epoch's metrics, epoch 0 being the untrained model."""
-    started = time.perf_counter()
-    best = {"epoch": 0} | (validate(model, features) if len(features.captions_of("val")) else {})
-    report(best)
-    state = _copy_state(model)
+def train(
+    model: Scorer,
+    features: Features,
+    config: TrainConfig,
+    report: Report,
+    saver: Saver | None = None,
+    begun: Checkpoint | None = None,
+) -> Outcome:
+    """Train `model` in place; `report` gets each epoch's metrics, epoch 0 being the untrained model.
+
+    `begun` is the checkpoint to go on from. Raises `DivergedError` where the loss is no number or explodes.
+    """
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        return Outcome(best, state, 0, 0, time.perf_counter() - started)
-    if "R@1" not in best:
+        started = time.perf_counter()
+        return _untrained(model, features, report, started)
+    if not len(features.captions_of("val")):
         raise CamoeError(
             f"protocol {features.protocol} has no val captions whose video has features; selection needs them"
         )
     trainer = Trainer(model, features, config)
-    progress = tqdm(range(1, config.epochs + 1), unit="epoch", disable=None, desc="train")
-    for epoch in progress:
-        row = {"epoch": epoch} | trainer.epoch(epoch) | validate(model, features)
-        report(row | {"seconds": round(time.perf_counter() - started, 3)})
-        if row["R@1"] > best["R@1"]:
-            best, state = row, _copy_state(model)
-        progress.set_postfix_str(f"loss {row['loss']:.3f}, val R@1 {row['R@1']:.1f}, best {best['R@1']:.1f}")
-        if config.patience is not None and epoch - best["epoch"] >= config.patience:
-            break
-    progress.close()
-    return Outcome(best, state, epoch, epoch * trainer.examples, time.perf_counter() - started)
+    started = time.perf_counter()
+    outcome = _untrained(model, features, report, started) if begun is None else trainer.restore(begun)
+    started -= 0.0 if begun is None else outcome.seconds
+    steps, saved = trainer.sampler.steps, time.perf_counter()
+    with tqdm(total=config.epochs * steps, initial=outcome.epochs * steps, unit="step", disable=None) as progress:
+        while outcome.epochs < config.epochs and not _out_of_patience(outcome, config):
+            epoch = outcome.epochs + 1
+            row = {"epoch": epoch} | trainer.epoch(epoch, progress.update) | validate(model, features)
+            if row["R@1"] > outcome.best["R@1"]:
+                outcome.best, outcome.state = row, _copy_state(model)
+            outcome.epochs, outcome.examples = epoch, outcome.examples + trainer.examples
+            outcome.seconds = time.perf_counter() - started
+            report(row | {"seconds": round(outcome.seconds, 3)})
+            progress.set_description(
+                f"epoch {epoch}/{config.epochs}, loss {row['loss']:.3f}, "
+                f"val R@1 {row['R@1']:.1f}, best {outcome.best['R@1']:.1f}"
+            )
+            if saver is not None and time.perf_counter() - saved >= saver.seconds:
+                save_checkpoint(saver.folder, trainer.checkpoint(outcome, saver.identity))
+                saved = time.perf_counter()
+    return outcome
+
+
+def _untrained(model: Scorer, features: Features, report: Report, started: float) -> Outcome:
+    best = {"epoch": 0} | (validate(model, features) if len(features.captions_of("val")) else {})
+    report(best)
+    return Outcome(best, _copy_state(model), seconds=time.perf_counter() - started)
+
+
+def _out_of_patience(outcome: Outcome, config: TrainConfig) -> bool:
+    return config.patience is not None and outcome.epochs - outcome.best["epoch"] >= config.patience
 
 
 class Trainer:
@@ -61,7 +105,7 @@ class Trainer:
 
     def __init__(self, model: Scorer, features: Features, config: TrainConfig) -> None:
         self.model, self.features, self.config = model, features, config
-        self.sampler = BatchSampler(features, config.batch_size, config.seed)
+        self.sampler = BatchSampler(features, config.batch_size, config.seed, config.captions_per_video)
         self.noise = torch.Generator(features.device).manual_seed(config.seed)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         groups = [
@@ -71,71 +115,80 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
         self.total_steps = config.epochs * self.sampler.steps
         self.step = 0
+        self.level: float | None = None
 
     @property
     def examples(self) -> int:
         """Pairs seen in an epoch."""
-        return self.sampler.steps * self.sampler.batch_size
+        return self.sampler.steps * self.sampler.batch_size * self.config.captions_per_video
 
-    def epoch(self, epoch: int) -> dict[str, float]:
-        """One pass over the training videos; returns the mean loss. Raises `RunStoppedError` where it is no number."""
+    def epoch(self, epoch: int, tick: Callable[[], object] = lambda: None) -> dict[str, float]:
+        """One pass over the training videos; returns means. `tick` is called after each step.
+
+        Raises `DivergedError`, at the end, where a step went wrong.
+        """
+        first_step = self.step + 1
         batches = self.sampler.epoch().to(self.features.device)
-        trace = torch.stack([self._step(captions) for captions in batches])
-        losses, norms = trace.cpu().double().unbind(dim=1)
-        if not (losses.isfinite() & norms.isfinite()).all():
-            self._explain(losses, norms, epoch)
+        rows = []
+        for captions in batches:
+            rows.append(self._step(captions))
+            tick()
+        trace = Trace.of(torch.stack(rows), self.model.weights)
+        if self.level is None:
+            self.level = loss_level(trace.loss[0].item(), self.sampler.batch_size)
+        check(trace, self.level, self.config, first_step, epoch)
         return {
-            "loss": losses.mean().item(),
-            "gradient_norm": norms.mean().item(),
-            "logit_scale": self.model.logit_scale.exp().item(),
+            "loss": trace.loss.mean().item(),
+            "gradient_norm": trace.norm.mean().item(),
+            "logit_scale": trace.scale[-1].item(),
         }
 
     def _step(self, captions: torch.Tensor) -> torch.Tensor:
-        """One update; returns `(loss, gradient norm)` on the device."""
+        """One update with `captions (K, B)`; returns `(S + 2,)`: stream losses, gradient norm, scale, on the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * schedule(self.step, self.total_steps, self.config.warmup)
-        dropout = draw_dropout(
-            self.model, self.config.dropout, len(captions), self.features.shape.embed_dim, self.noise
-        )
-        loss = batch_loss(self.model, self.features, captions, self.config, dropout)
+        dropout = draw_dropout(self.model, self.config.dropout, captions, self.features.shape.embed_dim, self.noise)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        losses = backward(self.model, self.features, captions, self.config, dropout)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_gradient)
         self.optimizer.step()
         self.model.clamp_scale()
         self.step += 1
-        return torch.stack([loss.detach(), norm])
+        return torch.cat([losses, torch.stack([norm, self.model.logit_scale.detach().exp()])])
 
-    def _explain(self, losses: torch.Tensor, norms: torch.Tensor, epoch: int) -> None:
-        first = int((~(losses.isfinite() & norms.isfinite())).nonzero()[0])
-        step = (epoch - 1) * len(losses) + first + 1
-        what = "loss" if not losses[first].isfinite() else "gradient"
-        before = f"the largest gradient norm before it was {norms[:first].max():.3g}" if first else "it was the first"
-        raise RunStoppedError(
-            f"the {what} is no longer finite at step {step} (epoch {epoch}; loss {losses[first]:.3g}; {before}); "
-            f"lower --learning-rate ({self.config.learning_rate:g})"
-            + (f" or raise --loss-temperature ({self.config.loss_temperature:g})" if self.config.loss == "dsl" else "")
-        )
+    def checkpoint(self, outcome: Outcome, identity: dict[str, Any]) -> Checkpoint:
+        """Everything that the next epoch depends on."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"best.{name}": tensor for name, tensor in outcome.state.items()}
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
+        tensors["generator.batches"] = self.sampler.generator.get_state()
+        tensors["generator.dropout"] = self.noise.get_state()
+        facts = {
+            "step": self.step,
+            "level": self.level,
+            "best": outcome.best,
+            "epochs": outcome.epochs,
+            "examples": outcome.examples,
+            "seconds": outcome.seconds,
+        }
+        return Checkpoint(identity, facts, tensors)
 
-
-def batch_loss(
-    model: Scorer, features: Features, captions: torch.Tensor, config: TrainConfig, dropout: Dropout | None = None
-) -> torch.Tensor:
-    """`Σ_s w_s L(sim_s)` of a batch of captions `(B,)`, no two of one video."""
-    videos = features.video_of_caption[captions]
-    sim = model.similarity(features.texts_of(captions), features.frames[videos], features.mask[videos], dropout)
-    same_text = None if config.duplicate_text == "negative" else features.same_text(captions)
-    losses = [
-        LOSSES[config.loss](
-            sim[stream],
-            config.loss_temperature,
-            same_text=None if same_text is None else same_text[stream],
-            duplicate_text=config.duplicate_text,
-            stop_gradient_prior=config.stop_gradient_prior,
-        )
-        for stream in range(len(sim))
-    ]
-    return torch.stack(losses) @ model.weights.to(losses[0].dtype)
+    def restore(self, checkpoint: Checkpoint) -> Outcome:
+        """Put everything back as `checkpoint` found it."""
+        facts, device = checkpoint.facts, self.features.device
+        self.model.load_state_dict(checkpoint.group("model"))
+        moments: dict[int, Tensors] = {}
+        for name, tensor in checkpoint.group("optimizer").items():
+            index, _, moment = name.partition(".")
+            moments.setdefault(int(index), {})[moment] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.sampler.generator.set_state(checkpoint.tensors["generator.batches"])
+        self.noise.set_state(checkpoint.tensors["generator.dropout"])
+        self.step, self.level = facts["step"], facts["level"]
+        state = {name: tensor.to(device) for name, tensor in checkpoint.group("best").items()}
+        return Outcome(facts["best"], state, facts["epochs"], facts["examples"], facts["seconds"])
 
 
 def schedule(step: int, total_steps: int, warmup: float) -> float:
@@ -146,5 +199,5 @@ def schedule(step: int, total_steps: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(total_steps - rising, 1)))
 
 
-def _copy_state(model: Scorer) -> dict[str, torch.Tensor]:
+def _copy_state(model: Scorer) -> Tensors:
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

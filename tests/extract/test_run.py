@@ -294,7 +294,7 @@ def test_two_runs_into_one_store(world: Path, tmp_path: Path, ffmpeg: str) -> No
     try:
         while not list((tmp_path / "store").glob("texts-*.h5")):
             time.sleep(0.01)
-        with pytest.raises(CamoeError, match="another run is writing to .*store; wait for it to end"):
+        with pytest.raises(CamoeError, match=r"another run is writing to .*store; wait for it to end"):
             extract(settings)
     finally:
         child.kill()

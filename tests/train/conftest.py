@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,13 @@ from camoe.pipeline.store import Captions, Shard, StoreSettings, TextTable, Vide
 from camoe.train.config import TrainConfig
 
 EMBED_DIM, MAX_FRAMES, LATENT = 16, 4, 8
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A GPU test is skipped where there is none, and fails instead where REQUIRE_GPU=1 promises one."""
+    if item.get_closest_marker("needs_gpu") and not torch.cuda.is_available():
+        outcome = pytest.fail if os.environ.get("REQUIRE_GPU") == "1" else pytest.skip
+        outcome("no CUDA device")
 
 
 @pytest.fixture(autouse=True)

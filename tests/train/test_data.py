@@ -132,7 +132,7 @@ def test_batches_never_hold_a_video_twice(counts: list[int], batch: int, seed: i
     size = min(batch, videos)
     for _ in range(3):
         epoch = sampler.epoch()
-        assert epoch.shape == (videos // size, size)
+        assert epoch.shape == (videos // size, 1, size)
         owners = features.video_of_caption[epoch.flatten()].tolist()
         assert len(set(owners)) == len(owners)
         assert torch.equal(epoch, again.epoch())
@@ -142,6 +142,19 @@ def test_every_caption_has_its_turn() -> None:
     sampler = BatchSampler(fake_features([3, 1, 2, 4]), 4, 0)
     seen = {caption for _ in range(60) for caption in sampler.epoch().flatten().tolist()}
     assert seen == set(range(10))
+
+
+def test_captions_of_a_video_differ_where_it_has_enough() -> None:
+    features = fake_features([3, 1, 2, 5])
+    epoch = BatchSampler(features, 4, 0, 3).epoch()
+    assert epoch.shape == (1, 3, 4)
+    owners = features.video_of_caption[epoch[0]]
+    assert torch.equal(owners[0], owners[1])
+    assert torch.equal(owners[0], owners[2])
+    distinct = {int(owner): len(set(rows)) for owner, rows in zip(owners[0], epoch[0].T.tolist(), strict=True)}
+    assert distinct == {0: 3, 1: 1, 2: 2, 3: 3}
+    one, three = (BatchSampler(features, 4, 0, count).epoch() for count in (1, 3))
+    assert torch.equal(one[:, 0], three[:, 0])
 
 
 def test_one_training_video_is_too_few() -> None:

@@ -147,6 +147,70 @@ def test_positive_duplicates_share_the_target() -> None:
     assert loss.item() == pytest.approx((by_hand / 6).item(), rel=1e-12)  # type: ignore[union-attr]
 
 
+def slow_duplicates(sim: list[list[float]], same: list[list[bool]], mode: str, temperature: float) -> float:
+    """Text to video with false negatives, by loops; an infinite temperature is cross-entropy."""
+    size, total = len(sim), 0.0
+    there = [
+        [mode == "positive" or row == column or not same[row][column] for column in range(size)] for row in range(size)
+    ]
+    for text in range(size):
+        logits = {}
+        for video in range(size):
+            if there[text][video]:
+                column = {row: math.exp(sim[row][video] / temperature) for row in range(size) if there[row][video]}
+                logits[video] = sim[text][video] * column[text] / sum(column.values()) * size
+        shift = max(logits.values())
+        norm = shift + math.log(sum(math.exp(logit - shift) for logit in logits.values()))
+        right = [video for video in range(size) if video == text or (mode == "positive" and same[text][video])]
+        total += sum(norm - logits[video] for video in right) / len(right)
+    return total / size
+
+
+@settings(deadline=None)
+@given(
+    sim=matrices,
+    labels=st.lists(st.integers(0, 2), min_size=6, max_size=6),
+    mode=st.sampled_from(["mask", "positive"]),
+    temperature=st.sampled_from([1.0, 10.0]),
+)
+def test_duplicates_equal_a_double_loop(sim: np.ndarray, labels: list[int], mode: str, temperature: float) -> None:
+    label = torch.tensor(labels[: len(sim)])
+    same = label[:, None] == label[None]
+    fast = LOSSES["dsl"](torch.from_numpy(sim), temperature, same_text=same, duplicate_text=mode).item()
+    slow = [slow_duplicates(matrix.tolist(), same.tolist(), mode, temperature) for matrix in (sim, sim.T)]
+    assert fast == pytest.approx(sum(slow) / 2, rel=1e-9, abs=1e-9)
+    if mode == "positive":
+        plain = LOSSES["ce"](torch.from_numpy(sim), same_text=same, duplicate_text=mode).item()
+        slow = [slow_duplicates(matrix.tolist(), same.tolist(), mode, 1e12) for matrix in (sim, sim.T)]
+        assert plain == pytest.approx(sum(slow) / 2, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("mode", ["negative", "mask", "positive"])
+def test_several_matrices_at_once_are_one_after_the_other(name: str, mode: str) -> None:
+    sims = torch.stack([THREE, THREE.T * 2, THREE + 1, -THREE]).view(2, 2, 3, 3)
+    same = torch.stack([SAME, torch.eye(3, dtype=torch.bool)]).view(2, 1, 3, 3).expand(2, 2, 3, 3)
+    together = LOSSES[name](sims, 2.0, same_text=same, duplicate_text=mode)
+    assert together.shape == (2, 2)
+    for row in range(2):
+        for column in range(2):
+            alone = LOSSES[name](sims[row, column], 2.0, same_text=same[row, column], duplicate_text=mode)
+            assert together[row, column].item() == pytest.approx(alone.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("mode", ["negative", "mask", "positive"])
+def test_gradients_at_logit_scale_100_are_finite(name: str, mode: str) -> None:
+    cosine = torch.rand(64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    same = torch.arange(64)[:, None] // 4 == torch.arange(64)[None] // 4
+    for temperature in (0.01, 1.0, 1000.0):
+        sim = (100 * cosine).bfloat16().requires_grad_()
+        LOSSES[name](sim, temperature, same_text=same, duplicate_text=mode).backward()
+        assert sim.grad is not None
+        assert sim.grad.isfinite().all()
+        assert sim.grad.abs().sum() > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,12 +16,24 @@ def test_camoe_train_writes_a_run_folder(store_path: Path, tmp_path: Path, capsy
     assert out.startswith(f"{tmp_path / 'run'}  (")
     assert "train: 320 captions of 160 videos, val: 80 captions of 40 videos" in out
     assert "best on val: epoch " in out
-    assert "examples/s" in out
+    assert re.search(r"s of training on \S+ .*, [\d,]+ examples/s, peak memory [\d,]+ MB", out)
     again = ["--config", str(tmp_path / "run" / "config.yaml"), "--out", str(tmp_path / "again")]
     assert main(again, standalone_mode=False) == 0
     names = ("run", "again")
     first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in names)
     assert first == second
+
+
+def test_resume_leaves_a_finished_run_alone(store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    arguments = ["--features", str(store_path), "--out", str(tmp_path / "run"), "--epochs", "1", "--model", "meanp"]
+    for _ in range(2):
+        assert main([*arguments, "--resume"], standalone_mode=False) == 0
+    first, second = capsys.readouterr().out.split(str(tmp_path / "run"))[1:]
+    assert first == second
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments, "--resume", "--text-head", "linear"])
+    assert caught.value.code == 2
+    assert "run was begun with text_head residual, not linear; " in capsys.readouterr().err
 
 
 def test_left_out_captions_are_told(
@@ -51,5 +64,5 @@ def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    for words in ("--gate [none|single|full]", "--model [camoe|meanp|seqtransf|zero-shot]", "[default: 1000.0]"):
+    for words in ("--gate [none|single|full]", "--model [camoe|meanp|seqtransf|xpool|zero-shot]", "[default: 1000.0]"):
         assert words in text

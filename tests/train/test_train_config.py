@@ -40,7 +40,7 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
         ({"features": ()}, "features is empty"),
         ({"gate": "sinlge"}, "gate must be one of none, single, full, not 'sinlge'; did you mean 'single'"),
         ({"aggregator": "max"}, "aggregator must be one of mean, se, attention, not 'max'"),
-        ({"model": "clip"}, "model must be one of camoe, meanp, seqtransf, zero-shot, not 'clip'"),
+        ({"model": "clip"}, "model must be one of camoe, meanp, seqtransf, xpool, zero-shot, not 'clip'"),
         ({"aggregator": "mean,se"}, "aggregator names 2 aggregators for 3 experts; give 1 or 3"),
         ({"gate": "none", "experts": 4}, "gate none leaves 1 experts unused"),
         ({"streams": "entity,action"}, "gate single mixes the experts for the fusion stream; add fusion"),

@@ -1,0 +1,130 @@
+"""Scorers: models that compare `S` readings of `M` texts with `N` videos.
+
+A scorer encodes texts and videos apart and then compares them, so that an evaluation encodes everything once:
+
+    encode_videos (N, T, D), (N, T) -> videos (N, …)      encode_texts (S, M, D) -> texts (S, M, …)
+    compare texts, videos -> sim (S, M, N) in logit units   score = Σ_s w_s sim_s  (M, N), Σ_s w_s = 1
+
+A text-conditioned scorer keeps frames in `videos` and does its work in `compare` (`xpool.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .experts import Experts
+
+MAX_LOGIT_SCALE = 100.0
+
+
+@dataclass(frozen=True)
+class FeatureShape:
+    """What a model must know of the features: `D`, `T`, and the multiplier of CLIP's cosine (100.0 for OpenAI's)."""
+
+    embed_dim: int
+    max_frames: int
+    clip_logit_scale: float
+
+    def to_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Masks of one step, zero or `1 / (1 - rate)`, drawn outside the model: `texts (S, M, D)`, `experts (N, E, D)`."""
+
+    texts: torch.Tensor
+    experts: torch.Tensor
+
+
+class Scorer(nn.Module):
+    """The text side, the scale and the mixture: `sim_s = scale · cos(t_s, v_s)`, `scale = exp(logit_scale)` up to 100.
+
+    With `trainable_scale` the scale is learnt; it starts at the store's own. A scorer adds `encode_videos`.
+    """
+
+    weights: torch.Tensor
+
+    def __init__(
+        self,
+        text_heads: Sequence[nn.Module],
+        *,
+        weights: Sequence[float],
+        logit_scale: float,
+        trainable_scale: bool = True,
+    ) -> None:
+        super().__init__()
+        self.text_heads = nn.ModuleList(text_heads)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale)), requires_grad=trainable_scale)
+        self.register_buffer("weights", torch.tensor(weights))
+
+    @property
+    def expert_count(self) -> int:
+        """`E`: how many dropout masks a video needs."""
+        return 1
+
+    def encode_videos(self, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
+        """`X (N, T, D)` normalised frames, zero where `mask (N, T)` is false -> what `compare` takes, `(N, …)`."""
+        raise NotImplementedError
+
+    def encode_texts(self, texts: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
+        """`c (S, M, D)` normalised sentence embeddings -> `t (S, M, D)`, normalised."""
+        if dropout is not None:
+            texts = texts * dropout.texts
+        heads = [head(stream) for head, stream in zip(self.text_heads, texts, strict=True)]
+        return F.normalize(torch.stack(heads), dim=-1)
+
+    def compare(self, texts: torch.Tensor, videos: torch.Tensor) -> torch.Tensor:
+        """`t (S, M, D)`, `v (N, S, D)` -> `sim (S, M, N)` in logit units."""
+        return self.logit_scale.exp() * torch.einsum("smd,nsd->smn", texts, videos)
+
+    def similarity(
+        self, texts: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None
+    ) -> torch.Tensor:
+        """All of the above: `(S, M, N)`."""
+        return self.compare(self.encode_texts(texts, dropout), self.encode_videos(frames, mask, dropout))
+
+    def mix(self, similarity: torch.Tensor) -> torch.Tensor:
+        """`Σ_s w_s sim_s`: `(S, M, N) -> (M, N)`."""
+        return torch.einsum("s,smn->mn", self.weights, similarity)
+
+    def score(self, texts: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Texts `(S, M, D)` against videos `(N, T, D)`: `(M, N)`."""
+        return self.mix(self.similarity(texts, frames, mask))
+
+    @torch.no_grad()
+    def clamp_scale(self) -> None:
+        self.logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
+
+
+class ExpertScorer(Scorer):
+    """Experts and a gate: one vector per video and stream, whatever the text."""
+
+    def __init__(
+        self,
+        experts: Experts,
+        gate: nn.Module,
+        text_heads: Sequence[nn.Module],
+        *,
+        weights: Sequence[float],
+        logit_scale: float,
+        trainable_scale: bool = True,
+    ) -> None:
+        super().__init__(text_heads, weights=weights, logit_scale=logit_scale, trainable_scale=trainable_scale)
+        self.experts = experts
+        self.gate = gate
+
+    @property
+    def expert_count(self) -> int:
+        return len(self.experts.experts)
+
+    def encode_videos(self, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
+        """`(N, T, D), (N, T)` -> `v (N, S, D)`, normalised."""
+        experts = self.experts(frames, mask, None if dropout is None else dropout.experts)
+        return F.normalize(self.gate(experts, frames, mask), dim=-1)

@@ -1,0 +1,125 @@
+"""One step's loss and gradients: a batch of videos, their captions, and the contrastive loss of the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+
+from .config import TrainConfig
+from .data import Features
+from .losses import LOSSES
+from .model import Dropout, Scorer
+
+
+def batch_loss(
+    model: Scorer, features: Features, captions: torch.Tensor, config: TrainConfig, dropout: Dropout | None = None
+) -> torch.Tensor:
+    """`Σ_s w_s L(sim_s)` of the rows `captions (B,)`, no two of one video, or `(K, B)`: `K` captions of each video."""
+    captions = captions.view(-1, captions.shape[-1])
+    texts = _encode_texts(model, features, config, dropout, slice(None), captions)
+    videos = _encode_videos(model, features, config, dropout, slice(None), captions)
+    return _weighted(model, stream_losses(model, features, captions, texts, videos, config))
+
+
+def backward(
+    model: Scorer, features: Features, captions: torch.Tensor, config: TrainConfig, dropout: Dropout | None = None
+) -> torch.Tensor:
+    """Add the gradients of `batch_loss` to the parameters; returns the streams' losses `(S,)`.
+
+    With `accumulate` over 1 the batch is encoded in that many parts, first without gradients; the loss of the whole
+    batch gives the gradients of all embeddings; then each part is encoded again and takes its share (GradCache,
+    arXiv 2101.06983). The negatives, the loss and the gradients are those of the whole batch, the memory a part's.
+    """
+    texts_of = partial(_encode_texts, model, features, config, dropout)
+    videos_of = partial(_encode_videos, model, features, config, dropout)
+    if config.accumulate == 1:
+        whole = slice(None)
+        losses = stream_losses(model, features, captions, texts_of(whole, captions), videos_of(whole, captions), config)
+        _weighted(model, losses).backward()
+        return losses.detach()
+    text_parts = [partial(texts_of, part, captions) for part in _parts(captions.numel(), config.accumulate)]
+    video_parts = [partial(videos_of, part, captions) for part in _parts(captions.shape[1], config.accumulate)]
+    texts, videos = _cached(text_parts), _cached(video_parts)
+    losses = stream_losses(model, features, captions, torch.cat(texts, dim=1), torch.cat(videos), config)
+    _weighted(model, losses).backward()
+    for encode, cached in zip(text_parts + video_parts, texts + videos, strict=True):
+        again = encode()
+        if again.requires_grad:
+            again.backward(cached.grad)
+    return losses.detach()
+
+
+def stream_losses(
+    model: Scorer,
+    features: Features,
+    captions: torch.Tensor,
+    texts: torch.Tensor,
+    videos: torch.Tensor,
+    config: TrainConfig,
+) -> torch.Tensor:
+    """`L(sim_s)` for each stream `(S,)`, the mean over the `K` captions; `captions (K, B)`, embeddings of all."""
+    size, batch = captions.shape
+    sim = model.compare(texts, videos).view(-1, size, batch, batch)
+    same_text = None if config.duplicate_text == "negative" else features.same_text(captions)
+    losses = LOSSES[config.loss](
+        sim,
+        config.loss_temperature,
+        same_text=same_text,
+        duplicate_text=config.duplicate_text,
+        stop_gradient_prior=config.stop_gradient_prior,
+    )
+    return losses.mean(dim=1)
+
+
+def _weighted(model: Scorer, losses: torch.Tensor) -> torch.Tensor:
+    return losses @ model.weights.to(losses.dtype)
+
+
+def _parts(count: int, parts: int) -> list[slice]:
+    size = -(-count // parts)
+    return [slice(start, start + size) for start in range(0, count, size)]
+
+
+def _cached(encoders: Sequence[Callable[[], torch.Tensor]]) -> list[torch.Tensor]:
+    """Embeddings as leaves: they collect a gradient, and nothing of how they were made is kept."""
+    with torch.no_grad():
+        return [encode().requires_grad_() for encode in encoders]
+
+
+def _encode_texts(
+    model: Scorer,
+    features: Features,
+    config: TrainConfig,
+    dropout: Dropout | None,
+    part: slice,
+    captions: torch.Tensor,
+) -> torch.Tensor:
+    texts = features.texts_of(captions.flatten()[part])
+    kept = None if dropout is None else Dropout(dropout.texts[:, part], dropout.experts)
+    with _precision(features, config):
+        return _at_least_float32(model.encode_texts(texts, kept))
+
+
+def _encode_videos(
+    model: Scorer,
+    features: Features,
+    config: TrainConfig,
+    dropout: Dropout | None,
+    part: slice,
+    captions: torch.Tensor,
+) -> torch.Tensor:
+    rows = features.video_of_caption[captions[0, part]]
+    kept = None if dropout is None else Dropout(dropout.texts, dropout.experts[part])
+    with _precision(features, config):
+        return _at_least_float32(model.encode_videos(features.frames.index_select(0, rows), features.mask[rows], kept))
+
+
+def _precision(features: Features, config: TrainConfig) -> torch.autocast:
+    """bf16 for the products of the encoders; residuals, norms, similarity and loss stay in float32."""
+    return torch.autocast(features.device.type, torch.bfloat16, enabled=config.precision == "bf16")
+
+
+def _at_least_float32(embedding: torch.Tensor) -> torch.Tensor:
+    return embedding.float() if embedding.dtype == torch.bfloat16 else embedding
