@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..pipeline.errors import CamoeError
 from .clip_weights import Weights, clip_package, find_weights
+from .text_tower import encode_tree, prefix_trees
 from .tokens import TokenSequence
 
 PRECISIONS: dict[str, torch.dtype | None] = {
@@ -26,7 +26,8 @@ PRECISIONS: dict[str, torch.dtype | None] = {
 }
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
-_TEXT_BATCH = 32
+_TEXT_ROWS = {"cpu": 256, "cuda": 16384}
+"""Distinct sentence beginnings that are computed at once."""
 
 
 class ClipEncoder:
@@ -103,55 +104,15 @@ class ClipEncoder:
     ) -> Tensor:
         """Token sequences -> float32 `(U, D)` on the CPU, not normalised, in the given order.
 
-        Batches hold sequences of one length: CLIP's text tower is causal, so what would follow the end token cannot
-        change it and is not computed. They are always of one size, filled up where needed, because matrix products
-        of other sizes round differently: a sequence has the same embedding in any company. `on_batch` is told the
-        number of sequences of each batch done.
+        A sequence has the same embedding in any company. `on_batch` is told the number of sequences of each batch done.
         """
         result = torch.empty(len(sequences), self.embed_dim)
-        order = sorted(range(len(sequences)), key=lambda index: len(sequences[index].tokens))
-        for batch in _batches_of_one_length(order, [len(sequence.tokens) for sequence in sequences]):
-            filled = [sequences[index] for index in batch + batch[-1:] * (_TEXT_BATCH - len(batch))]
-            result[batch] = self._encode_batch(filled)[: len(batch)].float().cpu()
+        rows = _TEXT_ROWS[self.device.type]
+        for tree in prefix_trees(sequences, rows):
+            result[tree.members] = encode_tree(self.model, tree, sequences, rows).float().cpu()
             if on_batch is not None:
-                on_batch(len(batch))
+                on_batch(len(tree.members))
         return result
-
-    def _encode_batch(self, batch: list[TokenSequence]) -> Tensor:
-        model = self.model
-        tokens = torch.tensor([sequence.tokens for sequence in batch], device=self.device)
-        positions = torch.tensor([sequence.positions for sequence in batch], device=self.device)
-        x = model.token_embedding(tokens) + model.positional_embedding[positions]
-        x = model.ln_final(causal_transformer(model.transformer, x.to(model.dtype)))
-        pooled = torch.zeros(x.shape[:2], device=self.device)
-        for row, sequence in enumerate(batch):
-            where = [len(sequence.tokens) - 1] if sequence.pooled is None else list(sequence.pooled)
-            pooled[row, where] = 1 / len(where)
-        return torch.einsum("bl,bld->bd", pooled, x.float()).to(model.dtype) @ model.text_projection
-
-
-def causal_transformer(transformer: Any, x: Tensor) -> Tensor:
-    """CLIP's transformer on `(B, L, W)`, each token seeing itself and those before it.
-
-    The same sums as `transformer(x)` with the causal mask, by one fused attention call a layer.
-    """
-    for block in transformer.resblocks:
-        attention = block.attn
-        qkv = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
-        q, k, v = qkv.unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
-        x = x + F.linear(mixed, attention.out_proj.weight, attention.out_proj.bias)
-        x = x + block.mlp(block.ln_2(x))
-    return x
-
-
-def _batches_of_one_length(order: list[int], lengths: list[int]) -> list[list[int]]:
-    batches: list[list[int]] = []
-    for index in order:
-        if not batches or len(batches[-1]) == _TEXT_BATCH or lengths[batches[-1][0]] != lengths[index]:
-            batches.append([])
-        batches[-1].append(index)
-    return batches
 
 
 def resolve_device(device: str) -> torch.device:
