@@ -20,7 +20,7 @@ import numpy as np
 from .ffmpeg import Binary, Pass, frames_command, run_child, scan_command
 from .sampling import CLIP4CLIP, SAMPLING, TIME_TOLERANCE_S, clip4clip_steps, grid_points, pick_frames
 
-SEEK_COST_S = 5.0
+SEEK_COST_S = 7.0
 """Video seconds whose decoding costs about as much as one seek (benchmarks/long_video.py measures it)."""
 MAX_GRID_FRAMES = 256
 """Grid frames of one pass that are held in memory; a video with more of them is sampled in two passes."""

@@ -9,9 +9,10 @@ import os
 import shlex
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import entry_points
+from multiprocessing import get_context
 from pathlib import Path
 
 from ..config import Config, setting
@@ -21,7 +22,7 @@ from .dataset import CAPTION_FILE, VIDEO_FOLDER, write_dataset
 from .table import Row, chance_row, format_table, measured_row, plot_table
 from .world import SIZES, make_clips
 
-SUBSET = "test"
+SUBSET, STORE, LOG = "test", "shards.h5", "demo.log"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,25 +72,20 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> list[Row]:
     # Hundreds of short clips: the bundled static build starts five times faster than a distribution's.
     os.environ.setdefault("CAMOE_FFMPEG", find_ffmpeg(prefer_bundled=True))
     out = config.out
-    videos, captions, store = out / VIDEO_FOLDER, out / CAPTION_FILE, out / "shards.h5"
     out.mkdir(parents=True, exist_ok=True)
-    log = partial(_run, log=out / "demo.log", say=say)
     clips = _prepare_videos(config, say)
-    log("camoe-extract", "--videos", videos, "--captions", captions, "--out", store, "--clip", "tiny", "--fps", 4,
-        "--precision", "fp32", show=True)  # fmt: skip
+    say(_command_line("camoe-extract", _extract_options(out)))
+    text = _run("camoe-extract", _extract_options(out), show_progress=True)
+    say(text)
+    _log(out, text)
+    evaluated = _run_experiments(config, say)
     rows = [chance_row(sum(clip.subset == SUBSET for clip in clips))]
-    evaluated: dict[str, list[dict]] = {}
-    for experiment in EXPERIMENTS:
-        if experiment.name not in evaluated:
-            evaluated[experiment.name] = [
-                _train_and_evaluate(experiment, seed, config, store, log, say)
-                for seed in range(config.seeds if experiment.trained else 1)
-            ]
-        rows.append(measured_row(experiment.title, evaluated[experiment.name], experiment.rerank))
+    rows += [measured_row(row.title, evaluated[row.name], row.rerank) for row in EXPERIMENTS]
     (out / "table.json").write_text(json.dumps([row.as_dict() for row in rows], indent=2) + "\n", encoding="utf-8")
     plot_table(rows, out / "table.png")
-    say(f"\nvideos {videos}\ncaptions {captions}\nstore {store}\nruns {out / 'runs'}\nlog {out / 'demo.log'}")
-    say(f"numbers {out / 'table.json'}\nplot {out / 'table.png'}\n\n{format_table(rows)}")
+    for what in (VIDEO_FOLDER, CAPTION_FILE, STORE, "runs", LOG):
+        say(f"{out / what}")
+    say(f"{out / 'table.json'}\n{out / 'table.png'}\n\n{format_table(rows)}")
     say(f"\nThe whole demo took {time.monotonic() - started:.0f} s.")
     return rows
 
@@ -107,45 +103,62 @@ def _prepare_videos(config: DemoConfig, say: Callable[[str], None]) -> list:
     return clips
 
 
-def _train_and_evaluate(
-    experiment: Experiment,
-    seed: int,
-    config: DemoConfig,
-    store: Path,
-    log: Callable[..., None],
-    say: Callable[[str], None],
-) -> dict:
+def _extract_options(out: Path) -> list[str]:
+    inputs = ["--videos", str(out / VIDEO_FOLDER), "--captions", str(out / CAPTION_FILE), "--out", str(out / STORE)]
+    return [*inputs, "--clip", "tiny", "--fps", "4", "--precision", "fp32"]
+
+
+def _run_experiments(config: DemoConfig, say: Callable[[str], None]) -> dict[str, list[dict]]:
+    """Train and evaluate every experiment with every seed, one process a core; evaluations by experiment."""
+    jobs = [
+        (experiment, seed)
+        for experiment in {row.name: row for row in EXPERIMENTS}.values()
+        for seed in range(config.seeds if experiment.trained else 1)
+    ]
+    evaluated: dict[str, list[dict]] = {}
+    workers = min(len(jobs), len(os.sched_getaffinity(0)))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        running = [pool.submit(_train_and_evaluate, experiment, seed, config) for experiment, seed in jobs]
+        for (experiment, _), job in zip(jobs, running, strict=True):
+            result, commands, text = job.result()
+            raw = result["rerankings"]["none"]
+            say("\n".join(commands))
+            say(f"  R@1 on test clips: text to video {raw['t2v']['R@1']:.1f}, video to text {raw['v2t']['R@1']:.1f}")
+            _log(config.out, text)
+            evaluated.setdefault(experiment.name, []).append(result)
+    return evaluated
+
+
+def _train_and_evaluate(experiment: Experiment, seed: int, config: DemoConfig) -> tuple[dict, list[str], str]:
+    """One run: its evaluation, the commands, and what they printed."""
     run = config.out / "runs" / f"{experiment.name}-{seed}"
-    options: list[object] = [*experiment.options, "--seed", seed]
+    train = ["--features", str(config.out / STORE), "--out", str(run), "--overwrite", *experiment.options]
+    train += ["--seed", str(seed)]
     if experiment.trained and config.epochs is not None:
-        options += ["--epochs", config.epochs]
-    log("camoe-train", "--features", store, "--out", run, "--overwrite", *options)
-    log("camoe-evaluate", "--run", run, "--rerank", "none,dsl")
+        train += ["--epochs", str(config.epochs)]
+    steps = [("camoe-train", train), ("camoe-evaluate", ["--run", str(run), "--rerank", "none,dsl"])]
+    text = "".join(_run(name, options) for name, options in steps)
     (found,) = (run / "evaluation").glob(f"*-{SUBSET}.json")
     result: dict = json.loads(found.read_text(encoding="utf-8"))
-    raw = result["rerankings"]["none"]
-    say(f"  R@1 on test clips: text to video {raw['t2v']['R@1']:.1f}, video to text {raw['v2t']['R@1']:.1f}")
-    return result
+    return result, [_command_line(name, options) for name, options in steps], text
 
 
-def _run(name: str, *options: object, log: Path, say: Callable[[str], None], show: bool = False) -> None:
-    """Run one of the user's commands in this process, which saves it from importing torch anew each time.
+def _command_line(name: str, options: list[str]) -> str:
+    return f"$ {name} {shlex.join(options)}"
 
-    What it prints goes to the log, and with `show` to the terminal too.
-    """
-    arguments = [str(option) for option in options]
-    line = f"$ {name} {shlex.join(arguments)}"
-    say(line)
+
+def _run(name: str, options: list[str], *, show_progress: bool = False) -> str:
+    """Run one of the user's commands in this process, which saves it from importing torch anew; what it printed."""
     (command,) = entry_points(group="console_scripts", name=name)
     printed = io.StringIO()
-    started = time.monotonic()
-    quiet = contextlib.nullcontext() if show else contextlib.redirect_stderr(io.StringIO())
+    quiet = contextlib.nullcontext() if show_progress else contextlib.redirect_stderr(io.StringIO())
     with contextlib.redirect_stdout(printed), quiet:
-        status = command.load()(arguments, standalone_mode=False)
-    text = printed.getvalue().rstrip()
-    with open(log, "a", encoding="utf-8") as stream:
-        stream.write(f"{line}\n{text}\n# {time.monotonic() - started:.1f} s\n\n")
-    if show:
-        say(text)
+        status = command.load()(options, standalone_mode=False)
     if status:
-        raise CamoeError(f"{name} ended with status {status}; see {log}")
+        raise CamoeError(f"{name} ended with status {status}: {printed.getvalue()}")
+    return printed.getvalue()
+
+
+def _log(out: Path, text: str) -> None:
+    with open(out / LOG, "a", encoding="utf-8") as stream:
+        stream.write(text + "\n")
