@@ -68,9 +68,8 @@ def main(captions: Path, count: int, weights: str | None, device: str) -> None:
     print(f"{'':24}{'captions/s':>12}{'ratio':>8}{'largest difference':>20}{'smallest cosine':>17}")
     for name, (taken, result) in timed.items():
         cosine = torch.cosine_similarity(result, plain).min()
-        print(
-            f"{name:24}{len(texts) / taken:12.1f}{seconds / taken:8.2f}{(result - plain).abs().max():20.1e}{cosine:17.6f}"
-        )
+        rate, difference = len(texts) / taken, (result - plain).abs().max()
+        print(f"{name:24}{rate:12.1f}{seconds / taken:8.2f}{difference:20.1e}{cosine:17.6f}")
 
 
 if __name__ == "__main__":

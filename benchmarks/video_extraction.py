@@ -116,7 +116,8 @@ def main(
             statistics.median(part) for part in zip(*rows, strict=True)
         )
     print(
-        f"{len(paths)} videos, {frames} frames, {cores} cores, {encoder.device}, {encoder.precision}, median of {repeats}"
+        f"{len(paths)} videos, {frames} frames, {cores} cores, {encoder.device}, {encoder.precision}, "
+        f"ffmpeg {decoder.binary.version}, medians of {repeats}"
     )
     print(f"decode CPU                    {decode_cpu:8.2f} s")
     print(f"encode alone                  {encode_wall:8.2f} s   {frames / encode_wall:8.1f} frames/s")

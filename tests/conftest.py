@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from camoe.pipeline.ffmpeg_binary import find_ffmpeg
 
 

@@ -121,7 +121,7 @@ def load_features(
         frames=frames,
         mask=mask,
         caption_ids=store.caption_ids,
-        texts=[_load_texts(store, strategy, stream, device) for stream, strategy in config.strategies.items()],
+        texts=[load_texts(store, strategy, stream, device) for stream, strategy in config.strategies.items()],
         video_of_caption=torch.from_numpy(owner).to(device),
         subset=torch.from_numpy(codes.astype(np.int64)).to(device),
         shape=FeatureShape(
@@ -156,7 +156,8 @@ def _load_frames(store: FeatureStore, device: torch.device) -> tuple[torch.Tenso
     return F.normalize(frames, dim=-1) * mask.unsqueeze(-1), mask
 
 
-def _load_texts(store: FeatureStore, strategy: str, stream: str, device: torch.device) -> StreamTexts:
+def load_texts(store: FeatureStore, strategy: str, stream: str, device: torch.device) -> StreamTexts:
+    """A stream's sentences, normalised, on the device; raises `CamoeError` for values that are not finite."""
     table = store.text_table(strategy, stream)
     embedding = torch.from_numpy(table.embedding).to(device).float()
     if not embedding.isfinite().all():

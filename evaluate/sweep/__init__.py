@@ -1,0 +1,1 @@
+"""Sweeps: a YAML grid of settings becomes trained and evaluated cells, tables and plots."""

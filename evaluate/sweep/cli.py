@@ -1,0 +1,34 @@
+"""`camoe-sweep`: a feature store and a grid become tables and plots."""
+
+from __future__ import annotations
+
+import click
+
+from ...pipeline.command import camoe_command, options_from
+from .config import SweepConfig
+from .run import dry_run, sweep
+
+
+@camoe_command("camoe-sweep")
+@click.option("--dry-run", "only_list", is_flag=True, help="List cells and groups; train nothing.")
+@click.option(
+    "--ensemble/--no-ensemble",
+    default=None,
+    help="Train cells of one architecture together as one batched model  [default: on a GPU]",
+)
+@options_from(SweepConfig)
+def main(config: SweepConfig, only_list: bool, ensemble: bool | None) -> int:
+    """Train and evaluate every cell of a grid with every seed; write tables, plots and an overview.
+
+    A sweep that was stopped goes on where it was: the same command again. Exit status 3: all done, some cells failed.
+    """
+    if only_list:
+        click.echo(dry_run(config, ensemble=ensemble))
+        return 0
+    outcome = sweep(config, click.echo, ensemble=ensemble)
+    click.echo("\n".join(["", *outcome.told, "", f"overview {outcome.folder / 'overview.md'}"]))
+    return outcome.status
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Everything that can be set about a sweep, besides its grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...pipeline.config import Config, setting
+from ...pipeline.errors import CamoeError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig(Config):
+    """One sweep; raises `CamoeError` for values that do not fit."""
+
+    features: tuple[str, ...] = setting(help="Feature store: a file, several, a glob or a folder of shards.")
+    grid: str = setting(help="A shipped grid's name, or a YAML file.")
+    out: Path | None = setting(None, help="Folder for results, tables and plots; none: sweeps/GRID.")
+    protocol: str | None = setting(None, help="Which captions are train, val and test; none: the store's only one.")
+    allow_missing: bool = setting(False, help="Leave out captions whose video has no features.")
+    seeds: tuple[int, ...] = setting((), help="Seeds of every cell, as 0,1,2; none: the grid's.")
+    epochs: int | None = setting(None, help="Of every training; none: the grid's, or camoe-train's default.")
+    skip_unavailable: bool = setting(False, help="Leave out cells whose sentences the store lacks, and say which.")
+    extend: bool = setting(False, help="Go on in a folder whose sweep had another grid; what both share is kept.")
+    retry_failed: bool = setting(False, help="Train the cells that failed again.")
+    device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
+    workers: int | None = setting(None, help="Processes; none: one per core, or one on a GPU.")
+
+    def check(self) -> None:
+        for name in ("features", "grid"):
+            if not getattr(self, name):
+                raise CamoeError(f"{name} is empty; name one")
+        if len(set(self.seeds)) < len(self.seeds) or min(self.seeds, default=0) < 0:
+            raise CamoeError("seeds must be different whole numbers from 0, as 0,1,2")
+        for name in ("epochs", "workers"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise CamoeError(f"{name} must be at least 1, not {value}")
+
+    def folder(self, name: str) -> Path:
+        """Where the sweep of a grid of that name goes."""
+        return self.out or Path("sweeps") / name

@@ -1,0 +1,75 @@
+"""Tidy tables: `results.csv` and parquet, one row a cell and seed, and every epoch in `curves.csv`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas
+
+from ...pipeline.atomic import atomic_path, write_atomic
+from ..result import DIRECTIONS
+from .grid import Cell, shown
+from .plan import Plan
+from .result import OK, Result, reranking_name
+from .settings import NAMES, idle
+from .summary import METRICS
+
+EPOCH = ("epoch", "loss", "gradient_norm", "logit_scale", "t2v_R@1", "v2t_R@1", "R@1", "seconds")
+
+
+def write_tidy(plan: Plan, results: Mapping[str, Result], folder: Path) -> None:
+    """The three files; a cell without a result yet is a row with status `missing`."""
+    frame = pandas.DataFrame(_rows(plan, results))
+    write_atomic(folder / "results.csv", frame.to_csv(index=False))
+    with atomic_path(folder / "results.parquet") as temporary:
+        frame.to_parquet(temporary, index=False)
+    write_atomic(folder / "curves.csv", pandas.DataFrame(_curves(plan, results)).to_csv(index=False))
+
+
+def _rows(plan: Plan, results: Mapping[str, Result]) -> list[dict[str, Any]]:
+    return [_row(cell, key, plan, results.get(key)) for cell in plan.sweep.cells for key in plan.keys[cell.identity]]
+
+
+def _row(cell: Cell, key: str, plan: Plan, result: Result | None) -> dict[str, Any]:
+    tables = [table.name for table in plan.sweep.tables if any(c.identity == cell.identity for c in table.cells)]
+    row: dict[str, Any] = {
+        "cell": cell.name,
+        "tables": " ".join(tables),
+        "seed": plan.trainings[key].config.seed,
+        "status": "missing" if result is None else result.status,
+        "reason": "" if result is None else result.reason,
+    }
+    row |= {name: _plain(cell, name) for name in NAMES}
+    good = result if result is not None and result.status == OK else None
+    name = reranking_name(cell.config.reranking)
+    row["val R@1"] = good.validation.get(name) if good else None
+    row["best_epoch"] = good.best["epoch"] if good else None
+    for direction in DIRECTIONS:
+        for metric in METRICS:
+            row[f"{direction} {metric}"] = good.metrics[name][direction][metric] if good else None
+    row |= {
+        "parameters": good.parameters if good else None,
+        "seconds": good.seconds if good else None,
+        "trained_together": good.together if good else None,
+        "protocol": plan.protocol,
+        "store": plan.store.content_hash,
+        "training": key,
+    }
+    return row
+
+
+def _plain(cell: Cell, name: str) -> Any:
+    """A setting's value, a list of them as one text; none where it changes nothing."""
+    value = None if name in idle(cell.config) else getattr(cell.config, name)
+    return shown(value) if isinstance(value, tuple) else value
+
+
+def _curves(plan: Plan, results: Mapping[str, Result]) -> list[dict[str, Any]]:
+    return [
+        {"training": key, "cell": training.name} | {name: row.get(name) for name in EPOCH}
+        for key, training in plan.trainings.items()
+        if key in results
+        for row in results[key].curve
+    ]

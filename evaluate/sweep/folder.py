@@ -1,0 +1,70 @@
+"""A sweep's folder: one writer at a time, and a note of the store and the grid that it is of."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...pipeline.atomic import write_atomic
+from ...pipeline.errors import CamoeError
+from .plan import Plan
+
+NOTE, CELLS, LOCK = "sweep.json", "cells", ".lock"
+
+
+@contextmanager
+def sweep_folder(path: Path, plan: Plan, *, extend: bool) -> Iterator[Path]:
+    """The folder, locked. Raises `CamoeError` where it is something else, another store's, or another grid's.
+
+    With `extend` another grid is welcome: results go by their settings, so that what both share is kept.
+    """
+    _refuse_foreign(path, plan, extend=extend)
+    path.mkdir(parents=True, exist_ok=True)
+    with open(path / LOCK, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CamoeError(f"another sweep is writing {path}; wait for it, or give another --out") from None
+        write_atomic(path / NOTE, json.dumps(_note(plan), indent=1) + "\n")
+        (path / CELLS).mkdir(exist_ok=True)
+        for left_over in path.rglob("*.tmp.*"):
+            left_over.unlink()
+        yield path
+
+
+def _refuse_foreign(path: Path, plan: Plan, *, extend: bool) -> None:
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    try:
+        begun = json.loads((path / NOTE).read_text(encoding="utf-8"))
+        store, protocol, keys = begun["store"], begun["protocol"], set(begun["trainings"])
+    except (OSError, ValueError, KeyError, TypeError):
+        if path.is_dir() and {item.name for item in path.iterdir()} <= {LOCK}:
+            return
+        raise CamoeError(f"{path} is not a sweep's folder and is left alone; give another --out") from None
+    for what, was, now in (
+        ("a store with content hash", store, plan.store.content_hash),
+        ("protocol", protocol, plan.protocol),
+    ):
+        if was != now:
+            raise CamoeError(f"{path} was begun with {what} {was}, not {now}; give another --out")
+    asked = set(plan.trainings)
+    if keys != asked and not extend:
+        raise CamoeError(
+            f"{path} was begun with another grid: {len(keys & asked)} training runs are the same, {len(asked - keys)} "
+            f"new, {len(keys - asked)} gone; keep what is the same with --extend, or give another --out"
+        )
+
+
+def _note(plan: Plan) -> dict[str, Any]:
+    return {
+        "grid": plan.sweep.name,
+        "store": plan.store.content_hash,
+        "protocol": plan.protocol,
+        "seeds": list(plan.sweep.seeds),
+        "trainings": {key: training.name for key, training in plan.trainings.items()},
+    }

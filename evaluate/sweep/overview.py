@@ -1,0 +1,138 @@
+"""`overview.md`: what a sweep came to, in words: the winner by validation and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from ...pipeline.config import option_name
+from ...train.config import TrainConfig
+from ..result import DIRECTIONS
+from ..table import HEADINGS
+from .live import clock
+from .plan import Plan
+from .result import FAILED, OK, Result
+from .summary import LEVEL, Row, TableRows, average, deviation
+from .tables import markdown
+
+UNTOLD = ("out", "overwrite", "device", "threads", "tensorboard", "checkpoint_seconds")
+
+
+def overview(plan: Plan, tables: Sequence[TableRows], results: Mapping[str, Result], plots: Sequence[Path]) -> str:
+    """The whole page; `plots` are shown below the tables."""
+    parts = ["\n".join([f"# Sweep {plan.sweep.name}", "", *_counts(plan, results)])]
+    for shown in tables:
+        parts.append("\n".join([f"## {shown.table.title}: the choice", "", *winners(plan, shown)]))
+    parts.append(markdown(plan, tables).rstrip())
+    troubles = _troubles(plan, tables)
+    if troubles:
+        parts.append("\n".join(["## Troubles", "", *troubles]))
+    parts += [f"![{path.stem}](plots/{path.name})" for path in plots]
+    return "\n\n".join(parts) + "\n"
+
+
+def headlines(plan: Plan, tables: Sequence[TableRows]) -> list[str]:
+    """The choice of every table, for the terminal."""
+    return [line for shown in tables for line in [f"{shown.table.title}:", *winners(plan, shown)]]
+
+
+def winners(plan: Plan, shown: TableRows) -> list[str]:
+    """The best row by validation among the raw ones, and among the re-ranked ones where there are any."""
+    lines = []
+    for kind, what in ((False, "raw"), (True, "re-ranked (needs all queries at once)")):
+        rows = [row for row in shown.rows if row.transductive == kind and row.validation]
+        rows.sort(key=lambda row: -average(row.validation))
+        if rows:
+            lines += _winner(plan, shown, rows, what)
+    return lines or ["- no run has validation numbers yet"]
+
+
+def _winner(plan: Plan, shown: TableRows, rows: list[Row], what: str) -> list[str]:
+    best = rows[0]
+    lines = [f"- Best {what}, by R@1 on val (both directions): **{best.cell.name}**, {_spread(best.validation)}."]
+    if len(rows) > 1:
+        lead = average(best.validation) - average(rows[1].validation)
+        second = f"{rows[1].cell.name} ({_spread(rows[1].validation)})"
+        lines.append(f"  Ahead of {second} by {lead:.1f}{_noise(rows, lead)}.")
+    first = shown.rows[0]
+    for direction in DIRECTIONS:
+        text = f"  On test, {HEADINGS[direction]} R@1 {_spread(best.values(direction, 'R@1'))}"
+        if difference := best.against_first.get(direction):
+            stands = "stands" if best.significant[direction] else "does not stand"
+            text += (
+                f"; against the first row ({first.cell.name}) {difference.value:+.1f} "
+                f"[{difference.low:+.1f}, {difference.high:+.1f}], p = {difference.p_value:.3f}, which {stands} at "
+                f"{LEVEL:g} after correction"
+            )
+        lines.append(text + ".")
+    if what == "raw":
+        lines.append(f"  Train it alone: `{command(plan, best)}`")
+    return lines
+
+
+def _noise(rows: list[Row], lead: float) -> str:
+    """Whether the seeds alone could explain a lead."""
+    spreads = [deviation(row.validation) for row in rows[:2]]
+    widest = max((spread for spread in spreads if spread is not None), default=None)
+    if widest is None:
+        return " (one seed: no telling whether that is more than chance)"
+    return " (within one standard deviation over seeds)" if lead <= widest else ""
+
+
+def command(plan: Plan, row: Row) -> str:
+    """The `camoe-train` command of the row's best seed on val."""
+    best = max(row.results, key=lambda result: result.selection)
+    config = plan.trainings[best.key].config
+    words = ["camoe-train", "--features", " --features ".join(config.features), "--protocol", plan.protocol]
+    for item in fields(TrainConfig):
+        value = getattr(config, item.name)
+        if item.name in ("features", "protocol", *UNTOLD) or value == item.default:
+            continue
+        if isinstance(value, bool):
+            words.append(option_name(item))
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words += [option_name(item), text]
+    return " ".join(words)
+
+
+def _counts(plan: Plan, results: Mapping[str, Result]) -> list[str]:
+    done = [results[key] for key in plan.trainings if key in results]
+    good = [result for result in done if result.status == OK]
+    failed = sum(result.status == FAILED for result in done)
+    missing = len(plan.trainings) - len(done)
+    lines = [
+        f"{len(plan.sweep.cells)} cells, seeds {', '.join(map(str, plan.sweep.seeds))}: {len(good)} of "
+        f"{len(plan.trainings)} training runs finished, {failed} failed"
+        + (f", {missing} still to do: **these numbers are not final**." if missing else "."),
+        "",
+        f"Store {', '.join(_features(plan))} (content {plan.store.content_hash[:12]}, CLIP "
+        f"{plan.store.settings.clip_model}), protocol {plan.protocol}. "
+        f"Training took {clock(sum(result.seconds for result in good))} in all, summed over processes.",
+        "",
+        "Cells are chosen on validation captions only; among many, the best one's validation number is flattered by "
+        "the choice, its test number is not. Several tables are several questions: marks are corrected within a table.",
+    ]
+    shortfall = plan.store.shortfall.get(plan.protocol)
+    return lines + (
+        ["", f"INCOMPLETE: this copy of the data set lacks part of the protocol: {shortfall}."] if shortfall else []
+    )
+
+
+def _features(plan: Plan) -> tuple[str, ...]:
+    return next(iter(plan.trainings.values())).config.features
+
+
+def _troubles(plan: Plan, tables: Sequence[TableRows]) -> list[str]:
+    lines = [f"- left out: {reason}" for reason in plan.left_out]
+    for shown in tables:
+        for row in shown.rows:
+            notes = dict.fromkeys(result.note for result in row.results if result.note)
+            lines += [f"- {shown.table.name}: {row.cell.name}: {text}" for text in (*row.reasons, *notes)]
+    return lines
+
+
+def _spread(values: Sequence[float]) -> str:
+    spread = deviation(values)
+    return f"{average(values):.1f}" + ("" if spread is None else f" ± {spread:.1f}")

@@ -1,0 +1,95 @@
+"""What a sweep will do: its cells held against the store, and the training runs behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from ...pipeline.errors import CamoeError
+from ...pipeline.store import SUBSETS, FeatureStore
+from ...train.config import TrainConfig
+from ...train.data import resolve_protocol
+from .config import SweepConfig
+from .grid import Cell, Sweep, Table, read_grid
+from .result import RAW
+from .settings import identity, key_of, missing_texts
+from .training import Reranking, Training
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep on a store. `keys` are each cell's training runs, one a seed, by `Cell.identity`."""
+
+    sweep: Sweep
+    store: FeatureStore
+    protocol: str
+    trainings: dict[str, Training]
+    keys: dict[str, list[str]]
+    left_out: list[str]
+    """One sentence for each cell that the store has no sentences for."""
+
+
+def make_plan(config: SweepConfig) -> Plan:
+    """Read the grid and hold every cell against the store, before anything is trained.
+
+    Cells that differ only in their re-ranking share a training run. Raises `CamoeError` for a mistake in the grid, a
+    protocol without test captions, or, without `skip_unavailable`, a cell that the store has no sentences for.
+    """
+    base = {} if config.epochs is None else {"epochs": config.epochs}
+    sweep = read_grid(config.grid, config.features, config.seeds, base)
+    store = FeatureStore.open(config.features)
+    protocol = resolve_protocol(store, config.protocol)
+    if not (store.protocols[protocol] == SUBSETS["test"]).any():
+        raise CamoeError(f"protocol {protocol} has no test captions, which a sweep reports on; give another --protocol")
+    sweep, left_out = _available(sweep, store, skip=config.skip_unavailable)
+    rerankings = _rerankings(sweep)
+    trainings: dict[str, Training] = {}
+    keys: dict[str, list[str]] = {}
+    for cell in sweep.cells:
+        keys[cell.identity] = []
+        asked = rerankings[str(identity(cell.config))]
+        for training in _trainings(cell, sweep.seeds, asked, store.content_hash, protocol):
+            trainings.setdefault(training.key, training)
+            keys[cell.identity].append(training.key)
+    return Plan(sweep, store, protocol, trainings, keys, left_out)
+
+
+def _trainings(
+    cell: Cell, seeds: tuple[int, ...], rerankings: tuple[Reranking, ...], store_hash: str, protocol: str
+) -> Iterator[Training]:
+    for config in cell.trainings(seeds):
+        plain: TrainConfig = replace(config, rerank="none").training
+        name = f"{cell.name}, seed {config.seed}"
+        yield Training(key_of(plain, rerankings, store=store_hash, protocol=protocol), plain, rerankings, name)
+
+
+def _rerankings(sweep: Sweep) -> dict[str, tuple[Reranking, ...]]:
+    """By training settings without a seed, what the cells that share them ask for."""
+    found: dict[str, dict[Reranking, None]] = {}
+    for cell in sweep.cells:
+        found.setdefault(str(identity(cell.config)), {RAW: None})[cell.config.reranking] = None
+    return {settings: tuple(asked) for settings, asked in found.items()}
+
+
+def _available(sweep: Sweep, store: FeatureStore, *, skip: bool) -> tuple[Sweep, list[str]]:
+    """The sweep without the cells whose sentences the store lacks; refused unless `skip`."""
+    tables: list[Table] = []
+    left_out: list[str] = []
+    strategies: set[str] = set()
+    for table in sweep.tables:
+        lacking = {cell.identity: missing_texts(cell.config, store) for cell in table.cells}
+        for cell in table.cells:
+            if names := lacking[cell.identity]:
+                left_out.append(f"{table.name}: {cell.name}: no {', '.join(names)} in the store")
+                strategies |= {name.split("/")[0] for name in names}
+        kept = [cell for cell in table.cells if not lacking[cell.identity]]
+        tables += [replace(table, cells=kept)] if kept else []
+    add = f"camoe-extract --captions FILE --strategies {','.join(sorted(strategies))} --into STORE adds them"
+    if left_out and not skip:
+        raise CamoeError(
+            f"the store has no sentences for {len(left_out)} cells (first: {left_out[0]}); {add}, "
+            "or leave the cells out: --skip-unavailable"
+        )
+    if not tables:
+        raise CamoeError(f"the store has no sentences for any cell of grid {sweep.name}; {add}")
+    return replace(sweep, tables=tables), left_out

@@ -1,0 +1,186 @@
+"""Processes that train: each loads the store once and takes one job after another; one that dies costs its job."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from ...pipeline.errors import CamoeError, RunStoppedError
+from ...train.data import resolve_device
+from .resident import Resident
+from .result import Result
+from .together import run_together
+from .training import Training, failed, out_of_memory, run_single
+
+PATIENCE_SECONDS = 5.0
+Job = tuple[Training, ...]
+"""Runs that are trained together, or a single one."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Everything that a process needs to load the store."""
+
+    features: tuple[str, ...]
+    protocol: str
+    allow_missing: bool
+    device: str
+    content_hash: str
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A run has finished an epoch; `row` is its metrics."""
+
+    key: str
+    row: dict[str, Any]
+
+
+Event = Epoch | Result
+
+
+def work(source: Source, jobs: Sequence[Job], processes: int) -> Iterator[Event]:
+    """Events of all jobs as they come, each run's last one its `Result`; jobs are begun in order.
+
+    Raises `RunStoppedError` for what would meet every job, such as a store that cannot be read any more. However it
+    ends, no process is left.
+    """
+    crew = [_Worker(source) for _ in range(min(processes, len(jobs)))]
+    waiting = list(reversed(jobs))
+    try:
+        while waiting or any(worker.left for worker in crew):
+            for worker in crew:
+                if not worker.left and waiting:
+                    worker.give(waiting.pop())
+            for ready in wait([worker.pipe for worker in crew if worker.left]):
+                worker = next(worker for worker in crew if worker.pipe is ready)
+                yield from worker.events()
+    finally:
+        for worker in crew:
+            worker.stop()
+
+
+class _Worker:
+    """One process, and the runs of its job that have no result yet."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.left: dict[str, Training] = {}
+        self._start()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(self.source, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def give(self, job: Job) -> None:
+        self.left = {training.key: training for training in job}
+        with suppress(OSError):  # it died idle; its end is noticed when it is read from
+            self.pipe.send(job)
+
+    def events(self) -> Iterator[Event]:
+        try:
+            message = self.pipe.recv()
+        except (EOFError, OSError):
+            yield from self._bury()
+            return
+        if isinstance(message, CamoeError):
+            raise message
+        if isinstance(message, Result):
+            self.left.pop(message.key, None)
+        yield message
+
+    def _bury(self) -> Iterator[Result]:
+        """The runs of a process that died have failed; another takes its place."""
+        self.process.join()
+        code = self.process.exitcode or 0
+        died = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        reason = f"its process {died}; if memory is short, use fewer --workers"
+        lost, self.left = self.left, {}
+        self._start()
+        for training in lost.values():
+            yield failed(training, reason)
+
+    def stop(self) -> None:
+        self.pipe.close()
+        if self.left:
+            self.process.terminate()
+        self.process.join(PATIENCE_SECONDS)
+        self.process.kill()
+        self.process.join()
+
+
+def serve(source: Source, pipe: Connection) -> None:
+    """A process's life: load the store at the first job, then answer jobs until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep's own process ends this one
+    sys.stderr = io.StringIO()  # progress bars of several processes would overwrite each other
+    tqdm.set_lock(threading.RLock())
+    torch.set_num_threads(1)
+    try:
+        resident = None
+        while True:
+            job = pipe.recv()
+            resident = resident or _load(source)
+            for result in run_job(resident, job, pipe):
+                pipe.send(result)
+    except (EOFError, OSError):
+        return
+    except CamoeError as error:
+        pipe.send(error)
+
+
+def _load(source: Source) -> Resident:
+    try:
+        return Resident(
+            source.features,
+            protocol=source.protocol,
+            allow_missing=source.allow_missing,
+            device=resolve_device(source.device),
+            content_hash=source.content_hash,
+        )
+    except OSError as error:
+        raise RunStoppedError(f"the store cannot be read any more: {error}") from None
+
+
+def run_job(resident: Resident, job: Job, pipe: Connection) -> Iterator[Result]:
+    """The results of a job's runs; what goes wrong in one of them is its own result."""
+
+    def report(key: str, row: dict[str, Any]) -> None:
+        pipe.send(Epoch(key, row))
+
+    left = {training.key: training for training in job}
+    try:
+        results = run_together(resident, job, report) if len(job) > 1 else [run_single(resident, job[0], report)]
+        for result in results:
+            del left[result.key]
+            yield result
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # a cell must not take the others with it
+        yield from _one_by_one(resident, tuple(left.values()), pipe, error)
+
+
+def _one_by_one(resident: Resident, left: Job, pipe: Connection, error: Exception) -> Iterator[Result]:
+    """What is left of an ensemble that failed is trained alone, so that only what is at fault fails."""
+    if len(left) == 1:
+        memory = "out of memory; lower batch_size, or use fewer --workers"
+        yield failed(left[0], memory if out_of_memory(error) else f"{type(error).__name__}: {error}")
+        return
+    for training in left:
+        for result in run_job(resident, (training,), pipe):
+            result.note = f"trained alone, as its ensemble failed ({type(error).__name__}: {error})"
+            yield result

@@ -1,0 +1,140 @@
+"""Tables and significance from made-up ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from camoe.evaluate.metrics import summarise_ranks
+from camoe.evaluate.sweep.grid import Cell, Sweep, read_grid
+from camoe.evaluate.sweep.overview import winners
+from camoe.evaluate.sweep.result import OK, Result, Results, reranking_name
+from camoe.evaluate.sweep.summary import _holm, summarise
+from camoe.evaluate.sweep.tables import latex, markdown
+
+QUERIES = 100
+
+
+def result_of(cell: Cell, seed: int, found: int, validation: float, key: str) -> Result:
+    """`found` of 100 queries rank first, the others second; the same in both directions."""
+    ranks = np.where(np.arange(QUERIES) < found, 1, 2)
+    name = reranking_name(cell.config.reranking)
+    directions = {"t2v": ranks, "v2t": ranks}
+    return Result(
+        key=key,
+        status=OK,
+        settings={},
+        seed=seed,
+        best={"epoch": 1, "R@1": validation},
+        curve=[{"epoch": 0, "R@1": 1.0}, {"epoch": 1, "R@1": validation}],
+        validation={name: validation},
+        metrics={name: {direction: summarise_ranks(part) for direction, part in directions.items()}},
+        ranks={name: directions},
+        owner=np.arange(QUERIES),
+    )
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Callable[..., tuple[Any, dict[str, Result]]]:
+    """A plan of a grid's text, and results with these numbers of found queries per cell and seed."""
+
+    def make(text: str, found: Sequence[Sequence[int]], validation: Sequence[float]) -> tuple[Any, dict[str, Result]]:
+        (tmp_path / "mine.yaml").write_text(text)
+        sweep: Sweep = read_grid(str(tmp_path / "mine.yaml"), ("store.h5",))
+        results, keys, trainings = {}, {}, {}
+        for place, cell in enumerate(sweep.cells):
+            keys[cell.identity] = []
+            for config, count in zip(cell.trainings(sweep.seeds), found[place], strict=True):
+                key = f"{place}-{config.seed}"
+                keys[cell.identity].append(key)
+                results[key] = result_of(cell, config.seed, count, validation[place], key)
+                trainings[key] = SimpleNamespace(config=config, key=key)
+        return SimpleNamespace(sweep=sweep, protocol="own", keys=keys, trainings=trainings), results
+
+    return make
+
+
+def test_a_table_as_a_paper_shows_it(measured) -> None:
+    plan, results = measured(
+        "title: Gates & losses\ngrid: {gate: [none, full], loss: [ce]}\nseeds: [0, 1]",
+        [[40, 42], [90, 91]],
+        [10.0, 20.0],
+    )
+    (table,) = summarise(plan, results)
+    lines = markdown(plan, [table]).splitlines()
+    assert lines[0] == "## Gates & losses"
+    assert lines[2].startswith("| gate | T2V R@1 | T2V R@5 | T2V R@10 | T2V MdR | T2V MnR | V2T R@1 |")
+    assert lines[4].startswith("| none | 41.0 ± 1.4 | **100.0** ± 0.0 | **100.0** ± 0.0 | 2.0 ± 0.0 | 1.6 ± 0.0 | 41.0")
+    assert lines[5].startswith("| full | **90.5** ± 0.7† | **100.0** ± 0.0 | **100.0** ± 0.0 | **1.0** ± 0.0 |")
+    assert "corrected over the table after Holm" in lines[7]
+    text = latex(plan, [table])
+    assert r"\caption{Gates \& losses; Protocol own, test captions, R@K in percent; mean $\pm$ standard" in text
+    assert r"full & \textbf{90.5}\,$\pm$\,0.7$^\dagger$ & \textbf{100.0}\,$\pm$\,0.0" in text
+    assert r" & \multicolumn{5}{c}{Text to video} & \multicolumn{5}{c}{Video to text} \\" in text
+    assert r"\cmidrule(lr){2-6} \cmidrule(lr){7-11}" in text
+    assert text.count("{") == text.count("}")
+
+
+def test_a_difference_that_could_be_chance_has_no_mark(measured) -> None:
+    plan, results = measured("grid: {gate: [none, full]}", [[40], [42]], [10.0, 20.0])
+    (table,) = summarise(plan, results)
+    assert table.rows[1].against_first["t2v"].value == pytest.approx(2.0)
+    text = markdown(plan, [table])
+    assert "| full | **42.0** | " in text
+    assert "one seed, so no deviation" in text
+
+
+def test_the_winner_is_chosen_by_validation_not_by_test(measured) -> None:
+    plan, results = measured("grid: {gate: [none, full, single]}", [[90], [50], [60]], [70.0, 80.0, 79.0])
+    (table,) = summarise(plan, results)
+    for row in table.rows:
+        for result in row.results:
+            plan.trainings[result.key].config = row.cell.config.training
+    lines = winners(plan, table)
+    assert lines[0] == "- Best raw, by R@1 on val (both directions): **gate=full**, 80.0."
+    assert lines[1] == "  Ahead of gate=single (79.0) by 1.0 (one seed: no telling whether that is more than chance)."
+    assert "against the first row (gate=none) -40.0 [" in lines[2]
+    assert lines[4] == "  Train it alone: `camoe-train --features store.h5 --protocol own --gate full`"
+
+
+def test_re_ranked_rows_are_marked_and_compared_among_themselves(measured) -> None:
+    text = "grid: {rerank: [none, dsl]}"
+    plan, results = measured(text, [[40], [60]], [10.0, 20.0])
+    (table,) = summarise(plan, results)
+    lines = markdown(plan, [table]).splitlines()
+    assert lines[4].startswith("| none | **40.0** |")
+    assert lines[5].startswith("| dsl * | **60.0**† |")
+    assert lines[7].endswith("*: needs all queries at once (transductive).")
+
+
+def test_a_missing_seed_is_shown(measured) -> None:
+    plan, results = measured("grid: {gate: [none, full]}\nseeds: [0, 1]", [[40, 41], [42, 43]], [1.0, 2.0])
+    del results["1-1"]
+    (table,) = summarise(plan, results)
+    assert (table.rows[1].missing, len(table.rows[1].results)) == (1, 1)
+    assert "| full ‡ | **42.0** |" in markdown(plan, [table])
+
+
+def test_holm() -> None:
+    p_values = {("a", "t2v"): 0.01, ("a", "v2t"): 0.04, ("b", "t2v"): 0.02, ("b", "v2t"): 0.9}
+    assert _holm(p_values) == {
+        ("a", "t2v"): True,  # 0.01 <= 0.05 / 4
+        ("b", "t2v"): False,  # 0.02 > 0.05 / 3
+        ("a", "v2t"): False,
+        ("b", "v2t"): False,
+    }
+
+
+def test_results_survive_their_files(measured, tmp_path: Path) -> None:
+    _, results = measured("grid: {gate: [none, full]}", [[40], [42]], [10.0, 20.0])
+    stored = Results(tmp_path / "cells")
+    stored.write(results["0-0"])
+    read = stored.read("0-0")
+    assert read is not None
+    assert read.metrics == results["0-0"].metrics
+    np.testing.assert_array_equal(read.ranks["none"]["t2v"], results["0-0"].ranks["none"]["t2v"])
+    assert stored.read("1-0") is None
