@@ -130,13 +130,18 @@ def frames_command(
             param1=0.5,
         )
         .filter("format", "rgb24")
-        .filter("crop", resolution, resolution, "round((iw-ow)/2)", "round((ih-oh)/2)", exact=1)
+        .filter("crop", resolution, resolution, _margin("iw-ow"), _margin("ih-oh"), exact=1)
         .filter("showinfo", checksum=0)
     )
     output: dict[str, object] = {"format": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough"}
     if limit is not None:
         output["frames:v"] = limit
     return _compile(binary, ffmpeg.output(video, "pipe:1", **output))
+
+
+def _margin(both: str) -> str:
+    """Half of the two margins, halves going to the even number: what Python's `round` does in torchvision's crop."""
+    return f"floor(({both})/2)+mod(floor(({both})/2),2)*mod({both},2)"
 
 
 def scan_command(binary: Binary, path: str) -> list[str]:
