@@ -32,7 +32,7 @@ def test_ordinary_steps_pass() -> None:
 def test_a_stream_that_is_no_number_is_named() -> None:
     message = (
         r"^the loss is no longer finite at step 42 \(epoch 3; stream entity: fusion 4, entity nan, action 5; "
-        r"logit scale 99, the largest gradient norm before it 7\); lower --learning-rate \(0.001\) "
+        r"logit scale 99, the largest gradient norm before it 7\); lower --learning-rate \(0.002\) "
         r"or raise --loss-temperature \(1000\)$"
     )
     with pytest.raises(DivergedError, match=message):

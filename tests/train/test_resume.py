@@ -132,7 +132,7 @@ def test_another_run_is_not_resumed(
         fit(config)
     stop_after(None)
     before = (tmp_path / "run.partial" / CHECKPOINT).read_bytes()
-    with pytest.raises(CamoeError, match=r"run.partial was begun with learning_rate 0.001, not 0.003; resume it with"):
+    with pytest.raises(CamoeError, match=r"run.partial was begun with learning_rate 0.002, not 0.003; resume it with"):
         fit(replace(config, learning_rate=3e-3), resume=True)
     with pytest.raises(CamoeError, match="begun with streams fusion, not fusion,entity"):
         fit(replace(config, streams=("fusion", "entity")), resume=True)
