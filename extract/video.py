@@ -284,7 +284,7 @@ def _open_regular(path: Path) -> tuple[int, os.stat_result]:
 
 
 _EXPLANATIONS = (
-    ("moov atom not found", "its index (the moov atom) is missing: cut off, or still being written"),
+    ("moov atom not found", "its index (the moov atom) is missing: cut off, still being written, or no video at all"),
     ("matches no streams", "it has no video stream"),
     ("not in whitelist", "it is not a video container (its content is of another type)"),
     ("not on whitelist", "it is not a video container (its content is of another type)"),
