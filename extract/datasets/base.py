@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...pipeline.errors import CamoeError
+from ...pipeline.store.manifest import file_sha256
 from ...pipeline.store.schema import SUBSETS
 from .files import FileIndex, VideoFile, VideoItem
 
@@ -247,15 +248,6 @@ def subset_sizes(videos: list[str], codes: np.ndarray) -> dict[str, int]:
             sizes[f"{subset} videos"] = len({videos[place] for place in inside.tolist()})
             sizes[f"{subset} captions"] = len(inside)
     return sizes
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, read in pieces."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class Annotations:
