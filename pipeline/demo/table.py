@@ -90,5 +90,5 @@ def plot_table(rows: Sequence[Row], path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlim(0, 109)
     axes.set_xlabel("R@1 on held-out test clips, percent (mean and standard deviation over seeds)")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper right")
     figure.savefig(path, dpi=130)
