@@ -55,38 +55,58 @@ class AttentionAggregator(nn.Module):
     def __init__(self, embed_dim: int, max_frames: int, layers: int) -> None:
         super().__init__()
         self.position = nn.Parameter(torch.randn(max_frames, embed_dim) * embed_dim**-0.5)
-        self.layers = nn.ModuleList(TemporalLayer(embed_dim) for _ in range(layers))
+        self.earlier = nn.ModuleList(TemporalLayer(embed_dim) for _ in range(layers - 1))
+        self.last = TemporalLayer(embed_dim)
 
     def forward(self, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         position = self.position[: frames.shape[1]]
-        for layer in self.layers:
+        for layer in self.earlier:
             frames = layer(frames, position, mask)
-        return masked_mean(frames, mask)
+        return self.last.mean(frames, position, mask)
 
 
 class TemporalLayer(nn.Module):
-    """`A = Y + O · attention(norm(Y + P))`, `Y' = A + W₂ · gelu(W₁ · norm(A))`, with `O = W₂ = 0` at first.
+    """`A = Y + O · attention(norm(Y) + √D · P)`, `Y' = A + W₂ · gelu(W₁ · norm(A))`, with `O = W₂ = 0` at first.
 
-    Padding is neither attended to nor averaged. Heads are 64 wide, as in CLIP.
+    Padding is neither attended to nor averaged. Heads are 64 wide, as in CLIP. `norm` has no gain or bias, which the
+    products behind it can be; it makes a frame `√D` long, hence `√D · P`. Positions are projected apart from the
+    frames: those of the first layer are frozen, and nothing needs to be sent back to them.
     """
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
         self.heads = max(embed_dim // HEAD_WIDTH, 1) if embed_dim % HEAD_WIDTH == 0 else 1
-        self.attention_norm = nn.LayerNorm(embed_dim)
         self.query_key_value = nn.Linear(embed_dim, 3 * embed_dim)
         self.attention_out = zero_linear(embed_dim, embed_dim)
-        self.hidden_norm = nn.LayerNorm(embed_dim)
         self.hidden = nn.Linear(embed_dim, 2 * embed_dim)
         self.hidden_out = zero_linear(2 * embed_dim, embed_dim)
 
     def forward(self, frames: torch.Tensor, position: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`Y' (B, T, D)`."""
+        attended, hidden = self._attended_and_hidden(frames, position, mask)
+        return attended + self.hidden_out(hidden)
+
+    def mean(self, frames: torch.Tensor, position: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`1/n · Σ_t y'_t (B, D)`; as `W₂` is linear, it is given the mean only, a `T`-th of the work."""
+        attended, hidden = self._attended_and_hidden(frames, position, mask)
+        return masked_mean(attended, mask) + self.hidden_out(masked_mean(hidden, mask))
+
+    def _attended_and_hidden(
+        self, frames: torch.Tensor, position: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`A (B, T, D)` and `gelu(W₁ · norm(A)) (B, T, 2D)`."""
         batch, time, width = frames.shape
-        projected = self.query_key_value(self.attention_norm(frames + position))
+        placed = self.query_key_value(width**0.5 * position)
+        projected = F.linear(norm(frames), self.query_key_value.weight).add_(placed)
         query, key, value = (part.transpose(1, 2) for part in projected.view(batch, time, 3, self.heads, -1).unbind(2))
-        attended = attention(query, key, value, mask[:, None, None, :])
-        frames = frames + self.attention_out(attended.transpose(1, 2).reshape(batch, time, width))
-        return frames + self.hidden_out(F.gelu(self.hidden(self.hidden_norm(frames))))
+        heads = attention(query, key, value, mask[:, None, None, :])
+        attended = frames + self.attention_out(heads.transpose(1, 2).reshape(batch, time, width))
+        return attended, F.gelu(self.hidden(norm(attended)))
+
+
+def norm(frames: torch.Tensor) -> torch.Tensor:
+    """`(x - mean(x)) / std(x)` of each vector."""
+    return F.layer_norm(frames, frames.shape[-1:])
 
 
 def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

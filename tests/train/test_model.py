@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from camoe.train.aggregators import AGGREGATORS, AttentionAggregator, masked_mean
+from camoe.train.aggregators import AGGREGATORS, AttentionAggregator, TemporalLayer, masked_mean
 from camoe.train.config import TrainConfig
 from camoe.train.experts import Expert
 from camoe.train.gate import GATES
@@ -112,18 +112,27 @@ def test_masked_mean_by_hand() -> None:
     assert masked_mean(frames, torch.tensor([[True, True, False]])).tolist() == [[3.0, 4.0]]
 
 
-def test_attention_equals_a_loop_over_frames(frames: torch.Tensor) -> None:
-    aggregator = AttentionAggregator(16, 5, 1)
+@pytest.mark.parametrize("layers", [1, 2])
+def test_attention_equals_a_loop_over_frames(layers: int, frames: torch.Tensor) -> None:
+    aggregator = AttentionAggregator(16, 5, layers)
     disturb(aggregator)
-    layer = aggregator.layers[0]
-    video = frames[2, :3]
-    query, key, value = layer.query_key_value(layer.attention_norm(video + aggregator.position[:3])).split(16, dim=-1)  # type: ignore[operator, union-attr]
-    outputs = []
-    for time in range(3):
-        share = torch.stack([query[time] @ key[other] / 4 for other in range(3)]).softmax(0)
-        frame = video[time] + layer.attention_out(sum(share[other] * value[other] for other in range(3)))  # type: ignore[operator]
-        outputs.append(frame + layer.hidden_out(F.gelu(layer.hidden(layer.hidden_norm(frame)))))  # type: ignore[operator]
-    torch.testing.assert_close(aggregator(frames, MASK)[2], torch.stack(outputs).mean(0), rtol=1e-5, atol=1e-5)
+    video = list(frames[2, :3])
+    for layer in [*aggregator.earlier, aggregator.last]:
+        assert isinstance(layer, TemporalLayer)
+        triples = [
+            layer.query_key_value(standardise(frame) + 4 * place).split(16)
+            for frame, place in zip(video, aggregator.position[:3], strict=True)
+        ]
+        for time, (query, _, _) in enumerate(triples):
+            share = torch.stack([query @ key / 4 for _, key, _ in triples]).softmax(0)
+            mixed = sum(part * value for part, (_, _, value) in zip(share, triples, strict=True))
+            frame = video[time] + layer.attention_out(mixed)
+            video[time] = frame + layer.hidden_out(F.gelu(layer.hidden(standardise(frame))))
+    torch.testing.assert_close(aggregator(frames, MASK)[2], torch.stack(video).mean(0), rtol=1e-5, atol=1e-5)
+
+
+def standardise(frame: torch.Tensor) -> torch.Tensor:
+    return (frame - frame.mean()) / (frame.var(correction=0) + 1e-5).sqrt()
 
 
 def test_an_expert_by_hand() -> None:
