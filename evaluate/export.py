@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -28,9 +29,12 @@ def check_exports(ranked: Ranked, config: EvaluateConfig) -> None:
 
 
 def write_exports(evaluation: Evaluation, subject: Subject, ranked: Ranked, config: EvaluateConfig) -> None:
-    """Write what was asked beside the evaluation's JSON."""
+    """Write what was asked beside the evaluation's JSON; files of an earlier evaluation of the same subset go."""
     captions, videos = subject.ids(config.subset)
     folder = evaluation.path.parent
+    for kind in ("ranks.parquet", *(f"{direction}.{end}" for direction in DIRECTIONS for end in ("qrels", "*.run"))):
+        for path in folder.glob(f"{escape(evaluation.stem)}.{kind}"):
+            path.unlink()
     if config.ranks or config.trec:
         folder.mkdir(exist_ok=True)
     if config.ranks:

@@ -37,8 +37,8 @@ def _heading(evaluation: Evaluation) -> list[str]:
     return [
         f"{evaluation.run}: {evaluation.training['model']} on {store['name']} ({store['content_hash'][:8]}), "
         f"protocol {evaluation.protocol}, subset {evaluation.subset}",
-        f"{evaluation.captions} captions of {evaluation.videos} videos, CLIP {store['clip_model']} "
-        f"({store['clip_sha256'][:8]})",
+        f"{evaluation.captions} captions of {evaluation.videos} videos, text to video R@1 of a guess "
+        f"{100 / evaluation.videos:.1f}, CLIP {store['clip_model']} ({store['clip_sha256'][:8]})",
         *_coverage(evaluation),
     ]
 

@@ -111,6 +111,7 @@ def test_coverage_is_told(store_maker: Maker, run_maker: Maker) -> None:
     evaluation = evaluate(EvaluateConfig(run=run, allow_missing=True))
     assert (evaluation.captions, evaluation.missing_captions, evaluation.shortfall) == (3, 1, shortfall)
     text = render(evaluation)
+    assert "3 captions of 3 videos, text to video R@1 of a guess 33.3" in text
     assert "INCOMPLETE: 1 of 4 captions left out" in text
     assert "2 of 3 test videos, 1 videos not found (first: v0009)" in text
 

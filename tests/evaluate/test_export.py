@@ -48,6 +48,17 @@ def test_trec_files(store_maker: Maker, run_maker: Maker) -> None:
     assert {line[5] for line in lines} == {"camoe-none"}
 
 
+def test_files_of_an_earlier_evaluation_go(store_maker: Maker, run_maker: Maker) -> None:
+    run = run_maker("run", store_maker("s.h5", np.eye(4)[:3], np.eye(4)[:3], [0, 1, 2], ["test"] * 3))
+    folder = evaluate(EvaluateConfig(run=run, trec=1, ranks=True, rerank=("none", "dsl"))).path.parent
+    (folder / "other-own-test.ranks.parquet").touch()
+    evaluate(EvaluateConfig(run=run, trec=1, rerank=("none",)))
+    assert not (folder / "s-own-test.t2v.dsl.run").exists()
+    assert (folder / "s-own-test.t2v.none.run").exists()
+    evaluate(EvaluateConfig(run=run))
+    assert sorted(path.name for path in folder.iterdir()) == ["other-own-test.ranks.parquet", "s-own-test.json"]
+
+
 def test_recall_from_the_trec_files_is_ours(random_run: Path) -> None:
     evaluation = evaluate(EvaluateConfig(run=random_run, trec=10))
     folder = evaluation.path.parent
