@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..pipeline.errors import CamoeError
-from ..pipeline.store import FeatureStore, StoreError, find_shards
+from ..pipeline.store import FeatureStore
 from ..train.run_folder import Run
 from ..train.scoring import RunScorer
 from .config import EvaluateConfig
@@ -67,9 +66,7 @@ def open_subject(config: EvaluateConfig, run: Run) -> Subject:
 
     Raises `CamoeError` for what is no store, and where run and store do not fit each other.
     """
-    features = config.features or run.config.features
-    if not config.features:
-        _refuse_moved(run)
+    features = config.features or run.features
     store = FeatureStore.open(features)
     scorer = RunScorer(
         run,
@@ -80,13 +77,3 @@ def open_subject(config: EvaluateConfig, run: Run) -> Subject:
         device=config.device,
     )
     return Subject(run, store, store_name(features), scorer)
-
-
-def _refuse_moved(run: Run) -> None:
-    try:
-        find_shards(run.config.features)
-    except StoreError:
-        raise CamoeError(
-            f"the store {', '.join(run.config.features)} that {run.path} was trained on is not there; "
-            "name it with --features"
-        ) from None

@@ -61,8 +61,7 @@ def render_transfer(transfer: Transfer) -> str:
 def _columns(runs: list[Run]) -> list[tuple[tuple[str, ...], str]]:
     """Each distinct (store, protocol), in the order of the runs."""
     found = {
-        (run.record["store"]["content_hash"], run.protocol): (run.config.features, run.protocol)
-        for run in reversed(runs)
+        (run.record["store"]["content_hash"], run.protocol): (run.features, run.protocol) for run in reversed(runs)
     }
     keys = dict.fromkeys((run.record["store"]["content_hash"], run.protocol) for run in runs)
     return [found[key] for key in keys]

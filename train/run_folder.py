@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from ..pipeline.atomic import fsync
 from ..pipeline.config import dump_config, load_config
 from ..pipeline.errors import CamoeError
+from ..pipeline.store import StoreError, find_shards
 from .checkpoint import CHECKPOINT
 from .config import TrainConfig
 from .divergence import DivergedError
@@ -41,6 +42,21 @@ class Run:
     config: TrainConfig
     record: dict[str, Any]
     model: Scorer
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Where its store is: the recorded absolute paths; if they lead nowhere, the paths as they were given.
+
+        Raises `CamoeError` where neither does.
+        """
+        for paths in (tuple(self.record["features"]), self.config.features):
+            with suppress(StoreError):
+                find_shards(paths)
+                return paths
+        raise CamoeError(
+            f"the store {', '.join(self.record['features'])} that {self.path} was trained on is not there; "
+            "name it with --features"
+        )
 
     @property
     def protocol(self) -> str:

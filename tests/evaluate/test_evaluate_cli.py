@@ -134,3 +134,20 @@ def test_a_store_that_was_moved(run: Path, tmp_path: Path) -> None:
         main(["--run", str(run)], standalone_mode=False)
     assert main(["--run", str(run), "--features", str(tmp_path / "moved.h5")], standalone_mode=False) == 0
     assert [path.name for path in (run / "evaluation").iterdir()] == ["moved-own-test.json"]
+
+
+def test_a_store_named_from_another_folder(
+    store_maker: Maker, run_maker: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    store_maker("features.h5", EYE, EYE, range(4), ["test"] * 4).rename(here / "features.h5")
+    monkeypatch.chdir(here)
+    run_maker("here/run", Path("features.h5"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["--run", "here/run"], standalone_mode=False) == 0
+    here.rename(there)
+    with pytest.raises(CamoeError, match=r"here/features.h5 that there/run was trained on is not there"):
+        main(["--run", "there/run"], standalone_mode=False)
+    monkeypatch.chdir(there)
+    assert main(["--run", "run"], standalone_mode=False) == 0
