@@ -46,15 +46,17 @@ def transfer_matrix(config: EvaluateConfig) -> Transfer:
 def render_transfer(transfer: Transfer) -> str:
     """Raw R@1 of either direction: a row per run, a column per store."""
     columns = [f"{cell.store['name']} {cell.protocol} ({cell.store['content_hash'][:8]})" for cell in transfer.cells[0]]
-    rows = [row[0].run for row in transfer.cells]
+    rows = [*(row[0].run for row in transfer.cells), "a guess"]
     width, first = max(map(len, columns)), max(map(len, rows))
     lines = [
         f"raw R@1 (percent), subset {transfer.subset}: text to video / video to text; * is the run's own store",
         "",
     ]
     lines.append("  ".join([" " * first, *(f"{name:>{width}}" for name in columns)]))
-    for name, row in zip(rows, transfer.cells, strict=True):
-        lines.append("  ".join([f"{name:<{first}}", *(f"{_recalls(cell):>{width}}" for cell in row)]))
+    cells = [[_recalls(cell) for cell in row] for row in transfer.cells]
+    cells.append([_pair(100 / cell.videos, 100 / cell.videos) + " " for cell in transfer.cells[0]])
+    for name, row in zip(rows, cells, strict=True):
+        lines.append("  ".join([f"{name:<{first}}", *(f"{cell:>{width}}" for cell in row)]))
     return "\n".join([*lines, "", str(transfer.path)])
 
 
@@ -75,4 +77,8 @@ def _cell(config: EvaluateConfig, run: Run, features: tuple[str, ...], protocol:
 
 def _recalls(cell: Evaluation) -> str:
     own = "*" if cell.store["content_hash"] == cell.store["trained_on"] else " "
-    return " / ".join(f"{cell.rerankings['none'][direction]['R@1']:.1f}" for direction in DIRECTIONS) + own
+    return _pair(*(cell.rerankings["none"][direction]["R@1"] for direction in DIRECTIONS)) + own
+
+
+def _pair(t2v: float, v2t: float) -> str:
+    return f"{t2v:.1f} / {v2t:.1f}"

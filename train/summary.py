@@ -27,6 +27,11 @@ def summarise(folder: Path, record: dict[str, Any]) -> str:
             f"  best on val: epoch {best['epoch']} of {record['epochs']}, "
             f"R@1 {best['t2v_R@1']:.1f} text to video, {best['v2t_R@1']:.1f} video to text"
         )
+    if best["epoch"] == 0 < record["epochs"]:
+        lines.append(
+            "  kept: the untrained model, as no epoch did better on val "
+            f"({counts['val']['videos']} video{'s' * (counts['val']['videos'] > 1)})"
+        )
     if record["examples_per_second"] is not None:
         lines.append(f"  {_cost(record)}")
     return "\n".join(lines)

@@ -34,6 +34,7 @@ def test_every_run_on_every_store(
     raw = own.rerankings["none"]
     assert out[4].split()[-3:] == [f"{raw['t2v']['R@1']:.1f}", "/", f"{raw['v2t']['R@1']:.1f}*"]
     assert [line.count("*") for line in out[3:6]] == [1, 1, 1]
+    assert out[6].split() == ["a", "guess", "12.5", "/", "12.5", "8.3", "/", "8.3"]
     foreign = evaluate(EvaluateConfig(run=runs[0], features=(str(second),), protocol="lsmdc"))
     assert found["cells"][0][1]["rerankings"]["none"] == foreign.rerankings["none"]
 

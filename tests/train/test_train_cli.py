@@ -24,6 +24,14 @@ def test_camoe_train_writes_a_run_folder(store_path: Path, tmp_path: Path, capsy
     assert first == second
 
 
+def test_an_untrained_model_that_is_kept_is_told(
+    store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--features", str(store_path), "--out", str(tmp_path / "run"), "--epochs", "1", "--model", "meanp"]
+    assert main([*arguments, "--learning-rate", "1e-12"], standalone_mode=False) == 0
+    assert "kept: the untrained model, as no epoch did better on val (40 videos)" in capsys.readouterr().out
+
+
 def test_resume_leaves_a_finished_run_alone(store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     arguments = ["--features", str(store_path), "--out", str(tmp_path / "run"), "--epochs", "1", "--model", "meanp"]
     for _ in range(2):
