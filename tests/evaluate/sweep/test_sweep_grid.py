@@ -111,7 +111,7 @@ def test_mistakes_are_named(grid_file, text: str, message: str) -> None:
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(CamoeError, match=r"there is no grid file nowhere\.yaml; give one, or one of aggregator, dsl"):
+    with pytest.raises(CamoeError, match=r"there is no grid file nowhere\.yaml; give one, or one of aggregator, defaults, dsl"):
         read_grid("nowhere.yaml", STORE)
 
 
@@ -127,5 +127,6 @@ def test_the_shipped_grids() -> None:
         "strategy": 5,
         "streams": 6,
         "temperature": 10,
+        "defaults": 19,
     }
     assert all(read_grid(name, STORE).seeds == (0, 1, 2) for name in shipped_grids())
