@@ -111,7 +111,9 @@ def test_mistakes_are_named(grid_file, text: str, message: str) -> None:
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(CamoeError, match=r"there is no grid file nowhere\.yaml; give one, or one of aggregator, defaults, dsl"):
+    with pytest.raises(
+        CamoeError, match=r"there is no grid file nowhere\.yaml; give one, or one of aggregator, defaults,"
+    ):
         read_grid("nowhere.yaml", STORE)
 
 
