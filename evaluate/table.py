@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..pipeline.store import describe_shortfall
 from .grid import grid
 from .result import DIRECTIONS, Evaluation
 
@@ -49,12 +50,8 @@ def _coverage(evaluation: Evaluation) -> list[str]:
     if evaluation.missing_captions:
         whole = evaluation.captions + evaluation.missing_captions
         lines.append(f"INCOMPLETE: {evaluation.missing_captions} of {whole} captions left out (no video features)")
-    if evaluation.shortfall:
-        short = evaluation.shortfall
-        sizes = [f"{short['found'][key]} of {size} {key}" for key, size in short.get("expected", {}).items()]
-        if short.get("missing_videos"):
-            sizes.append(f"{short['missing_videos']} videos not found (first: {short['first_missing'][0]})")
-        lines.append(f"INCOMPLETE: this copy of the data set has {', '.join(sizes) or short}")
+    if short := describe_shortfall(evaluation.shortfall):
+        lines.append(f"INCOMPLETE: this copy of the data set has {', '.join(short)}")
     return lines
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..pipeline.store import describe_shortfall
+
 
 def summarise(folder: Path, record: dict[str, Any]) -> str:
     """A few lines from `run.json`."""
@@ -20,8 +22,8 @@ def summarise(folder: Path, record: dict[str, Any]) -> str:
         )
     if record["missing_captions"]:
         lines.append(f"  left out: {record['missing_captions']} captions whose video has no features")
-    if record["shortfall"]:
-        lines.append(f"  the store lacks part of the protocol: {record['shortfall']}")
+    if short := describe_shortfall(record["shortfall"]):
+        lines.append(f"  INCOMPLETE: this copy of the data set has {', '.join(short)}")
     if "R@1" in best:
         lines.append(
             f"  best on val: epoch {best['epoch']} of {record['epochs']}, "

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ...pipeline.config import option_name
+from ...pipeline.store import describe_shortfall
 from ...train.config import TrainConfig
 from ..result import DIRECTIONS
 from ..table import HEADINGS
@@ -114,10 +115,8 @@ def _counts(plan: Plan, results: Mapping[str, Result]) -> list[str]:
         "Cells are chosen on validation captions only; among many, the best one's validation number is flattered by "
         "the choice, its test number is not. Several tables are several questions: marks are corrected within a table.",
     ]
-    shortfall = plan.store.shortfall.get(plan.protocol)
-    return lines + (
-        ["", f"INCOMPLETE: this copy of the data set lacks part of the protocol: {shortfall}."] if shortfall else []
-    )
+    short = describe_shortfall(plan.store.shortfall.get(plan.protocol, {}))
+    return lines + (["", f"INCOMPLETE: this copy of the data set has {', '.join(short)}."] if short else [])
 
 
 def _features(plan: Plan) -> tuple[str, ...]:

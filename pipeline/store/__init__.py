@@ -13,6 +13,7 @@ from .schema import (
     Videos,
     subset_code,
 )
+from .shortfall import describe_shortfall
 from .writer import shard_bytes, write_shard
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "StoreSettings",
     "TextTable",
     "Videos",
+    "describe_shortfall",
     "find_shards",
     "shard_bytes",
     "subset_code",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from .failures import FAILED, failures_path, read_failures
 from .notes import format_notes
 from .reader import FeatureStore
 from .schema import SUBSETS, StoreSettings
+from .shortfall import describe_shortfall
 
 _BAR = 30
 
@@ -83,18 +83,7 @@ def _captions(store: FeatureStore) -> Iterator[str]:
         unused = int((codes == 0).sum())
         parts += [f"{unused} unused"] if unused else []
         yield f"protocol  {name}: {', '.join(parts)} captions"
-        yield from _shortfall(store.shortfall.get(name, {}))
-
-
-def _shortfall(lack: dict[str, Any]) -> Iterator[str]:
-    """What the data set publishes and this copy lacks."""
-    found = lack.get("found", {})
-    for what, number in lack.get("expected", {}).items():
-        yield f"  incomplete: {what} {found.get(what, 0)} of {number} published"
-    if lack.get("missing_videos"):
-        yield f"  incomplete: {lack['missing_videos']} videos missing ({', '.join(lack.get('first_missing', []))}, …)"
-    if lack.get("missing_files"):
-        yield f"  incomplete: without {', '.join(lack['missing_files'])}"
+        yield from (f"  incomplete: {part}" for part in describe_shortfall(store.shortfall.get(name, {})))
 
 
 def _texts(store: FeatureStore) -> list[str]:
