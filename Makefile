@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types unit clean
+.PHONY: demo test lint types unit soak clean
 
 demo: $(VENV)/.installed
 	$(BIN)/camoe-demo
@@ -22,6 +22,10 @@ types: $(VENV)/.installed-test
 
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest
+
+# The attacks that `make test` samples (kills, mutants, drawn sequences of commands), in full.
+soak: $(VENV)/.installed-test
+	CAMOE_SOAK=1 $(BIN)/pytest -m soak
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,42 @@ def make_video(ffmpeg: str):
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def soak_count() -> Callable[[int, int], int]:
+    """`soak_count(sample, full)`: how often a long test repeats; `full` under `make soak`, which sets CAMOE_SOAK."""
+    return lambda sample, full: full if os.environ.get("CAMOE_SOAK") else sample
+
+
+@pytest.fixture(scope="session")
+def mutants() -> Callable[..., Iterator[bytes]]:
+    """`mutants(content, count, seed=0)`: the file's bytes with bits flipped, bytes replaced, or pieces cut, doubled,
+    moved or taken off the end."""
+
+    def mutate(content: bytes, draw: random.Random) -> bytes:
+        changed = bytearray(content)
+        for _ in range(draw.choice((1, 1, 2, 8))):
+            place, length = draw.randrange(max(1, len(changed))), draw.choice((1, 2, 8, 64, 512))
+            piece = changed[place : place + length]
+            match draw.randrange(6):
+                case 0 if changed:
+                    changed[place] ^= 1 << draw.randrange(8)
+                case 1:
+                    changed[place : place + length] = draw.randbytes(len(piece))
+                case 2:
+                    del changed[place : place + length]
+                case 3:
+                    changed[place:place] = piece
+                case 4:
+                    del changed[place:]
+                case _:
+                    changed[place : place + length] = draw.choice((b"\0", b"\xff")) * len(piece)
+        return bytes(changed)
+
+    def all_mutants(content: bytes, count: int, seed: int = 0) -> Iterator[bytes]:
+        draw = random.Random(seed)
+        for _ in range(count):
+            yield mutate(content, draw)
+
+    return all_mutants
