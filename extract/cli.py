@@ -71,6 +71,7 @@ def report(done: Extraction) -> str:
             train, val, test = (int((codes == code).sum()) for code in (1, 2, 3))
             short = " (incomplete)" if store.shortfall.get(protocol) else ""
             lines.append(f"protocol {protocol}: {train} train, {val} val, {test} test captions{short}")
+    lines += done.changes
     if done.without_captions:
         lines.append(f"{done.without_captions} videos have no caption")
     lines += [f"captions left out: {count} ({reason})" for reason, count in done.skipped_captions.items()]

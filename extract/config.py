@@ -13,6 +13,7 @@ from .datasets import ADAPTERS
 from .sampling import SAMPLING
 from .streams import STRATEGIES
 
+DEFAULT_CLIP, AUTO = "ViT-B/32", "auto"
 _SUFFIX_DATASET = {".csv": "csv", ".tsv": "csv", ".json": "json"}
 
 
@@ -26,10 +27,13 @@ class ExtractConfig(Config):
     out: Path = setting(Path("shards.h5"), help="Store to write or to continue: NAME.h5, or a folder of shards.")
     into: Path | None = setting(None, help="Store to add captions, strategies or streams to, instead of --out.")
 
-    clip: str = setting("ViT-B/32", help="OpenAI's name, a weights file, or tiny (built in, for trials).")
+    clip: str | None = setting(
+        None,
+        help="OpenAI's name, a weights file, or tiny (built in, for trials); none: the store's model, else ViT-B/32.",
+    )
     clip_cache: Path | None = setting(None, help="Where weights by name lie; none: ~/.cache/clip.")
     precision: str = setting(
-        "auto", help="Of the encoder; auto: fp16 on a GPU, bf16 or fp32 on a CPU.", choices=PRECISIONS
+        "auto", help="Of the encoder; auto: the store's, else fp16 on a GPU, bf16 or fp32 on a CPU.", choices=PRECISIONS
     )
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
     batch_size: int = setting(64, help="Frames a batch.")
@@ -50,6 +54,8 @@ class ExtractConfig(Config):
     workers: int | None = setting(None, help="Videos decoded at once; none: one per core.")
     shard_size: int = setting(256, help="Videos a shard: what a killed run can lose at most.")
     retry_failed: bool = setting(False, help="Try the videos of failures.csv again, and only those.")
+    replace_changed: bool = setting(False, help="Extract videos again whose files have changed since.")
+    drop_missing_captions: bool = setting(False, help="With --into: drop captions that the file no longer has.")
 
     def check(self) -> None:
         if self.videos is None and self.captions is None:
@@ -60,6 +66,8 @@ class ExtractConfig(Config):
                 raise CamoeError(f"{name} must be above zero, not {value}")
         if self.retry_failed and self.videos is None:
             raise CamoeError("--retry-failed reads videos again; give --videos DIR too")
+        if self.drop_missing_captions and (self.into is None or self.captions is None):
+            raise CamoeError("--drop-missing-captions brings a store up to date; give --into STORE and --captions FILE")
         if self.into is not None and not self.into.exists():
             raise CamoeError(f"--into {self.into} does not exist; use --out to make a new store")
         if self.captions is not None and self.dataset is None and self.captions.suffix.lower() not in _SUFFIX_DATASET:

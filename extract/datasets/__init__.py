@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ...pipeline.errors import CamoeError
@@ -15,7 +15,7 @@ from .msrvtt import load_msrvtt
 from .msvd import load_msvd
 from .own import load_csv, load_json
 
-Adapter = Callable[[Path, list[VideoFile] | None, int], tuple[CaptionSet, list[VideoItem]]]
+Adapter = Callable[..., tuple[CaptionSet, list[VideoItem]]]
 
 ADAPTERS: dict[str, Adapter] = {
     "csv": load_csv,
@@ -31,7 +31,12 @@ __all__ = ["ADAPTERS", "CaptionSet", "VideoFile", "VideoItem", "load_dataset"]
 
 
 def load_dataset(
-    name: str, captions: Path, files: list[VideoFile] | None, *, seed: int = 0
+    name: str,
+    captions: Path,
+    files: list[VideoFile] | None,
+    *,
+    seed: int = 0,
+    known_split: Mapping[str, int] | None = None,
 ) -> tuple[CaptionSet, list[VideoItem]]:
     """Captions of the data set `name`, and the video items to extract.
 
@@ -46,4 +51,6 @@ def load_dataset(
         raise CamoeError(f"--captions {captions} does not exist")
     if captions.is_dir() and name in ("csv", "json"):
         raise CamoeError(f"--captions {captions} is a folder; --dataset {name} needs a file")
+    if name in ("csv", "json"):
+        return ADAPTERS[name](captions, files, seed, known_split or {})
     return ADAPTERS[name](captions, files, seed)

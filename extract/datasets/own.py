@@ -30,20 +30,24 @@ _MAX_LINES_IN_A_CELL = 50
 Row = dict[str, Any]
 
 
-def load_csv(captions: Path, files: list[VideoFile] | None, seed: int) -> tuple[CaptionSet, list[VideoItem]]:
+def load_csv(
+    captions: Path, files: list[VideoFile] | None, seed: int, known: dict
+) -> tuple[CaptionSet, list[VideoItem]]:
     """Own captions in a csv (or `.tsv`) file with a header."""
     collector = Collector(files)
-    return _collect(captions, _csv_rows(captions, collector), collector, seed)
+    return _collect(captions, _csv_rows(captions, collector), collector, seed, known)
 
 
-def load_json(captions: Path, files: list[VideoFile] | None, seed: int) -> tuple[CaptionSet, list[VideoItem]]:
+def load_json(
+    captions: Path, files: list[VideoFile] | None, seed: int, known: dict
+) -> tuple[CaptionSet, list[VideoItem]]:
     """Own captions as a list of objects, a file of one object a line, or an object `{video: caption or [captions]}`."""
     collector = Collector(files)
-    return _collect(captions, _json_rows(captions, collector), collector, seed)
+    return _collect(captions, _json_rows(captions, collector), collector, seed, known)
 
 
 def _collect(
-    path: Path, rows: Iterator[tuple[int, Row]], collector: Collector, seed: int
+    path: Path, rows: Iterator[tuple[int, Row]], collector: Collector, seed: int, known: dict
 ) -> tuple[CaptionSet, list[VideoItem]]:
     """Rows to captions; duplicates are left out, and without any `split` the videos are split by seed."""
     seen: set[int] = set()
@@ -70,7 +74,7 @@ def _collect(
             if split_of.setdefault(item, code) != code:
                 raise CamoeError(f"{path.name} line {line}: video {item} is in two splits; give each video one")
     if not has_split:
-        code_of_file = split_videos(map(collector.file_of, set(collector.videos())), seed)
+        code_of_file = split_videos(map(collector.file_of, set(collector.videos())), seed, known)
         collector.assign("own", {item: code_of_file[collector.file_of(item)] for item in set(collector.videos())})
     return collector.finish([path])
 

@@ -15,7 +15,7 @@ from ..errors import CamoeError
 from .export import export_store
 from .imports import Imported, ImportOptions, import_export, import_store, is_export, parse_texts
 from .info import describe, size_text
-from .join import join_stores
+from .merge import merge_stores
 from .reader import FeatureStore, find_shards
 from .verify import is_listed, verify_store
 
@@ -39,7 +39,7 @@ def main() -> None:
 @PATHS
 def info(paths: tuple[Path, ...]) -> None:
     """Settings, counts, protocols, texts and the content hash of a store."""
-    for line in describe(FeatureStore.open(paths), paths):
+    for line in describe(FeatureStore.open(paths)):
         click.echo(line)
 
 
@@ -73,7 +73,7 @@ def merge(paths: tuple[Path, ...], out: Path) -> None:
 
     Parts that were made with different settings are refused.
     """
-    store = join_stores(paths, out)
+    store = merge_stores(paths, out)
     click.echo(f"{out}: {_counts(store)}, content {store.content_hash}")
 
 

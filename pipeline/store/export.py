@@ -42,7 +42,8 @@ def npz_arrays(store: FeatureStore) -> Iterator[tuple[str, np.ndarray]]:
     if store.video_ids:
         yield "ids", _text(store.video_ids)
         yield "status", _text(store.video_status)
-        yield "source", _text(decode_strings(store.video_column("source")))
+        for name in ("source", "fingerprint"):
+            yield name, _text(decode_strings(store.video_column(name)))
         for name in ("source_size", "source_mtime", "duration_s"):
             yield name, store.video_column(name)
         yield "frame_count", store.frame_count

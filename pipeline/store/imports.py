@@ -15,20 +15,22 @@ import numpy as np
 
 from ..errors import CamoeError
 from .build import StoreBuilder
-from .failures import FAILED, Failure
 from .layouts import Item, find_items, needed, parse_npy, read_npz
 from .schema import (
+    FAILED,
     FULL,
     FUSION,
     OK,
     SUBSETS,
     Captions,
+    Failure,
     Shard,
     StoreSettings,
     TextName,
     TextTable,
     Videos,
     broken_rows,
+    no_videos,
     subset_code,
 )
 
@@ -89,19 +91,19 @@ def import_store(source: Path, out: Path, options: ImportOptions) -> Imported:
     with StoreBuilder(out, settings) as builder:
         if captions is not None and not _has_captions(builder, *captions):
             builder.publish(Shard(settings, captions=captions[0], texts=captions[1]))
-        todo = [item for item in items if item.id not in builder.known_videos]
-        builder.forget_failures([item.id for item in todo if item.id in builder.failures])
+        todo = [item for item in items if item.id not in builder.inventory.videos]
         for start in range(0, len(todo), _SHARD_SIZE):
-            rows = []
+            rows, failures = [], []
             for item in todo[start : start + _SHARD_SIZE]:
                 try:
                     rows.append(_read_video(item, settings))
                 except CamoeError as error:
                     failed += 1
-                    builder.record(Failure(item.id, item.source, FAILED, str(error)))
+                    failures.append(Failure(item.id, item.source, FAILED, str(error)))
             shortened += sum(row.shortened for row in rows)
-            if rows:
-                builder.publish(Shard(settings, videos=_as_videos(rows, settings)))
+            if rows or any(builder.inventory.failures.get(failure.id) != failure for failure in failures):
+                videos = _as_videos(rows, settings) if rows else no_videos(settings)
+                builder.publish(Shard(settings, videos=videos, failures=tuple(failures)))
         builder.finish()
     found = {item.id: item.caption for item in items if item.caption is not None}
     return Imported(out, len(items) - failed, failed, shortened, len(captions[0].id) if captions else 0, found)
@@ -109,7 +111,7 @@ def import_store(source: Path, out: Path, options: ImportOptions) -> Imported:
 
 def _has_captions(builder: StoreBuilder, captions: Captions, texts: Mapping[TextName, TextTable]) -> bool:
     keys = zip(captions.video_id, captions.id, strict=True)
-    return all(builder.has_texts(name, key) for key in keys for name in texts)
+    return all(builder.inventory.has_texts(name, key) for key in keys for name in texts)
 
 
 # -- videos
@@ -308,7 +310,7 @@ def import_export(source: Path, out: Path) -> Imported:
     arrays = read_npz(source)
     shard = _shard_of(arrays, source)
     with StoreBuilder(out, shard.settings) as builder:
-        if builder.known_videos:
+        if builder.store is not None:
             raise CamoeError(f"{out} exists already; give a new --out")
         builder.publish(shard)
         builder.finish()
@@ -326,8 +328,12 @@ def _shard_of(arrays: dict[str, np.ndarray], source: Path) -> Shard:
         videos = captions = None
         if "ids" in arrays:
             keys = {item.name: item.name for item in fields(Videos)} | {"id": "ids"}
+            if "fingerprint" not in arrays:
+                del keys["fingerprint"]
             columns: dict[str, Any] = {name: needed(arrays, source, key) for name, key in keys.items()}
-            columns |= {name: columns[name].tolist() for name in ("id", "source", "status")}
+            columns |= {
+                name: columns[name].tolist() for name in ("id", "source", "status", "fingerprint") if name in columns
+            }
             videos = Videos(**columns)
         if "caption_ids" in arrays:
             ids, owners, texts = (

@@ -213,9 +213,28 @@ def test_a_changed_source_is_refused(world: Path, tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     shutil.copytree(world / "videos", videos)
     extract(config(world, tmp_path / "store", videos=videos))
-    os.utime(videos / "odd" / "green.mp4", (1, 1))
-    with pytest.raises(CamoeError, match=r"green\.mp4 has changed since it was extracted"):
+    before = FeatureStore.open(tmp_path / "store")
+    green = videos / "odd" / "green.mp4"
+    os.utime(green, (1, 1))
+    assert extract(config(world, tmp_path / "store", videos=videos)).frames.ok == 0, "a new time is no new content"
+    content = bytearray(green.read_bytes())
+    content[len(content) // 2] ^= 1
+    green.write_bytes(content)
+    with pytest.raises(CamoeError, match=r"green\.mp4 has changed since it was extracted; .* --replace-changed"):
         extract(config(world, tmp_path / "store", videos=videos))
+    shutil.copy(videos / "even" / "red.mp4", green)
+    done = extract(config(world, tmp_path / "store", videos=videos, replace_changed=True))
+    assert done.frames.ok == 1
+    store = FeatureStore.open(tmp_path / "store")
+    assert store.video_ids == before.video_ids
+    red, place = store.video_ids.index("even/red"), store.video_ids.index("odd/green")
+    assert np.array_equal(store.frames()[place], store.frames()[red])
+    assert store.content_hash != before.content_hash
+    green.write_bytes(b"")
+    assert extract(config(world, tmp_path / "store", videos=videos, replace_changed=True)).failed == 1
+    store = FeatureStore.open(tmp_path / "store")
+    assert "odd/green" not in store.video_ids
+    assert store.failures["odd/green"].reason == "the file is empty"
 
 
 def test_bad_videos_are_recorded_and_can_be_retried(world: Path, tmp_path: Path) -> None:
@@ -247,8 +266,11 @@ def test_bad_videos_are_recorded_and_can_be_retried(world: Path, tmp_path: Path)
 def test_only_bad_videos(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "a.mp4").write_bytes(b"")
-    with pytest.raises(CamoeError, match="no video could be decoded"):
-        extract(config(tmp_path, tmp_path / "shards.h5", captions=None))
+    for name in ("shards.h5", "store"):
+        done = extract(config(tmp_path, tmp_path / name, captions=None))
+        assert (done.failed, done.exit_status) == (1, 3)
+        assert FeatureStore.open(tmp_path / name).failures["a"].reason == "the file is empty"
+        assert extract(config(tmp_path, tmp_path / name, captions=None)).exit_status == 3
 
 
 def _extract(settings: ExtractConfig) -> None:

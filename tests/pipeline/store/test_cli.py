@@ -8,6 +8,7 @@ import json
 import random
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore, Shard
 from camoe.pipeline.store.build import StoreBuilder
 from camoe.pipeline.store.cli import main
-from camoe.pipeline.store.failures import FAILED, Failure
+from camoe.pipeline.store.schema import FAILED, Failure
 from camoe.pipeline.store.verify import verify_store
 
 ShardMaker = Callable[..., Shard]
@@ -44,8 +45,8 @@ def store(make_shard: ShardMaker, tmp_path: Path) -> Path:
     with StoreBuilder(out, make_shard().settings) as builder:
         builder.publish(make_shard(["a", "ccc", "dx"], None))
         builder.publish(make_shard(None))
-        builder.publish(make_shard(["b", "ü"], None))
-        builder.record(Failure("lost", "lost.mp4", FAILED, "empty file"))
+        lost = Failure("lost", "lost.mp4", FAILED, "empty file")
+        builder.publish(replace(make_shard(["b", "ü"], None), failures=(lost,)))
         builder.finish()
     return out
 
@@ -206,7 +207,18 @@ def test_export_npz_and_back(store: Path, tmp_path: Path, capsys: pytest.Capture
     assert call("export", store, "--out", tmp_path / "s.npz") == 0
     arrays = np.load(tmp_path / "s.npz", allow_pickle=False)
     assert sorted(arrays) == sorted(
-        ["settings", "ids", "status", "source", "source_size", "source_mtime", "duration_s", "frame_count", "frames"]
+        [
+            "settings",
+            "ids",
+            "status",
+            "source",
+            "fingerprint",
+            "source_size",
+            "source_mtime",
+            "duration_s",
+            "frame_count",
+            "frames",
+        ]
         + ["frame_time_s", "caption_ids", "caption_video_ids", "caption_texts", "protocols/own"]
         + [f"texts/{name}/{part}" for name in ("full/fusion", "muw/entity") for part in PARTS]
     )
