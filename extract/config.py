@@ -9,11 +9,9 @@ from pathlib import Path
 from ..pipeline.config import Config, setting
 from ..pipeline.errors import CamoeError
 from .clip_encoder import PRECISIONS
-from .datasets import ADAPTERS
+from .datasets import ADAPTERS, dataset_of
 from .sampling import SAMPLING
 from .streams import STRATEGIES
-
-_SUFFIX_DATASET = {".csv": "csv", ".tsv": "csv", ".json": "json"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +60,7 @@ class ExtractConfig(Config):
             raise CamoeError("--retry-failed reads videos again; give --videos DIR too")
         if self.into is not None and not self.into.exists():
             raise CamoeError(f"--into {self.into} does not exist; use --out to make a new store")
-        if self.captions is not None and self.dataset is None and self.captions.suffix.lower() not in _SUFFIX_DATASET:
+        if self.captions is not None and self.dataset is None and dataset_of(self.captions) is None:
             raise CamoeError(f"--captions {self.captions}: say its format by --dataset ({', '.join(ADAPTERS)})")
 
     @property
@@ -73,7 +71,9 @@ class ExtractConfig(Config):
     def dataset_name(self) -> str:
         """The adapter that reads the captions."""
         assert self.captions is not None
-        return self.dataset or _SUFFIX_DATASET[self.captions.suffix.lower()]
+        dataset = self.dataset or dataset_of(self.captions)
+        assert dataset is not None
+        return dataset
 
     @property
     def worker_count(self) -> int:
