@@ -9,12 +9,11 @@ from pathlib import Path
 from ..pipeline.config import Config, setting
 from ..pipeline.errors import CamoeError
 from .clip_encoder import PRECISIONS
-from .datasets import ADAPTERS
+from .datasets import ADAPTERS, dataset_of
 from .sampling import SAMPLING
 from .streams import STRATEGIES
 
 DEFAULT_CLIP, AUTO = "ViT-B/32", "auto"
-_SUFFIX_DATASET = {".csv": "csv", ".tsv": "csv", ".json": "json"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +69,7 @@ class ExtractConfig(Config):
             raise CamoeError("--drop-missing-captions brings a store up to date; give --into STORE and --captions FILE")
         if self.into is not None and not self.into.exists():
             raise CamoeError(f"--into {self.into} does not exist; use --out to make a new store")
-        if self.captions is not None and self.dataset is None and self.captions.suffix.lower() not in _SUFFIX_DATASET:
+        if self.captions is not None and self.dataset is None and dataset_of(self.captions) is None:
             raise CamoeError(f"--captions {self.captions}: say its format by --dataset ({', '.join(ADAPTERS)})")
 
     @property
@@ -81,7 +80,9 @@ class ExtractConfig(Config):
     def dataset_name(self) -> str:
         """The adapter that reads the captions."""
         assert self.captions is not None
-        return self.dataset or _SUFFIX_DATASET[self.captions.suffix.lower()]
+        dataset = self.dataset or dataset_of(self.captions)
+        assert dataset is not None
+        return dataset
 
     @property
     def worker_count(self) -> int:

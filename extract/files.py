@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..pipeline.captions.names import VideoFile, is_video_name, without_suffix
 from ..pipeline.errors import CamoeError
-from .datasets.files import SUFFIXES, VideoFile
 
 
 def find_videos(folder: Path) -> list[VideoFile]:
@@ -21,7 +21,7 @@ def find_videos(folder: Path) -> list[VideoFile]:
         raise CamoeError(f"--videos {folder} {problem}; give the folder that holds the videos")
     found: dict[str, VideoFile] = {}
     for path in _walk(folder):
-        video_id = path.relative_to(folder).with_suffix("").as_posix()
+        video_id = without_suffix(path.relative_to(folder).as_posix())
         if not _storable(video_id):
             raise CamoeError(f"{path!r}: its name is not valid UTF-8; rename it, for ids are text")
         if video_id in found:
@@ -30,7 +30,7 @@ def find_videos(folder: Path) -> list[VideoFile]:
             )
         found[video_id] = VideoFile(video_id, path)
     if not found:
-        raise CamoeError(f"--videos {folder} holds no video (looked for {', '.join(sorted(SUFFIXES)[:6])}, …)")
+        raise CamoeError(f"--videos {folder} holds no video (looked for .mp4, .mkv, .webm, .avi, .mov, …)")
     return [found[video_id] for video_id in sorted(found)]
 
 
@@ -44,7 +44,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         seen.add((status.st_dev, status.st_ino))
         folders.sort()
         for name in sorted([*files, *folders]):
-            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("._"):
+            if is_video_name(name) and not name.startswith("._"):
                 yield Path(place, name)
 
 
