@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from ..pipeline.checksum import file_sha256
 from ..pipeline.errors import CamoeError
-from ..pipeline.store.manifest import file_sha256
 
 TINY = "tiny"
 _TINY_PATH = Path(__file__).parent / "tiny" / "tiny.pt"

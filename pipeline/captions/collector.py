@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checksum import file_sha256
 from ..errors import CamoeError
-from ..store.manifest import file_sha256
 from ..store.schema import SUBSETS
 from .names import FileIndex, VideoFile, VideoItem, plain_name
 from .text import check_storable, clean_caption

@@ -12,6 +12,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from ..atomic import write_atomic
+from ..csv_text import csv_text, plain_cell
 from .schema import FAILED, Failure
 from .shard import ShardIndex
 
@@ -43,7 +44,8 @@ def read_failures(path: Path) -> dict[str, Failure]:
     if not path.exists():
         return {}
     rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8", errors="replace")))
-    return {row[0]: Failure(*row) for row in rows if len(row) == len(COLUMNS) and tuple(row) != COLUMNS}
+    found = [Failure(*map(plain_cell, row)) for row in rows if len(row) == len(COLUMNS) and tuple(row) != COLUMNS]
+    return {failure.id: failure for failure in found}
 
 
 def write_failures(path: Path, failures: Mapping[str, Failure]) -> None:
@@ -51,8 +53,5 @@ def write_failures(path: Path, failures: Mapping[str, Failure]) -> None:
     if not failures:
         path.unlink(missing_ok=True)
         return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(astuple(failures[video_id]) for video_id in sorted(failures))
-    write_atomic(path, text.getvalue().encode("utf-8", "replace"))
+    rows = [COLUMNS, *(astuple(failures[video_id]) for video_id in sorted(failures))]
+    write_atomic(path, csv_text(rows).encode("utf-8", "replace"))

@@ -9,6 +9,8 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -277,9 +279,12 @@ def _extract(settings: ExtractConfig) -> None:
     extract(settings)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["shards.h5", "store"])
-def test_killed_at_random_and_continued(world: Path, tmp_path: Path, whole: FeatureStore, name: str) -> None:
-    """Twenty kills in a row, then the same command to its end: nothing lost, nothing twice, finished work untouched."""
+def test_killed_at_random_and_continued(
+    world: Path, tmp_path: Path, whole: FeatureStore, name: str, soak_count: Callable[[int, int], int]
+) -> None:
+    """Kills in a row, then the same command to its end: nothing lost, nothing twice, finished work untouched."""
     out = tmp_path / name
     settings = config(world, out, shard_size=1)
     started = time.monotonic()
@@ -287,7 +292,7 @@ def test_killed_at_random_and_continued(world: Path, tmp_path: Path, whole: Feat
     length = time.monotonic() - started
     random.seed(0)
     seen: dict[Path, int] = {}
-    for _ in range(20):
+    for _ in range(soak_count(10, 100)):
         child = multiprocessing.get_context("fork").Process(target=_extract, args=(settings,))
         child.start()
         time.sleep(random.uniform(0.05, 0.5) * length)
@@ -304,6 +309,34 @@ def test_killed_at_random_and_continued(world: Path, tmp_path: Path, whole: Feat
     if name == "shards.h5":
         leftovers = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("shards"))
         assert leftovers == ["shards.h5", "shards.h5.sha256"]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["shards.h5", "store"])
+def test_retries_killed_at_random(
+    world: Path, tmp_path: Path, whole: FeatureStore, name: str, soak_count: Callable[[int, int], int]
+) -> None:
+    """A store in which every second video failed, mended by retries that are killed again and again."""
+    videos = tmp_path / "videos"
+    shutil.copytree(world / "videos", videos)
+    for path in (videos / "odd").iterdir():
+        path.write_bytes(b"")
+    settings = config(world, tmp_path / name, videos=videos, shard_size=1, retry_failed=True)
+    extract(replace(settings, retry_failed=False))
+    shutil.copytree(world / "videos", videos, dirs_exist_ok=True)
+    random.seed(0)
+    for _ in range(soak_count(5, 100)):
+        child = multiprocessing.get_context("fork").Process(target=_extract, args=(settings,))
+        child.start()
+        time.sleep(random.uniform(0.05, 1.0))
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        held = FeatureStore.open(tmp_path / name)
+        assert set(held.video_ids).isdisjoint(held.failures)
+        assert len(held.video_ids) + len(held.failures) == 12
+    assert extract(settings).exit_status == 0
+    store = FeatureStore.open(tmp_path / name)
+    assert (store.content_hash, store.failures) == (whole.content_hash, {})
 
 
 def test_two_runs_into_one_store(world: Path, tmp_path: Path, ffmpeg: str) -> None:

@@ -28,6 +28,7 @@ from camoe.pipeline.store.schema import FAILED, PARTIAL, Failure, Removed, no_vi
 ShardMaker = Callable[..., Shard]
 WRITER = [sys.executable, str(Path(__file__).with_name("write_store.py"))]
 FORK = multiprocessing.get_context("fork")
+LOST = Failure("lost", "lost.mp4", FAILED, "empty")
 KEYS = [("a", "0", "a man"), ("b", "0", "a dog")]
 
 
@@ -375,14 +376,17 @@ def test_failing_calls_publish_nothing(
     assert sorted(path.name for path in (tmp_path / "store").glob("*.h5*")) == ["frames-00000.h5"]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["store", "s.h5"])
-def test_kills_at_random_moments(writer: ModuleType, tmp_path: Path, name: str) -> None:
-    """Twenty kills in a row; every published name verifies, and the last run ends in what a clean run makes."""
+def test_kills_at_random_moments(
+    writer: ModuleType, tmp_path: Path, name: str, soak_count: Callable[[int, int], int]
+) -> None:
+    """Kills in a row; every published name verifies, and the last run ends in what a clean run makes."""
     out = tmp_path / name
     folder = tmp_path / "s.h5.parts" if name == "s.h5" else out
     draw = random.Random(0)
     killed, longest = 0, 0.3
-    while killed < 20:
+    while killed < soak_count(10, 100):
         process = FORK.Process(target=writer.fill, args=(out, 24, 1))
         process.start()
         time.sleep(draw.uniform(0, longest))
@@ -429,3 +433,48 @@ def test_settings_of_a_damaged_store_are_not_believed(make_shard: ShardMaker, tm
         StoreBuilder(out, make_shard().settings),
     ):
         pass
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["merged.h5", "merged"])
+def test_merges_killed_at_every_step(
+    make_shard: ShardMaker, tmp_path: Path, name: str, soak_count: Callable[[int, int], int]
+) -> None:
+    """What is left is nothing or the whole, and the same command then ends in the whole and in no leftovers."""
+    fill(tmp_path / "store", make_shard(["a", "b"], KEYS), replace(make_shard(["c"], None), failures=(LOST,)))
+    expected = FeatureStore.open(tmp_path / "store").content_hash
+    for step in range(0, 100, soak_count(7, 1)):
+        out = tmp_path / f"{step}" / name
+        out.parent.mkdir()
+        child = FORK.Process(target=die_at, args=(step, lambda out=out: merge_stores([tmp_path / "store"], out)))
+        child.start()
+        child.join(60)
+        if not out.exists():
+            merge_stores([tmp_path / "store"], out)
+        store = FeatureStore.open(out)
+        assert (store.content_hash, store.failures) == (expected, {"lost": LOST}), step
+        assert not list(out.parent.glob("*.tmp.*")), step
+
+
+def test_a_link_to_a_store_stays_a_link(make_shard: ShardMaker, tmp_path: Path) -> None:
+    for name in ("s.h5", "store"):
+        (tmp_path / "real").mkdir(exist_ok=True)
+        fill(tmp_path / "real" / name, make_shard(["a"], None))
+        (tmp_path / name).symlink_to(tmp_path / "real" / name)
+        fill(tmp_path / name, make_shard(["b"], None))
+        assert (tmp_path / name).is_symlink()
+        assert FeatureStore.open(tmp_path / "real" / name).video_ids == ["a", "b"]
+
+
+def test_a_merge_that_fails_at_its_end_leaves_nothing(
+    make_shard: ShardMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "store", make_shard(["a"], None))
+
+    def refuse(path: Path, *_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("camoe.pipeline.store.merge.write_failures", refuse)
+    with pytest.raises(RunStoppedError, match=r"m\.h5 could not be written \(No space left on device\)"):
+        merge_stores([tmp_path / "store"], tmp_path / "m.h5")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
