@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .notes import format_notes
+from .notes import format_notes, is_notes
 from .reader import FeatureStore
 from .schema import FAILED, SUBSETS, StoreSettings
 from .shortfall import describe_shortfall
@@ -82,4 +82,7 @@ def _captions(store: FeatureStore) -> Iterator[str]:
 def _texts(store: FeatureStore) -> list[str]:
     notes = {name: note for name, note in store.text_notes.items() if note}
     bare = ["/".join(name) for name in store.text_names if "/".join(name) not in notes]
-    return [*format_notes(notes), *(f"{name}  (made elsewhere: no counts)" for name in bare)]
+    lines = [*format_notes(notes), *(f"{name}  (made elsewhere: no counts)" for name in bare)]
+    if any(note["captions"] > len(store.caption_ids) for note in notes.values() if is_notes(note)):
+        lines.append("(counts include captions that have been replaced or dropped since)")
+    return lines
