@@ -22,7 +22,6 @@ from ..pipeline.store.build import StoreBuilder
 from ..pipeline.store.failures import FAILED, PARTIAL, Failure
 from .clip_encoder import ClipEncoder
 from .datasets import VideoItem
-from .ffmpeg import kill_children
 from .video import DecodedVideo, Decoder, FrameDecodeError, Window
 
 Decoded = DecodedVideo | FrameDecodeError | BaseException
@@ -240,7 +239,7 @@ def _decode_ahead(
             yield ready.get()
     finally:
         stopping.set()
-        kill_children()
+        decoder.children.cancel()
         for thread in threads:
             thread.join()
 
