@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..pipeline.config import Config, setting
 from ..pipeline.errors import CamoeError
-from .clip_encoder import PRECISIONS
 from .datasets import ADAPTERS, dataset_of
-from .sampling import SAMPLING
+from .precision import PRECISIONS
+from .processes import usable_cores
+from .sampling import MAX_FRAMES, SAMPLING
 from .streams import STRATEGIES
 
 DEFAULT_CLIP, AUTO = "ViT-B/32", "auto"
@@ -63,6 +63,10 @@ class ExtractConfig(Config):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e9:
                 raise CamoeError(f"{name} must be above zero, not {value}")
+        if self.max_frames > MAX_FRAMES:
+            raise CamoeError(
+                f"max_frames must be at most {MAX_FRAMES}, not {self.max_frames}; cut long videos into windows"
+            )
         if self.retry_failed and self.videos is None:
             raise CamoeError("--retry-failed reads videos again; give --videos DIR too")
         if self.drop_missing_captions and (self.into is None or self.captions is None):
@@ -86,4 +90,4 @@ class ExtractConfig(Config):
 
     @property
     def worker_count(self) -> int:
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or usable_cores()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,16 +15,16 @@ def find_videos(folder: Path) -> list[VideoFile]:
     """All files below `folder` with a video's suffix, sorted by id (the relative path without suffix).
 
     Links are followed, loops of them once. Whatever bears such a name is listed, be it a pipe, a broken link or a
-    folder: reading it will tell. Raises `CamoeError` when there is none, or when two have one id.
+    folder: reading it will tell. So it will for a name that is not valid UTF-8, which is listed with escapes. Raises
+    `CamoeError` when there is none, or when two have one id.
     """
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise CamoeError(f"--videos {folder} {problem}; give the folder that holds the videos")
     found: dict[str, VideoFile] = {}
     for path in _walk(folder):
+        path = folder / escape_name(path.relative_to(folder))
         video_id = without_suffix(path.relative_to(folder).as_posix())
-        if not _storable(video_id):
-            raise CamoeError(f"{path!r}: its name is not valid UTF-8; rename it, for ids are text")
         if video_id in found:
             raise CamoeError(
                 f"{found[video_id].path} and {path} have one id ({video_id!r}); rename or move one of them"
@@ -52,9 +53,15 @@ def _raise(error: OSError) -> None:
     raise CamoeError(f"{error.filename} cannot be listed ({error.strerror}); make it readable or move it away")
 
 
-def _storable(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def escape_name(path: Path) -> Path:
+    """The path with bytes that are not valid UTF-8 written as `\\xNN`, for ids and messages are text.
+
+    No file has that name (`find_videos` refuses two with one id), so reading it fails; `is_escaped_name` tells why.
+    """
+    return Path(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def is_escaped_name(path: Path) -> bool:
+    """Whether a path that does not exist was made by `escape_name` of one that does."""
+    raw = re.sub(rb"\\x([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), os.fsencode(path))
+    return raw != os.fsencode(path) and os.path.lexists(raw)

@@ -22,7 +22,6 @@ from ..pipeline.store.build import StoreBuilder
 from ..pipeline.store.schema import FAILED, PARTIAL, Failure, Removed, no_videos
 from .clip_encoder import ClipEncoder
 from .datasets import VideoItem
-from .ffmpeg import kill_children
 from .video import DecodedVideo, Decoder, FrameDecodeError, Window
 
 _MOST_UNPUBLISHED = 2
@@ -235,7 +234,7 @@ def _decode_ahead(
                     yield item, decoding
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            kill_children()
+            decoder.children.cancel()
 
 
 def _decode(decoder: Decoder, item: VideoItem) -> tuple[DecodedVideo, str]:

@@ -17,7 +17,7 @@ from ..pipeline.store.build import StoreBuilder
 from ..pipeline.store.place import Place
 from ..pipeline.store.schema import FAILED, FULL, FUSION, TextName
 from .audit import Preview, preview
-from .clip_encoder import PRECISIONS, ClipEncoder
+from .clip_encoder import ClipEncoder
 from .clip_weights import TINY, clip_package
 from .config import AUTO, DEFAULT_CLIP, ExtractConfig
 from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
@@ -25,6 +25,7 @@ from .ffmpeg import Binary, inspect_binary
 from .files import find_videos
 from .frames import FrameCounts, extract_frames
 from .pending import pending_items
+from .precision import PRECISIONS
 from .reconcile import Reconciled, describe_changes, known_split, reconcile, text_work
 from .store_streams import streams_beside
 from .streams import describe_streams

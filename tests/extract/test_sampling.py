@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from camoe.extract.sampling import SAMPLING, TIME_TOLERANCE_S, clip4clip_steps, grid_points, pick_frames
+from camoe.extract.sampling import SAMPLING, TIME_TOLERANCE_S, grid_points, pick_frames
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,12 +32,6 @@ def test_a_gap_takes_the_next_frame_once() -> None:
 
 def test_no_frames() -> None:
     assert pick_frames([], fps=1, max_frames=12, sampling="uniform") == []
-
-
-def test_clip4clip_truncates_the_frame_rate() -> None:
-    assert clip4clip_steps(29.97, 1) == (29, [0])
-    assert clip4clip_steps(25.0, 2) == (25, [0, 12])
-    assert clip4clip_steps(0.5, 1) == (1, [0])
 
 
 @given(
