@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from ..atomic import write_atomic
+from ..csv_text import csv_text, plain_cell
 
 COLUMNS = ("id", "path", "stage", "reason")
 FAILED, PARTIAL = "decode", "damaged"
@@ -38,22 +39,18 @@ def read_failures(path: Path) -> dict[str, Failure]:
     if not path.exists():
         return {}
     rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8", errors="replace")))
-    return {row[0]: Failure(*row) for row in rows if len(row) == len(COLUMNS) and tuple(row) != COLUMNS}
+    cells = ([plain_cell(cell) for cell in row] for row in rows)
+    return {row[0]: Failure(*row) for row in cells if len(row) == len(COLUMNS) and tuple(row) != COLUMNS}
 
 
 def append_failure(path: Path, failure: Failure) -> None:
     """Add one row by a single write, on a line of its own also where a kill cut the last one short."""
-    line = io.StringIO()
-    writer = csv.writer(line, lineterminator="\n")
     before = path.read_bytes()[-1:] if path.exists() else b""
-    if not before:
-        writer.writerow(COLUMNS)
-    elif before != b"\n":
-        line.write("\n")
-    writer.writerow(astuple(failure))
+    lead = "" if before in (b"", b"\n") else "\n"
+    line = lead + csv_text([*([] if before else [COLUMNS]), astuple(failure)])
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        os.write(descriptor, line.getvalue().encode("utf-8", "replace"))
+        os.write(descriptor, line.encode("utf-8", "replace"))
     finally:
         os.close(descriptor)
 
@@ -63,8 +60,5 @@ def write_failures(path: Path, failures: dict[str, Failure]) -> None:
     if not failures:
         path.unlink(missing_ok=True)
         return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(astuple(failures[video_id]) for video_id in sorted(failures))
-    write_atomic(path, text.getvalue().encode("utf-8", "replace"))
+    text = csv_text([COLUMNS, *(astuple(failures[video_id]) for video_id in sorted(failures))])
+    write_atomic(path, text.encode("utf-8", "replace"))
