@@ -27,7 +27,7 @@ class CaptionSet:
     `protocols` maps a protocol to the subset code of each caption, `(M,)` uint8 (0 unused, 1 train, 2 val, 3 test);
     `shortfall` says per protocol what the data set publishes and this copy lacks; `skipped` counts captions that were
     left out, or cut, per reason; `sources` maps the annotation files' names to their SHA-256. `row` says which row of
-    an own file each caption is, for what was computed row by row elsewhere; it is empty for benchmarks.
+    an own file, of `rows`, each caption is, for what was computed row by row elsewhere; benchmarks have no such rows.
     """
 
     caption_id: list[str]
@@ -38,6 +38,7 @@ class CaptionSet:
     skipped: dict[str, int] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     row: list[int] = field(default_factory=list)
+    rows: int = 0
 
     @property
     def sha256(self) -> str:
@@ -58,6 +59,8 @@ class Collector:
         self.missing_files: list[str] = []
         self._own_ids: dict[int, str] = {}
         self._rows: list[int] = []
+        self.rows = 0
+        """How many rows an own file has, those included that are left out."""
         self._video: list[str] = []
         self._text: list[str] = []
         self._codes: dict[str, bytearray] = {}
@@ -95,6 +98,8 @@ class Collector:
         if not text:
             return False
         file = self.files.find(video) if self.files else None
+        if self.files and file is None and window != (None, None):
+            file, window = self.files.find(_window_id(video, window)), (None, None)  # a window cut out beforehand
         if self.files and file is None:
             self._unknown[video] += 1
             for protocol, code in subsets.items():
@@ -113,9 +118,9 @@ class Collector:
         if window == (None, None):
             self._whole.add(name)
             return name
-        start, end = window
-        item = f"{name}@{_seconds(start)}-{_seconds(end)}"
+        item = _window_id(name, window)
         if item not in self._windows:
+            start, end = window
             self._windows[item] = VideoItem(item, file.path if file else Path(name), start, end)
         return self._windows[item].id
 
@@ -177,6 +182,7 @@ class Collector:
             skipped=self._told(),
             sources={path.name: file_sha256(path) for path in paths},
             row=[self._rows[place] for place in order] if self._rows else [],
+            rows=self.rows,
         )
         return captions, self._items(window)
 
@@ -261,6 +267,10 @@ def subset_sizes(videos: list[str], codes: np.ndarray) -> dict[str, int]:
             sizes[f"{subset} videos"] = len({videos[place] for place in inside.tolist()})
             sizes[f"{subset} captions"] = len(inside)
     return sizes
+
+
+def _window_id(video: str, window: tuple[float | None, float | None]) -> str:
+    return f"{plain_name(video)}@{'-'.join(map(_seconds, window))}"
 
 
 def _seconds(value: float | None) -> str:

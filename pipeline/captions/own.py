@@ -39,6 +39,7 @@ def read_own(
     seen: set[int] = set()
     split_of: dict[str, int] = {}
     for number, row in enumerate(READERS[format](path)):
+        collector.rows = number + 1
         if isinstance(row, Unusable):
             collector.skipped[row.reason] += 1
             continue

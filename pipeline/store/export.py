@@ -55,6 +55,9 @@ def npz_arrays(store: FeatureStore) -> Iterator[tuple[str, np.ndarray]]:
         yield "caption_texts", _text(store.caption_texts)
         for name, codes in store.protocols.items():
             yield f"protocols/{name}", codes
+        yield "shortfall", np.array(json.dumps(store.shortfall))
+        for name, notes in store.text_notes.items():
+            yield f"notes/{name}", np.array(json.dumps(notes))
         for strategy, stream in store.text_names:
             table = store.text_table(strategy, stream)
             yield f"texts/{strategy}/{stream}/sentence", _text(table.sentence)
