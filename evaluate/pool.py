@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from ..pipeline.errors import CamoeError
+from ..pipeline.ranking import ranks_chunked, text_to_video_ranks, video_to_text_ranks
 from ..train.model import Scorer
 from ..train.scoring import RunScorer
 from ..train.validation import CHUNK, score_matrix
 from .config import EvaluateConfig
-from .ranking import ranks_chunked, text_to_video_ranks, video_to_text_ranks
 from .rerank import RERANKERS, QueryBank, rerank
 
 COSINE_BETA = 20.0
