@@ -119,7 +119,7 @@ def ranks_in_blocks(scorer: RunScorer, config: EvaluateConfig) -> tuple[Ranks, n
         owner = torch.searchsorted(videos, features.video_of_caption[captions])
         t2v, v2t = ranks_chunked(
             torch.cat(texts, dim=1).transpose(0, 1).flatten(1),
-            torch.cat(gallery).flatten(1),
+            torch.cat(gallery, dim=1).transpose(0, 1).flatten(1),
             owner,
             config.v2t,
             block_bytes=min(2**28, config.max_matrix_bytes),

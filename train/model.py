@@ -20,9 +20,16 @@ __all__ = ["MAX_LOGIT_SCALE", "MODELS", "Dropout", "FeatureShape", "Scorer", "bu
 
 def camoe(config: TrainConfig, shape: FeatureShape) -> Scorer:
     """The paper's model: experts with projections, a gate, text heads."""
-    experts = Experts(config.aggregators, shape.embed_dim, shape.max_frames, layers=config.attention_layers)
+    experts = Experts(
+        config.aggregators,
+        embed_dim=shape.embed_dim,
+        max_frames=shape.max_frames,
+        layers=config.attention_layers,
+    )
     fusion = config.streams.index(FUSION) if FUSION in config.streams else None
-    gate = GATES[config.gate](len(config.streams), config.expert_count, shape.embed_dim, fusion)
+    gate = GATES[config.gate](
+        streams=len(config.streams), experts=config.expert_count, embed_dim=shape.embed_dim, fusion=fusion
+    )
     return _scorer(config, shape, experts, gate)
 
 
@@ -43,8 +50,14 @@ def zero_shot(config: TrainConfig, shape: FeatureShape) -> Scorer:
 
 def _without_gate(config: TrainConfig, shape: FeatureShape, aggregator: str, *, trained: bool = True) -> Scorer:
     """One expert without projection for all streams."""
-    experts = Experts([aggregator], shape.embed_dim, shape.max_frames, layers=config.attention_layers, projection=False)
-    gate = GATES["none"](len(config.streams), 1, shape.embed_dim, None)
+    experts = Experts(
+        [aggregator],
+        embed_dim=shape.embed_dim,
+        max_frames=shape.max_frames,
+        layers=config.attention_layers,
+        projection=False,
+    )
+    gate = GATES["none"](streams=len(config.streams), experts=1, embed_dim=shape.embed_dim, fusion=None)
     return _scorer(config, shape, experts, gate, trained=trained)
 
 

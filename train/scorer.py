@@ -2,10 +2,12 @@
 
 A scorer encodes texts and videos apart and then compares them, so that an evaluation encodes everything once:
 
-    encode_videos (N, T, D), (N, T) -> videos (N, …)      encode_texts (S, M, D) -> texts (S, M, …)
-    compare texts, videos -> sim (S, M, N) in logit units   score = Σ_s w_s sim_s  (M, N), Σ_s w_s = 1
+    encode_texts (S, M, D) -> texts (S, M, D)         encode_videos (N, T, D), (N, T) -> videos (S, N, …)
+    compare texts, videos, mask (N, T) -> sim (S, M, N) in logit units
+    score = Σ_s w_s sim_s  (M, N), Σ_s w_s = 1
 
-A text-conditioned scorer keeps frames in `videos` and does its work in `compare` (`xpool.py`).
+Streams come first everywhere; what all streams share has one entry there. A text-conditioned scorer keeps frames in
+`videos` and does its work in `compare` (`frame_attention.py`).
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ class Scorer(nn.Module):
         return 1
 
     def encode_videos(self, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
-        """`X (N, T, D)` normalised frames, zero where `mask (N, T)` is false -> what `compare` takes, `(N, …)`."""
+        """`X (N, T, D)` frames, zero where `mask (N, T)` is false -> what `compare` takes, `(S, N, …)`."""
         raise NotImplementedError
 
     def encode_texts(self, texts: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
@@ -80,15 +82,15 @@ class Scorer(nn.Module):
         heads = [head(stream) for head, stream in zip(self.text_heads, texts, strict=True)]
         return F.normalize(torch.stack(heads), dim=-1)
 
-    def compare(self, texts: torch.Tensor, videos: torch.Tensor) -> torch.Tensor:
-        """`t (S, M, D)`, `v (N, S, D)` -> `sim (S, M, N)` in logit units."""
-        return self.logit_scale.exp() * torch.einsum("smd,nsd->smn", texts, videos)
+    def compare(self, texts: torch.Tensor, videos: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`t (S, M, D)`, `v (S, N, D)` and the frames' `mask (N, T)` -> `sim (S, M, N)` in logit units."""
+        return self.logit_scale.exp() * torch.einsum("smd,snd->smn", texts, videos)
 
     def similarity(
         self, texts: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None
     ) -> torch.Tensor:
         """All of the above: `(S, M, N)`."""
-        return self.compare(self.encode_texts(texts, dropout), self.encode_videos(frames, mask, dropout))
+        return self.compare(self.encode_texts(texts, dropout), self.encode_videos(frames, mask, dropout), mask)
 
     def mix(self, similarity: torch.Tensor) -> torch.Tensor:
         """`Σ_s w_s sim_s`: `(S, M, N) -> (M, N)`."""
@@ -125,6 +127,6 @@ class ExpertScorer(Scorer):
         return len(self.experts.experts)
 
     def encode_videos(self, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
-        """`(N, T, D), (N, T)` -> `v (N, S, D)`, normalised."""
+        """`(N, T, D), (N, T)` -> `v (S, N, D)`, normalised."""
         experts = self.experts(frames, mask, None if dropout is None else dropout.experts)
-        return F.normalize(self.gate(experts, frames, mask), dim=-1)
+        return F.normalize(self.gate(experts, frames, mask), dim=-1).transpose(0, 1)

@@ -42,7 +42,8 @@ def backward(
     text_parts = [partial(texts_of, part, captions) for part in _parts(captions.numel(), config.accumulate)]
     video_parts = [partial(videos_of, part, captions) for part in _parts(captions.shape[1], config.accumulate)]
     texts, videos = _cached(text_parts), _cached(video_parts)
-    losses = stream_losses(model, features, captions, torch.cat(texts, dim=1), torch.cat(videos), config)
+    joined = torch.cat(texts, dim=1), torch.cat(videos, dim=1)
+    losses = stream_losses(model, features, captions, *joined, config)
     _weighted(model, losses).backward()
     for encode, cached in zip(text_parts + video_parts, texts + videos, strict=True):
         again = encode()
@@ -61,7 +62,8 @@ def stream_losses(
 ) -> torch.Tensor:
     """`L(sim_s)` for each stream `(S,)`, the mean over the `K` captions; `captions (K, B)`, embeddings of all."""
     size, batch = captions.shape
-    sim = model.compare(texts, videos).view(-1, size, batch, batch)
+    mask = features.mask[features.video_of_caption[captions[0]]]
+    sim = model.compare(texts, videos, mask).view(-1, size, batch, batch)
     same_text = None if config.duplicate_text == "negative" else features.same_text(captions)
     losses = LOSSES[config.loss](
         sim,

@@ -34,18 +34,18 @@ class XPool(Scorer):
         self.value = nn.Parameter(torch.zeros(embed_dim, embed_dim))
 
     def encode_videos(self, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
-        """`(N, T, D), (N, T)` -> keys `W x` and values `u`, `(N, 2, T, D)`; without a bias padding stays zero."""
+        """`(N, T, D), (N, T)` -> keys `W x` and values `u`, `(1, N, 2, T, D)`: the streams share them."""
         frames = frames if dropout is None else frames * dropout.experts
-        return torch.stack([frames @ self.attend.T, frames + frames @ self.value.T], dim=1)
+        return torch.stack([frames @ self.attend.T, frames + frames @ self.value.T], dim=1).unsqueeze(0)
 
-    def compare(self, texts: torch.Tensor, videos: torch.Tensor) -> torch.Tensor:
-        """`t (S, M, D)`, `(N, 2, T, D)` -> `sim (S, M, N)`, a block of texts at a time."""
-        keys, values = videos.unbind(dim=1)
+    def compare(self, texts: torch.Tensor, videos: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`t (S, M, D)`, `(1, N, 2, T, D)` -> `sim (S, M, N)`, a block of texts at a time."""
+        keys, values = videos.squeeze(0).unbind(dim=1)
         products = values @ values.mT
-        padding = products.diagonal(dim1=1, dim2=2) == 0
+        padding = ~mask
         rows = max(1, BLOCK // max(padding.numel(), 1))
         cosine = [_pooled_cosine(block, keys, values, products, padding) for block in texts.flatten(0, 1).split(rows)]
-        return self.logit_scale.exp() * torch.cat(cosine).view(*texts.shape[:2], len(videos))
+        return self.logit_scale.exp() * torch.cat(cosine).view(*texts.shape[:2], len(mask))
 
 
 def _pooled_cosine(

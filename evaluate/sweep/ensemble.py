@@ -69,7 +69,7 @@ class _Similarity(nn.Module):
         with torch.autocast(frames.device.type, torch.bfloat16, enabled=self.in_bf16):
             encoded = self.scorer.encode_texts(texts, dropout), self.scorer.encode_videos(frames, mask, dropout)
         readings, videos = (part.float() if part.dtype == torch.bfloat16 else part for part in encoded)
-        return self.scorer.compare(readings, videos)
+        return self.scorer.compare(readings, videos, mask)
 
 
 class Draws:
