@@ -18,6 +18,7 @@ from ..pipeline.store.failures import failures_path, read_failures
 from ..pipeline.store.schema import FULL, FUSION, TextName
 from .audit import Preview, preview
 from .clip_encoder import ClipEncoder
+from .clip_layers import read_clip_layers, save_clip_layers
 from .config import ExtractConfig
 from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
 from .ffmpeg import Binary, inspect_binary
@@ -80,6 +81,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> Extracti
     binary = inspect_binary(find_ffmpeg(config.ffmpeg)) if config.videos is not None else None
     tagger = load_tagger(config.tagger)
     encoder = ClipEncoder.load(config.clip, config.device, config.precision, config.clip_cache)
+    layers = read_clip_layers(encoder, config.clip_layers)
     settings = _settings(config, inputs, encoder, binary, tagger.name)
     with StoreBuilder(config.store, settings, adding=config.into is not None) as builder:
         stage = _Stage(config, inputs, encoder, settings, builder, progress or Silent())
@@ -88,6 +90,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> Extracti
         sentences = stage.add_texts(tagger)
         counts = stage.add_videos(pending, binary)
         builder.finish()
+        save_clip_layers(config.store, layers, encoder)
         captions = inputs.captions
         captioned = set(captions.video_id) if captions is not None else set()
         return Extraction(

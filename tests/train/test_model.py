@@ -69,7 +69,7 @@ def test_a_fusion_only_model_starts_as_zero_shot_exactly(
     torch.testing.assert_close(score, slow_zero_shot(texts[0], frames), rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["meanp", "seqtransf"])
+@pytest.mark.parametrize("name", ["meanp", "temporal"])
 def test_the_baselines_start_as_zero_shot(name: str, frames: torch.Tensor, texts: torch.Tensor) -> None:
     zero_shot = build_model(config(model="zero-shot"), SHAPE)
     model = build_model(config(model=name), SHAPE)
