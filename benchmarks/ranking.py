@@ -18,7 +18,7 @@ import sys
 import time
 
 import torch
-from camoe.evaluate.ranking import ranks_chunked, text_to_video_ranks, video_to_text_ranks
+from camoe.pipeline.ranking import ranks_chunked, text_to_video_ranks, video_to_text_ranks
 from torch.nn import functional as F
 
 WIDTH = 512

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..pipeline.config import Config, option_name, setting
 from ..pipeline.errors import CamoeError
+from ..pipeline.ranking import V2T_CONVENTIONS
 from ..pipeline.store import SUBSETS
-from .ranking import V2T_CONVENTIONS
 from .rerank import RERANKERS
 
 ALL = "all"

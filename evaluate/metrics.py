@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..pipeline.errors import CamoeError
-from .ranking import ArrayT, Owner, ranks_chunked, text_to_video_ranks, video_to_text_ranks
+from ..pipeline.ranking import ArrayT, Owner, ranks_chunked, text_to_video_ranks, video_to_text_ranks
 
 __all__ = [
     "RECALL_AT",

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from ..pipeline.errors import CamoeError
+from ..pipeline.ranking import ranks_chunked, text_to_video_ranks, video_to_text_ranks
 from ..train.model import Scorer
 from ..train.scoring import RunScorer
 from ..train.validation import CHUNK, score_matrix
 from .config import EvaluateConfig
-from .ranking import ranks_chunked, text_to_video_ranks, video_to_text_ranks
 from .rerank import RERANKERS, QueryBank, rerank
 
 COSINE_BETA = 20.0
@@ -119,7 +119,7 @@ def ranks_in_blocks(scorer: RunScorer, config: EvaluateConfig) -> tuple[Ranks, n
         owner = torch.searchsorted(videos, features.video_of_caption[captions])
         t2v, v2t = ranks_chunked(
             torch.cat(texts, dim=1).transpose(0, 1).flatten(1),
-            torch.cat(gallery).flatten(1),
+            torch.cat(gallery, dim=1).transpose(0, 1).flatten(1),
             owner,
             config.v2t,
             block_bytes=min(2**28, config.max_matrix_bytes),

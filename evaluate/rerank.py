@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from ..pipeline.errors import CamoeError
-from .ranking import ArrayT, like, matrix
+from ..pipeline.ranking import ArrayT, like, matrix
 
 # The dimension of the prior's softmax: over the queries, that is the other way round than the ranking.
 QUERY_DIM = {"t2v": 0, "v2t": 1}

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from ..pipeline.errors import CamoeError
+from ..pipeline.ranking import matrix
 from .metrics import RECALL_AT, rank_array, summarise_ranks
-from .ranking import matrix
 
 Ranks: TypeAlias = np.ndarray | torch.Tensor
 Clusters: TypeAlias = np.ndarray | torch.Tensor | Sequence[int]

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..pipeline.ranking import V2T_CONVENTIONS, text_to_video_ranks
 from .pool import Pool
-from .ranking import V2T_CONVENTIONS, text_to_video_ranks
 
 BATCHES = (1, 10, 100)
 REPEATS = 100

@@ -34,6 +34,9 @@ class ExtractConfig(Config):
     precision: str = setting(
         "auto", help="Of the encoder; auto: the store's, else fp16 on a GPU, bf16 or fp32 on a CPU.", choices=PRECISIONS
     )
+    clip_layers: int = setting(
+        0, help="Text layers of CLIP to put beside the store, for models that start from them (seqtransf: 4)."
+    )
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
     batch_size: int = setting(64, help="Frames a batch.")
 
@@ -67,6 +70,8 @@ class ExtractConfig(Config):
             raise CamoeError(
                 f"max_frames must be at most {MAX_FRAMES}, not {self.max_frames}; cut long videos into windows"
             )
+        if not 0 <= self.clip_layers <= 1000:
+            raise CamoeError(f"clip_layers must be 0 or a number of the text tower's layers, not {self.clip_layers}")
         if self.retry_failed and self.videos is None:
             raise CamoeError("--retry-failed reads videos again; give --videos DIR too")
         if self.drop_missing_captions and (self.into is None or self.captions is None):

@@ -18,6 +18,7 @@ from ..pipeline.store.place import Place
 from ..pipeline.store.schema import FAILED, FULL, FUSION, TextName
 from .audit import Preview, preview
 from .clip_encoder import ClipEncoder
+from .clip_layers import read_clip_layers, save_clip_layers
 from .clip_weights import TINY, clip_package
 from .config import AUTO, DEFAULT_CLIP, ExtractConfig
 from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
@@ -88,6 +89,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> Extracti
     binary = inspect_binary(find_ffmpeg(config.ffmpeg)) if config.videos is not None else None
     tagger = load_tagger(config.tagger)
     encoder = _load_encoder(config, there)
+    layers = read_clip_layers(encoder, config.clip_layers)
     settings = _settings(config, inputs, encoder, binary, tagger.name)
     with StoreBuilder(config.store, settings, adding=config.into is not None) as builder:
         stage = _Stage(config, inputs, encoder, settings, builder, progress or Silent())
@@ -96,6 +98,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> Extracti
         sentences = stage.add_texts(found, tagger)
         counts = stage.add_videos(pending, binary)
         store = builder.finish()
+        save_clip_layers(config.store, layers, encoder)
     captions = inputs.captions
     captioned = set(captions.video_id) if captions is not None else set()
     failed = sum(failure.stage == FAILED for failure in store.failures.values())

@@ -9,6 +9,10 @@ class CamoeError(Exception):
     exit_status = 2
 
 
+class ArrayError(CamoeError, ValueError):
+    """Arrays that do not fit: what the functions on arrays raise, for whoever calls them without our commands."""
+
+
 class RunStoppedError(CamoeError):
     """A run that could not go on (disk full, I/O error); what was finished before is intact; exit status 1."""
 

@@ -16,7 +16,10 @@ from .model import Dropout, FeatureShape, Scorer
 
 @dataclass(frozen=True)
 class StreamTexts:
-    """One stream: `U` distinct sentences, `embedding (U, D)` normalised, and each caption's sentence, `row (M,)`."""
+    """One stream: `U` distinct sentences, `embedding (U, D)`, and each caption's sentence, `row (M,)`.
+
+    Embeddings are normalised where the frames are.
+    """
 
     embedding: torch.Tensor
     row: torch.Tensor
@@ -26,7 +29,8 @@ class StreamTexts:
 class Features:
     """`N` videos sorted by id and `M` captions sorted by (video, id), under one protocol.
 
-    `frames (N, T, D)` float32, L2-normalised, zero where `mask (N, T)` is false. `video_of_caption (M,)` int64 is -1
+    `frames (N, T, D)` float32, L2-normalised or, for models that take them so, as the encoder gave them; zero where
+    `mask (N, T)` is false. `video_of_caption (M,)` int64 is -1
     where the video has no features; `subset (M,)` holds the protocol's codes, 0 for such a caption.
     """
 
@@ -112,7 +116,7 @@ def load_features(
         _refuse_missing(store, name, owner, np.isin(codes, [subset_code(subset) for subset in subsets]))
     missing = {subset: int(((codes == code) & (owner < 0)).sum()) for subset, code in SUBSETS.items()}
     codes[owner < 0] = 0
-    frames, mask = _load_frames(store, device)
+    frames, mask = _load_frames(store, device, raw=config.facts.raw)
     if config.shuffle_frames:
         frames = shuffle_frames(frames, mask, config.seed)
     return Features(
@@ -121,7 +125,10 @@ def load_features(
         frames=frames,
         mask=mask,
         caption_ids=store.caption_ids,
-        texts=[load_texts(store, strategy, stream, device) for stream, strategy in config.strategies.items()],
+        texts=[
+            load_texts(store, strategy, stream, device, raw=config.facts.raw)
+            for stream, strategy in config.strategies.items()
+        ],
         video_of_caption=torch.from_numpy(owner).to(device),
         subset=torch.from_numpy(codes.astype(np.int64)).to(device),
         shape=FeatureShape(
@@ -143,23 +150,27 @@ def _refuse_missing(store: FeatureStore, protocol: str, owner: np.ndarray, asked
         )
 
 
-def _load_frames(store: FeatureStore, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    frames = _unit_vectors(store.frames(), device)
+def _load_frames(store: FeatureStore, device: torch.device, *, raw: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    frames = _vectors(store.frames(), device, raw=raw)
     count = torch.from_numpy(store.frame_count).to(device)
     mask = torch.arange(frames.shape[1], device=device) < count[:, None]
     return frames.mul_(mask.unsqueeze(-1)), mask
 
 
-def load_texts(store: FeatureStore, strategy: str, stream: str, device: torch.device) -> StreamTexts:
-    """A stream's sentences, normalised, on the device."""
+def load_texts(
+    store: FeatureStore, strategy: str, stream: str, device: torch.device, *, raw: bool = False
+) -> StreamTexts:
+    """A stream's sentences on the device, normalised unless they are wanted `raw`."""
     table = store.text_table(strategy, stream)
     row = torch.from_numpy(np.asarray(table.row, np.int64)).to(device)
-    return StreamTexts(_unit_vectors(table.embedding, device), row)
+    return StreamTexts(_vectors(table.embedding, device, raw=raw), row)
 
 
-def _unit_vectors(values: np.ndarray, device: torch.device) -> torch.Tensor:
-    """float32 vectors of norm 1, or zero; in place, as fresh memory of this size takes longer than the arithmetic."""
+def _vectors(values: np.ndarray, device: torch.device, *, raw: bool) -> torch.Tensor:
+    """float32 vectors, of norm 1 or zero unless `raw`; in place, as fresh memory takes longer than the arithmetic."""
     vectors = torch.from_numpy(values).to(device).to(torch.float32, copy=True)
+    if raw:
+        return vectors
     return vectors.div_(torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp_min_(1e-12))
 
 
@@ -231,12 +242,6 @@ def draw_dropout(
     """The masks of one step for `captions (K, B)`, on the generator's device; none at rate 0."""
     if rate == 0:
         return None
-
-    def keep(*shape: int) -> torch.Tensor:
-        drawn = torch.rand(*shape, generator=generator, device=generator.device)
-        return drawn.ge_(rate).div_(1 - rate)
-
-    return Dropout(
-        texts=keep(len(model.text_heads), captions.numel(), embed_dim),
-        experts=keep(captions.shape[1], model.expert_count, embed_dim),
+    return model.draw_dropout(
+        rate, texts=captions.numel(), videos=captions.shape[1], embed_dim=embed_dim, generator=generator
     )

@@ -72,5 +72,9 @@ def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    for words in ("--gate [none|single|full]", "--model [camoe|meanp|seqtransf|xpool|zero-shot]", "[default: 1000.0]"):
+    for words in (
+        "--gate [none|single|full]",
+        "--model [camoe|meanp|temporal|frame-attention|seqtransf|xpool|zero-shot]",
+        "[default: 1000.0]",
+    ):
         assert words in text

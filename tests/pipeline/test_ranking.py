@@ -7,8 +7,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-from camoe.evaluate.ranking import ranks_chunked, text_to_video_ranks, video_to_text_ranks
+from camoe.evaluate import ranking as ranking_at_its_old_path
 from camoe.pipeline.errors import CamoeError
+from camoe.pipeline.ranking import ranks_chunked, text_to_video_ranks, video_to_text_ranks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,7 +43,7 @@ def test_normalised_embeddings_of_every_precision(dtype: torch.dtype) -> None:
 
 GROWTH = """
 import resource, torch
-from camoe.evaluate.ranking import ranks_chunked
+from camoe.pipeline.ranking import ranks_chunked
 rows = torch.nn.functional.normalize(torch.randn(14_000, 4), dim=1)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 ranks_chunked(rows, rows, block_bytes=2**24)
@@ -88,3 +89,9 @@ def test_mistakes_are_named(
 ) -> None:
     with pytest.raises(CamoeError, match=message):
         ranks_chunked(text, video, owner, block_bytes=block_bytes)
+
+
+def test_mistakes_are_value_errors_too_and_the_old_path_still_leads_here() -> None:
+    with pytest.raises(ValueError, match="pass a matrix"):
+        text_to_video_ranks(np.zeros(3))
+    assert ranking_at_its_old_path.ranks_chunked is ranks_chunked
