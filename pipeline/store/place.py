@@ -127,5 +127,5 @@ class Place:
 
 
 def _ours(entry: Path) -> bool:
-    names = (FOLDER_MANIFEST, "failures.csv", _LOCK)
+    names = (FOLDER_MANIFEST, "failures.csv", "clip-layers.safetensors", _LOCK)
     return entry.name in names or entry.suffix == ".h5" or ".tmp." in entry.name
