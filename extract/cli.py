@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,9 @@ from ..pipeline.store import FeatureStore
 from .audit import KEPT, MASKED, NOTE, PLAIN, Preview
 from .config import ExtractConfig
 from .progress import Bars
-from .run import Extraction, extract, preview_captions
+
+if TYPE_CHECKING:
+    from .run import Extraction
 
 
 @camoe_command("camoe-extract")
@@ -26,6 +28,8 @@ def main(config: ExtractConfig, preview_count: int | None) -> int:
     shards are intact; 2 wrong use or refused, nothing written; 3 finished, some videos could not be read whole (see
     failures.csv); 130 interrupted.
     """
+    from .run import extract, preview_captions  # loads torch, which --help does without
+
     if preview_count is not None:
         click.echo("\n\n".join(map(_coloured, preview_captions(config, preview_count))))
         return 0
