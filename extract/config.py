@@ -8,10 +8,13 @@ from pathlib import Path
 
 from ..pipeline.config import Config, setting
 from ..pipeline.errors import CamoeError
+from ..pipeline.store.place_name import check_store_name
 from .clip_encoder import PRECISIONS
 from .datasets import ADAPTERS, dataset_of
 from .sampling import SAMPLING
 from .streams import STRATEGIES
+
+DEFAULT_STORE = Path("shards.h5")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +24,9 @@ class ExtractConfig(Config):
     videos: Path | None = setting(None, help="Folder of videos, searched recursively.")
     captions: Path | None = setting(None, help="Caption file, or the folder with a benchmark's annotation files.")
     dataset: str | None = setting(None, help="Format of the captions; none: by suffix, csv or json.", choices=ADAPTERS)
-    out: Path = setting(Path("shards.h5"), help="Store to write or to continue: NAME.h5, or a folder of shards.")
+    out: Path | None = setting(
+        None, help="Store to write or to continue: NAME.h5, or a folder of shards; none: shards.h5."
+    )
     into: Path | None = setting(None, help="Store to add captions, strategies or streams to, instead of --out.")
 
     clip: str = setting("ViT-B/32", help="OpenAI's name, a weights file, or tiny (built in, for trials).")
@@ -58,6 +63,10 @@ class ExtractConfig(Config):
                 raise CamoeError(f"{name} must be above zero, not {value}")
         if self.retry_failed and self.videos is None:
             raise CamoeError("--retry-failed reads videos again; give --videos DIR too")
+        if self.into is not None and self.out not in (None, self.into):
+            raise CamoeError(f"--into {self.into} adds to a store and --out {self.out} makes one; give one of them")
+        if self.out is not None:
+            check_store_name(self.out)
         if self.into is not None and not self.into.exists():
             raise CamoeError(f"--into {self.into} does not exist; use --out to make a new store")
         if self.captions is not None and self.dataset is None and dataset_of(self.captions) is None:
@@ -65,7 +74,7 @@ class ExtractConfig(Config):
 
     @property
     def store(self) -> Path:
-        return self.into or self.out
+        return self.into or self.out or DEFAULT_STORE
 
     @property
     def dataset_name(self) -> str:
