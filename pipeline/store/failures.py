@@ -38,7 +38,7 @@ def read_failures(path: Path) -> dict[str, Failure]:
     """Rows by id, the last one where an id recurs; a row cut short by a kill is left out."""
     if not path.exists():
         return {}
-    rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8", errors="replace")))
+    rows = csv.reader(io.StringIO(path.read_bytes().decode("utf-8", "replace"), newline=""))
     cells = ([plain_cell(cell) for cell in row] for row in rows)
     return {row[0]: Failure(*row) for row in cells if len(row) == len(COLUMNS) and tuple(row) != COLUMNS}
 

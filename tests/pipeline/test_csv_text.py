@@ -29,7 +29,7 @@ def test_rows(rows: list[tuple[str, str]]) -> None:
 
 @pytest.mark.parametrize("name", ["=HYPERLINK(1)", "-4wsuPCjDBc_5_15", "@SUM(A1)", "'=x", "plain"])
 def test_failures_come_back_as_they_were(name: str, tmp_path: Path) -> None:
-    failure = Failure(name, f"{name}.mp4", "decode", "-1 is no size")
+    failure = Failure(name, f"{name}.mp4", "decode", "-1 is\r no\nsize")
     append_failure(tmp_path / "a.csv", failure)
     write_failures(tmp_path / "w.csv", {name: failure})
     for path in (tmp_path / "a.csv", tmp_path / "w.csv"):
