@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..pipeline.config import Config, setting
 from ..pipeline.errors import CamoeError
+from ..pipeline.store.place_name import check_store_name
 from .datasets import ADAPTERS, dataset_of
 from .precision import PRECISIONS
 from .processes import usable_cores
@@ -14,6 +15,7 @@ from .sampling import MAX_FRAMES, SAMPLING
 from .streams import STRATEGIES
 
 DEFAULT_CLIP, AUTO = "ViT-B/32", "auto"
+DEFAULT_STORE = Path("shards.h5")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,9 @@ class ExtractConfig(Config):
     videos: Path | None = setting(None, help="Folder of videos, searched recursively.")
     captions: Path | None = setting(None, help="Caption file, or the folder with a benchmark's annotation files.")
     dataset: str | None = setting(None, help="Format of the captions; none: by suffix, csv or json.", choices=ADAPTERS)
-    out: Path = setting(Path("shards.h5"), help="Store to write or to continue: NAME.h5, or a folder of shards.")
+    out: Path | None = setting(
+        None, help="Store to write or to continue: NAME.h5, or a folder of shards; none: shards.h5."
+    )
     into: Path | None = setting(None, help="Store to add captions, strategies or streams to, instead of --out.")
 
     clip: str | None = setting(
@@ -76,6 +80,10 @@ class ExtractConfig(Config):
             raise CamoeError("--retry-failed reads videos again; give --videos DIR too")
         if self.drop_missing_captions and (self.into is None or self.captions is None):
             raise CamoeError("--drop-missing-captions brings a store up to date; give --into STORE and --captions FILE")
+        if self.into is not None and self.out not in (None, self.into):
+            raise CamoeError(f"--into {self.into} adds to a store and --out {self.out} makes one; give one of them")
+        if self.out is not None:
+            check_store_name(self.out)
         if self.into is not None and not self.into.exists():
             raise CamoeError(f"--into {self.into} does not exist; use --out to make a new store")
         if self.captions is not None and self.dataset is None and dataset_of(self.captions) is None:
@@ -83,7 +91,7 @@ class ExtractConfig(Config):
 
     @property
     def store(self) -> Path:
-        return self.into or self.out
+        return self.into or self.out or DEFAULT_STORE
 
     @property
     def dataset_name(self) -> str:

@@ -22,6 +22,10 @@ def plain_cell(cell: str) -> str:
 
 def csv_text(rows: Iterable[Sequence[str]]) -> str:
     """Rows of texts as csv, formulas marked."""
+    return "".join(_line([safe_cell(cell) for cell in row]) for row in rows)
+
+
+def _line(cells: Sequence[str]) -> str:
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([safe_cell(cell) for cell in row] for row in rows)
-    return stream.getvalue()
+    csv.writer(stream, lineterminator="\r\n").writerow(cells)  # so that a cell with either character is quoted
+    return stream.getvalue().removesuffix("\r\n") + "\n"

@@ -81,7 +81,8 @@ def _unfolded(cell: str, where: str) -> Any:
             try:
                 value = ast.literal_eval(text)
             except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-                return cell  # a caption in brackets
+                if text[1:].lstrip()[:1] not in ("'", '"'):
+                    return cell  # a caption in brackets
     if isinstance(value, list | dict):
         return value
     raise CamoeError(f"{where}: the caption {text[:80]!r} is neither a text nor a list of texts; correct it")

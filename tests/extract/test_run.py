@@ -398,3 +398,13 @@ def test_the_ten_real_clips(shared: Path, tmp_path: Path) -> None:
     store = FeatureStore.open(tmp_path / "shards.h5")
     assert store.frame_count.sum() == 91
     assert len(store.caption_ids) == 21
+
+
+def test_where_a_store_may_go(tmp_path) -> None:
+    (tmp_path / "s.h5").touch()
+    with pytest.raises(CamoeError, match=r"--into .*s.h5 adds to a store and --out .*t.h5 makes one; give one of them"):
+        ExtractConfig(videos=tmp_path, into=tmp_path / "s.h5", out=tmp_path / "t.h5")
+    with pytest.raises(CamoeError, match=r"--out e1.npz promises a .npz file, and a feature store is .*e1.h5"):
+        ExtractConfig(videos=tmp_path, out=Path("e1.npz"))
+    assert ExtractConfig(videos=tmp_path).store == Path("shards.h5")
+    assert ExtractConfig(captions=Path("c.jsonl")).dataset_name == "json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -232,3 +233,34 @@ def test_rows_are_counted_as_they_stand_in_the_file(tmp_path: Path) -> None:
     rows = "video_id,caption\nv2,a man\nv1,\nv1,a cat\nv1\nv1,a cat\nv0,\"['x', 'y']\"\n"
     found = read(tmp_path, rows, name="c.csv")
     assert (found.video_id, found.row) == (["v0", "v0", "v1", "v2"], [5, 6, 2, 0])
+
+
+# -- damage
+
+CSV = "video_id,caption,start,end,split\nv1,a man,0,2.5,train\nv2,\"a cat, red\",,,val\nv3,\"['x', 'y']\",,,test\n"
+JSON = json.dumps({"v1": ["a man", {"text": "two", "start": 1}], "v2": {"captions": ["é", "x"]}, "v3": "a dog"})
+
+
+LINES = '{"id": 1, "text": "x"}\n'
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("name", "content"), [("c.csv", CSV), ("c.json", JSON), ("c.jsonl", LINES)])
+def test_mutants_are_read_or_refused(
+    name: str,
+    content: str,
+    tmp_path: Path,
+    mutants: Callable[..., Iterator[bytes]],
+    soak_count: Callable[[int, int], int],
+) -> None:
+    """No other error, and nothing that is no text becomes a caption."""
+    for number, mutant in enumerate(mutants(content.encode() * 3, soak_count(250, 1000), seed=7)):
+        videos = files("v1.mp4", "v2.mp4", "v3.mp4") if number % 2 else None
+        try:
+            found = read(tmp_path, mutant, videos, name)
+        except CamoeError as error:
+            assert len(str(error)) < 1000  # noqa: PT017
+        else:
+            assert all((text and text.isprintable()) or "\n" in text for text in found.text)
+            assert not any(text.startswith(("['", "{'")) and text[-1] in "]}" for text in found.text)
+            assert len(set(zip(found.video_id, found.caption_id, strict=True))) == len(found.text)
