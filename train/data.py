@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +10,8 @@ import torch
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import SUBSETS, FeatureStore, subset_code
-from .config import TrainConfig
+from ..pipeline.store.schema import FULL
+from .config import FUSION, TrainConfig
 from .model import Dropout, FeatureShape, Scorer
 
 
@@ -81,7 +82,12 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_protocol(store: FeatureStore, protocol: str | None) -> str:
-    """The named protocol, or the store's only one."""
+    """The named protocol, or the store's only one; raises `CamoeError` for another, or a store without captions."""
+    if not store.has_captions:
+        raise CamoeError(
+            f"{store.shards[0].path} holds no captions to train or evaluate with; add some with "
+            "camoe-extract --captions FILE --into STORE"
+        )
     names = list(store.protocols)
     if protocol is None and len(names) == 1:
         return names[0]
@@ -116,6 +122,7 @@ def load_features(
         _refuse_missing(store, name, owner, np.isin(codes, [subset_code(subset) for subset in subsets]))
     missing = {subset: int(((codes == code) & (owner < 0)).sum()) for subset, code in SUBSETS.items()}
     codes[owner < 0] = 0
+    _refuse_missing_texts(store, config.strategies)
     frames, mask = _load_frames(store, device, raw=config.facts.raw)
     if config.shuffle_frames:
         frames = shuffle_frames(frames, mask, config.seed)
@@ -146,7 +153,23 @@ def _refuse_missing(store: FeatureStore, protocol: str, owner: np.ndarray, asked
         videos = sorted({store.caption_video_ids[index] for index in np.flatnonzero(missing)})
         raise CamoeError(
             f"{int(missing.sum())} of {int(asked.sum())} captions of protocol {protocol} belong to {len(videos)} "
-            f"videos without features (first: {videos[0]}); run camoe-extract again, or leave them out: --allow-missing"
+            f"videos without features (first: {videos[0]}); leave these captions out with --allow-missing, or put the "
+            "videos right and run camoe-extract as before with --retry-failed"
+        )
+
+
+def _refuse_missing_texts(store: FeatureStore, strategies: Mapping[str, str]) -> None:
+    """Raise `CamoeError` for a stream that the store lacks, with the way to have it, or to do without."""
+    for stream, strategy in strategies.items():
+        wanted = (FULL, FUSION) if stream == FUSION or strategy == FULL else (strategy, stream)
+        if wanted in store.text_names:
+            continue
+        remedy = f"camoe-extract --captions FILE --into STORE --strategies {strategy} adds them"
+        if store.text_names == [(FULL, FUSION)]:
+            remedy = f"train on its whole captions with --streams fusion, or {remedy}"
+        raise CamoeError(
+            f"{store.shards[0].path} has no texts {'/'.join(wanted)}; it has "
+            f"{', '.join('/'.join(name) for name in store.text_names) or 'none'}; {remedy}"
         )
 
 

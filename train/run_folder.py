@@ -195,8 +195,8 @@ def _stopped(error: OSError, final: Path, *, resumable: bool) -> RunStoppedError
     """What the disk refused, and what is left."""
     reason = error.strerror or _plain(error)
     where = error.filename or final
-    rest = "go on with --resume" if resumable else "nothing is left of it; start it again"
-    return RunStoppedError(f"{final} could not be written ({reason}: {where}); make room, then {rest}")
+    rest = "go on with --resume" if resumable else "start it again, as nothing is left of it"
+    return RunStoppedError(f"{final} could not be written ({reason}: {where}); make room and {rest}")
 
 
 def tidy(final: Path) -> None:
