@@ -6,7 +6,6 @@ import click
 
 from ..pipeline.command import camoe_command, options_from
 from .config import EvaluateConfig
-from .tasks import perform
 
 
 @camoe_command("camoe-evaluate")
@@ -18,6 +17,8 @@ def main(config: EvaluateConfig) -> int:
     --transfer several runs are evaluated on each other's stores; with --check a store's zero-shot numbers are held
     against published ones (exit status 3 where they differ).
     """
+    from .tasks import perform  # which loads torch: not needed for --help
+
     text, status = perform(config)
     click.echo(text)
     return status

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from ..pipeline.errors import CamoeError
-from .config import EvaluateConfig
+from ..train.config import TrainConfig
 from .ranked import Ranked
+from .result import Differences
 from .significance import paired_bootstrap
 from .subject import Subject
+
+APART = ("features", "protocol", "allow_missing", "out", "overwrite", "device", "threads", "tensorboard",
+         "checkpoint_seconds")  # fmt: skip
 
 
 def refuse_unlike(first: Subject, second: Subject, subset: str) -> None:
@@ -29,32 +34,27 @@ def refuse_unlike(first: Subject, second: Subject, subset: str) -> None:
         raise CamoeError(f"{runs} cannot be compared: they held out different videos as {subset}; use --subset test")
 
 
-def differences(first: Ranked, second: Ranked, config: EvaluateConfig) -> dict[str, dict[str, dict[str, Any]]]:
-    """First minus second by re-ranking, direction and metric: `{"value", "low", "high", "p_value"}`.
+def differences(first: Ranked, second: Ranked, *, resamples: int, seed: int = 0) -> dict[str, Differences]:
+    """First minus second by re-ranking, for those that both have.
 
     Both runs are resampled with the same draws: for text-to-video whole videos with their captions.
     """
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for name in first.ranks:
-        if name not in second.ranks:
-            continue
-        mine, theirs = first.ranks[name], second.ranks[name]
-        pairs = {
-            "t2v": paired_bootstrap(
-                mine.t2v,
-                theirs.t2v,
-                first.video_of_caption,
-                lower_median=first.lower_median,
-                resamples=config.resamples,
-                seed=config.seed,
-            ),
-            "v2t": paired_bootstrap(mine.v2t, theirs.v2t, resamples=config.resamples, seed=config.seed),
-        }
-        found[name] = {
-            direction: {metric: asdict(difference) for metric, difference in metrics.items()}
-            for direction, metrics in pairs.items()
-        }
-    return found
+    owner, lower = first.queries.video_of_caption, first.lower_median
+    sizes = {"resamples": resamples, "seed": seed}
+    return {
+        name: Differences(
+            paired_bootstrap(first.ranks[name].t2v, second.ranks[name].t2v, owner, lower_median=lower, **sizes),
+            paired_bootstrap(first.ranks[name].v2t, second.ranks[name].v2t, **sizes),
+        )
+        for name in first.ranks
+        if name in second.ranks
+    }
+
+
+def unlike_settings(first: TrainConfig, second: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    """By setting, the values in which two trainings differ, as JSON values; where and how they ran is left out."""
+    mine, theirs = (json.loads(json.dumps(asdict(config), default=str)) for config in (first, second))
+    return {name: (mine[name], theirs[name]) for name in mine if name not in APART and mine[name] != theirs[name]}
 
 
 def _short(value: object) -> str:

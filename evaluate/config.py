@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..pipeline.config import Config, option_name, setting
 from ..pipeline.errors import CamoeError
-from ..pipeline.ranking import V2T_CONVENTIONS
-from ..pipeline.store import SUBSETS
-from .rerank import RERANKERS
+from .checks import CHECKS
+from .names import NONE, RERANKINGS, SUBSET_NAMES, V2T_NAMES, Reranking
+
+if TYPE_CHECKING:
+    from .ranked import Method
 
 ALL = "all"
 RESAMPLES = 2000
@@ -23,12 +24,6 @@ WITHOUT_EFFECT = {
 """Settings that a check, or a transfer matrix, does not read; setting one of them is a mistake."""
 
 
-def _checks() -> Iterable[str]:
-    from .golden import CHECKS  # which itself reads this config
-
-    return CHECKS
-
-
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(Config):
     """One evaluation; raises `CamoeError` for values that do not fit or do not go together."""
@@ -36,13 +31,13 @@ class EvaluateConfig(Config):
     run: Path | None = setting(None, help="Run folder that camoe-train wrote; needed unless --check is given.")
     features: tuple[str, ...] = setting((), help="Feature store; none: the one that the run was trained on.")
     protocol: str | None = setting(None, help="Which captions are train, val and test; none: the run's.")
-    subset: str = setting("test", help="Whose captions and videos are ranked.", choices=SUBSETS)
+    subset: str = setting("test", help="Whose captions and videos are ranked.", choices=SUBSET_NAMES)
     allow_missing: bool = setting(False, help="Leave out captions whose video has no features, and say how many.")
 
     rerank: tuple[str, ...] = setting(
-        ("none", "dsl", "querybank"), help="Re-rankings to show; none always is.", choices=(*RERANKERS, ALL)
+        ("none", "dsl", "querybank"), help="Re-rankings to show; none always is.", choices=(*RERANKINGS, ALL)
     )
-    v2t: str = setting("c4c", help="Video-to-text with several captions a video.", choices=V2T_CONVENTIONS)
+    v2t: str = setting("c4c", help="Video-to-text with several captions a video.", choices=V2T_NAMES)
     rerank_temperature: float = setting(1.0, help="Of dsl, dsl-log and sinkhorn, in logit units.")
     sinkhorn_iterations: int = setting(10, help="Rounds of sinkhorn.")
     querybank_beta: float | None = setting(None, help="Of querybank, in logit units; none: 20 / the logit scale.")
@@ -58,7 +53,7 @@ class EvaluateConfig(Config):
     ranks: bool = setting(False, help="Also write the rank of every query as a parquet table.")
     transfer: tuple[str, ...] = setting((), help="More runs: every run on every run's store, as one matrix.")
     golden: str | None = setting(
-        None, flag="--check", help="Hold zero-shot numbers of --features against published ones.", choices=_checks
+        None, flag="--check", help="Hold zero-shot numbers of --features against published ones.", choices=CHECKS
     )
 
     seed: int = setting(0, help="Of everything that is drawn.")
@@ -92,20 +87,30 @@ class EvaluateConfig(Config):
         return RESAMPLES if ALL in self.rerank or self.compare else 0
 
     @property
-    def rerankings(self) -> tuple[str, ...]:
-        """The asked re-rankings in the order of `RERANKERS`, `none` first and always."""
-        asked = {"none", *self.rerank}
-        return tuple(name for name in RERANKERS if ALL in asked or name in asked)
-
-    @property
-    def rerank_settings(self) -> dict[str, Any]:
-        """Values of the re-rankings' options, by the options' names; the query bank itself apart."""
-        return {
+    def rerankings(self) -> tuple[Reranking, ...]:
+        """The asked re-rankings in the order of `RERANKINGS`, `none` first and always."""
+        asked = {NONE, *self.rerank}
+        options = {
             "temperature": self.rerank_temperature,
             "iterations": self.sinkhorn_iterations,
             "beta": self.querybank_beta,
             "k": self.querybank_k,
         }
+        return tuple(Reranking(name, options) for name in RERANKINGS if ALL in asked or name in asked)
+
+    @property
+    def method(self) -> Method:
+        """How the scores become numbers."""
+        from .ranked import Method  # which loads torch, and a config is also made for --help
+
+        return Method(
+            rerankings=self.rerankings,
+            v2t=self.v2t,
+            bank_size=self.bank_size,
+            resamples=self.resamples,
+            max_matrix_bytes=self.max_matrix_bytes,
+            seed=self.seed,
+        )
 
     @property
     def max_matrix_bytes(self) -> int:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from ..train.scoring import RunScorer
 from ..train.validation import score_matrix
 from .metrics import retrieval_metrics
+from .result import Gap, PerDirection
 
 MOST_VIDEOS = 1000
 
 
-def train_val_gap(scorer: RunScorer, v2t: str, seed: int = 0) -> dict[str, Any] | None:
+def train_val_gap(scorer: RunScorer, v2t: str, seed: int = 0) -> Gap | None:
     """Raw R@1 (percent) on equally many `train` and `val` videos; None where the store lacks either.
 
     A gallery's size decides how hard it is: as many videos of either subset are drawn by seed as the smaller one has,
-    at most `MOST_VIDEOS`. `{"videos": n, "train": {"t2v": …, "v2t": …}, "val": {…}}`.
+    at most `MOST_VIDEOS`.
     """
     features = scorer.features
     count = min(MOST_VIDEOS, *(len(features.videos_of(subset)) for subset in ("train", "val")))
     if not count:
         return None
-    found: dict[str, Any] = {"videos": count}
+    found = {}
     for subset in ("train", "val"):
         videos, captions = features.videos_of(subset), features.captions_of(subset)
         chosen = torch.randperm(len(videos), generator=torch.Generator().manual_seed(seed))[:count]
@@ -31,5 +30,5 @@ def train_val_gap(scorer: RunScorer, v2t: str, seed: int = 0) -> dict[str, Any] 
         captions = captions[torch.isin(features.video_of_caption[captions], gallery)]
         owner = torch.searchsorted(gallery, features.video_of_caption[captions])
         metrics = retrieval_metrics(score_matrix(scorer.model, features, captions, gallery).cpu(), owner.cpu(), v2t)
-        found[subset] = {direction: metrics[direction]["R@1"] for direction in ("t2v", "v2t")}
-    return found
+        found[subset] = PerDirection(metrics["t2v"]["R@1"], metrics["v2t"]["R@1"])
+    return Gap(count, found["train"], found["val"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..pipeline.errors import CamoeError
+from ..pipeline.errors import ArrayError
 from ..pipeline.ranking import ArrayT, Owner, ranks_chunked, text_to_video_ranks, video_to_text_ranks
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "retrieval_metrics",
     "several_captions",
     "summarise_ranks",
+    "takes_lower_median",
     "text_to_video_ranks",
     "video_to_text_ranks",
 ]
@@ -38,14 +39,14 @@ def retrieval_metrics(
     33.33333333333333
 
     Only the first text finds its video: the second prefers video 0, and for the third both videos tie, which counts as
-    rank 2. Follows CLIP4Clip's protocol on input without ties, its medians included (see `summarise_ranks`).
+    rank 2. Follows the convention's published code on input without ties, medians included (`takes_lower_median`).
 
-    Raises CamoeError for NaN, an empty matrix, a `video_of_caption` that does not fit, or an unknown `v2t`.
+    Raises ArrayError for NaN, an empty matrix, a `video_of_caption` that does not fit, or an unknown `v2t`.
     """
     texts = text_to_video_ranks(sim, video_of_caption)
     videos = video_to_text_ranks(sim, video_of_caption, v2t)
     return {
-        "t2v": summarise_ranks(texts, lower_median=several_captions(video_of_caption)),
+        "t2v": summarise_ranks(texts, lower_median=takes_lower_median(video_of_caption, v2t)),
         "v2t": summarise_ranks(videos),
     }
 
@@ -54,10 +55,9 @@ def summarise_ranks(ranks: np.ndarray | torch.Tensor, *, lower_median: bool = Fa
     """R@K in percent, MdR and MnR of ranks (Q,) that count from 1.
 
     MdR of an even number of queries is the mean of the two middle ranks, or with `lower_median` the lower of
-    them. CLIP4Clip takes the latter for text-to-video with several captions per video (`torch.median`), the
-    former elsewhere.
+    them, see `takes_lower_median`.
 
-    Raises CamoeError when there are no ranks.
+    Raises ArrayError when there are no ranks.
     """
     values = rank_array(ranks)
     middle = (len(values) - 1) // 2
@@ -70,14 +70,23 @@ def rank_array(ranks: np.ndarray | torch.Tensor) -> np.ndarray:
     """Ranks as a checked int64 NumPy array (Q,)."""
     values = ranks.detach().cpu().numpy() if isinstance(ranks, torch.Tensor) else np.asarray(ranks)
     if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu":
-        raise CamoeError(f"ranks must be a non-empty list of whole numbers, not {values.dtype} {values.shape}")
+        raise ArrayError(f"ranks must be a non-empty list of whole numbers, not {values.dtype} {values.shape}")
     if values.min() < 1:
-        raise CamoeError(f"ranks count from 1, but one is {values.min()}")
+        raise ArrayError(f"ranks count from 1, but one is {values.min()}")
     return values.astype(np.int64)
 
 
+def takes_lower_median(video_of_caption: Owner | None, v2t: str = "c4c") -> bool:
+    """Whether text-to-video's MdR is the lower of two middle ranks under the convention `v2t`.
+
+    CLIP4Clip takes it (`torch.median`) where videos have several captions, the mean of both elsewhere;
+    collaborative-experts (`"ce"`) always takes the mean (`np.median`).
+    """
+    return v2t != "ce" and several_captions(video_of_caption)
+
+
 def several_captions(video_of_caption: Owner | None) -> bool:
-    """Whether some video has more than one caption: text-to-video then takes the lower median."""
+    """Whether some video has more than one caption."""
     if video_of_caption is None:
         return False
     owner = torch.as_tensor(video_of_caption)

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..pipeline.errors import CamoeError
+from ..pipeline.errors import ArrayError
 from ..pipeline.ranking import ArrayT, like, matrix
+from .names import RERANKINGS
 
 # The dimension of the prior's softmax: over the queries, that is the other way round than the ranking.
 QUERY_DIM = {"t2v": 0, "v2t": 1}
@@ -33,7 +34,7 @@ def dual_softmax(sim: ArrayT, temperature: float = 1.0, direction: str = "t2v") 
     match. Two weaknesses that `dual_softmax_log` does not have: priors underflow to ties when scores lie more
     than about 700 temperatures apart, and a negative score is *raised* by a small prior.
 
-    Raises CamoeError for values that are not finite, a temperature that is not positive, or an unknown
+    Raises ArrayError for values that are not finite, a temperature that is not positive, or an unknown
     direction.
     """
     scores = _finite(sim)
@@ -64,7 +65,7 @@ def query_bank(sim: ArrayT, bank_sim: ArrayT, beta: float, k: int = 1) -> ArrayT
     100. Ties at the k-th place of the bank, and for a query's best, all count. For video-to-text both matrices
     are transposed (`rerank` does it).
 
-    Raises CamoeError for values that are not finite, galleries of different size, beta <= 0, or k outside 1..N.
+    Raises ArrayError for values that are not finite, galleries of different size, beta <= 0, or k outside 1..N.
     """
     return QueryBank.of(bank_sim, beta, k).apply(sim)
 
@@ -81,11 +82,11 @@ class QueryBank:
 
     @classmethod
     def of(cls, bank_sim: ArrayT, beta: float, k: int = 1) -> QueryBank:
-        """From bank_sim (B,N); raises CamoeError as `query_bank`."""
+        """From bank_sim (B,N); raises ArrayError as `query_bank`."""
         bank = _finite(bank_sim, "bank_sim")
         items = bank.shape[1]
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= items:
-            raise CamoeError(
+            raise ArrayError(
                 f"the query bank's k is {k!r}; choose a whole number from 1 to {items}, the gallery's size"
             )
         beta = _positive(beta, "the query bank's beta")
@@ -97,7 +98,7 @@ class QueryBank:
         scores = _finite(sim)
         items = len(self.is_hub)
         if items != scores.shape[1]:
-            raise CamoeError(
+            raise ArrayError(
                 f"bank_sim has {items} gallery items and sim {scores.shape[1]}; score both against one gallery"
             )
         is_best = scores == scores.amax(1, keepdim=True)
@@ -105,7 +106,7 @@ class QueryBank:
         inverted = self.beta * scores - self.log_sum.to(scores.device)
         if not inverted.isfinite().all():
             largest = f"{scores.abs().max():g}"
-            raise CamoeError(f"the query bank's beta of {self.beta} is too large for scores up to {largest}")
+            raise ArrayError(f"the query bank's beta of {self.beta} is too large for scores up to {largest}")
         return _restore(torch.where(changes, inverted, scores), sim)
 
 
@@ -116,10 +117,10 @@ def sinkhorn(sim: ArrayT, temperature: float = 1.0, iterations: int = 10, direct
     in log space). It assumes that the matches are spread evenly over the candidates. t2v: queries are rows; v2t:
     queries are columns.
 
-    Raises CamoeError as `dual_softmax`, or for fewer than one iteration.
+    Raises ArrayError as `dual_softmax`, or for fewer than one iteration.
     """
     if isinstance(iterations, bool) or not isinstance(iterations, (int, np.integer)) or iterations < 1:
-        raise CamoeError(f"sinkhorn's iterations is {iterations!r}; choose a whole number from 1")
+        raise ArrayError(f"sinkhorn's iterations is {iterations!r}; choose a whole number from 1")
     scores, queries = _finite(sim), _query_dim(direction)
     plan = _tempered(scores, temperature)
     share = math.log(scores.shape[queries] / scores.shape[1 - queries])
@@ -139,6 +140,15 @@ def _query_bank_directed(sim: ArrayT, bank_sim: ArrayT, beta: float, k: int = 1,
     return query_bank(sim.T, bank_sim.T, beta, k).T
 
 
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "none": _unchanged,
+    "dsl": dual_softmax,
+    "dsl-log": dual_softmax_log,
+    "querybank": _query_bank_directed,
+    "sinkhorn": sinkhorn,
+}
+
+
 @dataclass(frozen=True)
 class Reranker:
     """One way to re-rank: `function(sim, **options, direction=…)` -> (M,N)."""
@@ -150,16 +160,8 @@ class Reranker:
 
 
 RERANKERS: dict[str, Reranker] = {
-    "none": Reranker(_unchanged, transductive=False),
-    "dsl": Reranker(dual_softmax, transductive=True, options=("temperature",)),
-    "dsl-log": Reranker(dual_softmax_log, transductive=True, options=("temperature",)),
-    "querybank": Reranker(
-        _query_bank_directed,
-        transductive=False,
-        options=("bank_sim", "beta", "k"),
-        required=("bank_sim", "beta"),
-    ),
-    "sinkhorn": Reranker(sinkhorn, transductive=True, options=("temperature", "iterations")),
+    name: Reranker(_FUNCTIONS[name], kind.transductive, kind.options, kind.required)
+    for name, kind in RERANKINGS.items()
 }
 
 
@@ -167,47 +169,47 @@ def rerank(sim: ArrayT, method: str, direction: str = "t2v", **options: Any) -> 
     """`sim` (M texts, N videos) re-ranked by a `RERANKERS` name for one direction, always (M,N).
 
     The query bank's `bank_sim` is texts by videos like `sim`: (B,N) for t2v (training captions), (M,B) for
-    v2t (training videos). Raises CamoeError for an unknown method, direction or option, for one that is
+    v2t (training videos). Raises ArrayError for an unknown method, direction or option, for one that is
     missing, and as the function.
     """
     if method not in RERANKERS:
-        raise CamoeError(f"unknown re-ranking {method!r}; choose from {', '.join(RERANKERS)}")
+        raise ArrayError(f"unknown re-ranking {method!r}; choose from {', '.join(RERANKERS)}")
     _query_dim(direction)
     reranker = RERANKERS[method]
     for name in options:
         if name not in reranker.options:
             known = ", ".join(reranker.options) or "none"
-            raise CamoeError(f"re-ranking {method!r} has no option {name!r}; it knows: {known}")
+            raise ArrayError(f"re-ranking {method!r} has no option {name!r}; it knows: {known}")
     for name in reranker.required:
         if options.get(name) is None:
-            raise CamoeError(f"re-ranking {method!r} needs the option {name!r}")
+            raise ArrayError(f"re-ranking {method!r} needs the option {name!r}")
     return reranker.function(sim, direction=direction, **options)
 
 
 def _finite(values: ArrayT, name: str = "sim") -> torch.Tensor:
     tensor = matrix(values, name).to(torch.float64)
     if not tensor.isfinite().all():
-        raise CamoeError(f"{name} contains infinite values; re-ranking needs finite scores")
+        raise ArrayError(f"{name} contains infinite values; re-ranking needs finite scores")
     return tensor
 
 
 def _tempered(scores: torch.Tensor, temperature: float) -> torch.Tensor:
     tempered = scores / _positive(temperature, "the temperature")
     if not tempered.isfinite().all():
-        raise CamoeError(f"a temperature of {temperature} is too small for scores up to {scores.abs().max():g}")
+        raise ArrayError(f"a temperature of {temperature} is too small for scores up to {scores.abs().max():g}")
     return tempered
 
 
 def _positive(value: float, name: str) -> float:
     number = float(value)
     if not (math.isfinite(number) and number > 0):
-        raise CamoeError(f"{name} is {value}; choose a positive number")
+        raise ArrayError(f"{name} is {value}; choose a positive number")
     return number
 
 
 def _query_dim(direction: str) -> int:
     if direction not in QUERY_DIM:
-        raise CamoeError(f"unknown direction {direction!r}; choose from {', '.join(QUERY_DIM)}")
+        raise ArrayError(f"unknown direction {direction!r}; choose from {', '.join(QUERY_DIM)}")
     return QUERY_DIM[direction]
 
 

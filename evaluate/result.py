@@ -1,33 +1,207 @@
-"""What an evaluation found: the record behind `evaluation/<store>-<protocol>-<subset>.json`."""
+"""What an evaluation found: the records behind `evaluation/<store>-<protocol>-<subset>.json`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..pipeline.atomic import write_atomic
 from ..pipeline.errors import CamoeError
+from .metrics import summarise_ranks
+from .names import DIRECTIONS
+from .record import Record, named
+from .significance import Difference
+
+__all__ = ["DIRECTIONS", "FOLDER", "Evaluation", "Metrics", "read_evaluation", "store_name", "write_json"]
 
 FOLDER = "evaluation"
-DIRECTIONS = ("t2v", "v2t")
-Metrics = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Metrics(Record):
+    """R@K in percent, the median and the mean rank; `metrics["R@1"]` reads one by its usual name."""
+
+    recall_at_1: float = named("R@1")
+    recall_at_5: float = named("R@5")
+    recall_at_10: float = named("R@10")
+    recall_at_50: float = named("R@50")
+    median_rank: float = named("MdR")
+    mean_rank: float = named("MnR")
+
+    @classmethod
+    def of(cls, ranks: np.ndarray, *, lower_median: bool = False) -> Metrics:
+        """Of ranks (Q,) from 1; raises `ValueError` as `summarise_ranks`."""
+        return cls.from_json(summarise_ranks(ranks, lower_median=lower_median))
+
+
+@dataclass(frozen=True)
+class MetricsPair(Record):
+    """The numbers of both directions."""
+
+    t2v: Metrics
+    v2t: Metrics
+
+
+@dataclass(frozen=True)
+class PerDirection(Record):
+    """One number a direction."""
+
+    t2v: float
+    v2t: float
+
+
+@dataclass(frozen=True)
+class Intervals(Record):
+    """`(low, high)` of each metric, 95 %."""
+
+    t2v: dict[str, tuple[float, float]]
+    v2t: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class RerankingResult(Record):
+    """The numbers under one re-ranking; `transductive` ones need all queries at once.
+
+    `options` are what they depend on besides the scores; `hubness` is the skewness of the 10-occurrence.
+    """
+
+    t2v: Metrics
+    v2t: Metrics
+    transductive: bool
+    options: dict[str, Any]
+    hubness: PerDirection | None
+    intervals: Intervals | None
+
+
+@dataclass(frozen=True)
+class TrainingFacts(Record):
+    """What the run was trained with; a loss only where there is one. `selection` is the epoch that was chosen."""
+
+    model: str
+    loss: str | None
+    loss_temperature: float | None
+    streams: dict[str, str]
+    shuffle_frames: bool
+    seed: int
+    selection: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StoreFacts(Record):
+    """The store that was evaluated, and the content hash of the one that the run was `trained_on`.
+
+    `made_otherwise` holds, by setting, what the run was trained with and what this store has.
+    """
+
+    name: str
+    content_hash: str
+    trained_on: str
+    clip_model: str
+    clip_sha256: str
+    made_otherwise: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+
+    @property
+    def own(self) -> bool:
+        """Whether the run was trained on it."""
+        return self.content_hash == self.trained_on
+
+
+@dataclass(frozen=True)
+class Gap(Record):
+    """Raw R@1 (percent) on equally many `train` and `val` videos."""
+
+    videos: int
+    train: PerDirection
+    val: PerDirection
+
+
+@dataclass(frozen=True)
+class Differences(Record):
+    """This run minus the other, by metric."""
+
+    t2v: dict[str, Difference]
+    v2t: dict[str, Difference]
+
+
+@dataclass(frozen=True)
+class Comparison(Record):
+    """The other run's numbers on the same queries, and the differences by re-ranking."""
+
+    run: str
+    training: TrainingFacts
+    rerankings: dict[str, RerankingResult]
+    differences: dict[str, Differences]
+    unlike: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    """By setting, what this run was trained with and what the other one was."""
+
+
+@dataclass(frozen=True)
+class BatchRecalls(Record):
+    """R@1 by how many queries are asked at once: `1`, `10`, `100`, `all`."""
+
+    t2v: dict[str, float]
+    v2t: dict[str, float]
+
+
+@dataclass(frozen=True)
+class RepeatedRecall(Record):
+    """R@1 of a query that is asked once, and 100 times."""
+
+    alone: float
+    repeated: float
+
+
+@dataclass(frozen=True)
+class RepeatedRecalls(Record):
+    """Of either direction."""
+
+    t2v: RepeatedRecall
+    v2t: RepeatedRecall
+
+
+@dataclass(frozen=True)
+class TwoCaptions(Record):
+    """R@1 of captions that are asked alone, and beside a second caption of their video."""
+
+    one: float
+    two: float
+
+
+@dataclass(frozen=True)
+class QueryCounts(Record):
+    """How many queries a direction has."""
+
+    t2v: int
+    v2t: int
+
+
+@dataclass(frozen=True)
+class Stress(Record):
+    """R@1 under the stresses of `stress.py`, by re-ranking; `two_captions` is None where no video has two."""
+
+    queries: QueryCounts
+    repeated_queries: QueryCounts
+    batches: dict[str, BatchRecalls]
+    repeated: dict[str, RepeatedRecalls]
+    two_captions: dict[str, TwoCaptions] | None
+
+
+@dataclass(frozen=True)
+class Evaluation(Record):
     """One run on one subset of one store; `docs/evaluation.md` describes every field, which are the JSON's.
 
-    `rerankings` maps a re-ranking, `none` first, to `{"t2v": metrics, "v2t": metrics, "transductive", "options",
-    "hubness", "intervals"}`; `left_out` says why one that was asked is not there.
+    `rerankings` has `none` first; `left_out` says why one that was asked is not there.
     """
 
     run: str
-    training: dict[str, Any]
-    store: dict[str, Any]
+    training: TrainingFacts
+    store: StoreFacts
     protocol: str
     subset: str
     v2t: str
@@ -35,11 +209,11 @@ class Evaluation:
     videos: int
     missing_captions: int
     shortfall: dict[str, Any]
-    rerankings: dict[str, dict[str, Any]]
+    rerankings: dict[str, RerankingResult]
     left_out: dict[str, str] = field(default_factory=dict)
-    gap: dict[str, Any] | None = None
-    comparison: dict[str, Any] | None = None
-    stress: dict[str, Any] | None = None
+    gap: Gap | None = None
+    comparison: Comparison | None = None
+    stress: Stress | None = None
     ties: str = "last"
 
     @property
@@ -50,21 +224,21 @@ class Evaluation:
     @property
     def stem(self) -> str:
         """`<store>-<protocol>-<subset>`; a store that the run was not trained on is named with part of its hash."""
-        foreign = self.store["content_hash"] != self.store["trained_on"]
-        store = self.store["name"] + (f"-{self.store['content_hash'][:8]}" if foreign else "")
+        store = self.store.name + ("" if self.store.own else f"-{self.store.content_hash[:8]}")
         return f"{store}-{self.protocol}-{self.subset}"
 
     def write(self) -> Path:
         """Publish the JSON in the run folder, whole or not at all."""
-        return write_json(self.path, asdict(self))
+        return write_json(self.path, self.to_json())
 
 
 def read_evaluation(path: str | PathLike[str]) -> Evaluation:
     """The record in a JSON that `camoe-evaluate` wrote; raises `CamoeError` for anything else."""
     try:
-        return Evaluation(**json.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise CamoeError(f"{path} is not an evaluation that camoe-evaluate wrote ({error}); run it again") from None
+        return Evaluation.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CamoeError(f"{path} is not an evaluation that camoe-evaluate wrote ({reason}); run it again") from None
 
 
 def write_json(path: Path, content: dict[str, Any]) -> Path:

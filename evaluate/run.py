@@ -2,98 +2,124 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
 
 from ..train.run_folder import load_run
-from .compare import differences, refuse_unlike
+from .compare import differences, refuse_unlike, unlike_settings
 from .config import EvaluateConfig
 from .export import check_exports, write_exports
 from .gap import train_val_gap
-from .metrics import summarise_ranks
-from .ranked import Ranked, rank
-from .rerank import RERANKERS
-from .result import Evaluation
+from .names import RERANKINGS
+from .ranked import Method, Ranked, rank_subset
+from .result import Comparison, Evaluation, Intervals, RerankingResult
 from .significance import bootstrap_intervals
 from .stress import stress_test
 from .subject import Subject, open_subject
 
 
-def evaluate(config: EvaluateConfig) -> Evaluation:
+def evaluate(config: EvaluateConfig, say: Callable[[str], None] = lambda line: None) -> Evaluation:
     """Evaluate as configured, write `evaluation/<store>-<protocol>-<subset>.json` into the run folder, and return it.
 
-    Raises `CamoeError` for what is no run, no store, or no subset of its protocol, or for a comparison of unlike
-    runs; nothing is written then.
+    `say` is told what happens to the files of an earlier evaluation. Raises `CamoeError` for what is no run, no store,
+    or no subset of its protocol, or for a comparison of unlike runs; nothing is written then.
     """
-    subject = open_subject(config, load_run(config.run_folder))
-    ranked = rank(subject, config)
-    check_exports(ranked, config)
-    evaluation = describe(subject, ranked, config)
-    write_exports(evaluation, subject, ranked, config)
+    subject, method = _open(config, config.run_folder), config.method
+    ranked = rank_subset(subject.scorer, config.subset, method)
+    check_exports(ranked, trec=config.trec, stress=config.stress)
+    evaluation = describe(
+        subject,
+        ranked,
+        method,
+        subset=config.subset,
+        other=_open(config, config.compare) if config.compare else None,
+        stress=config.stress,
+    )
+    for line in write_exports(evaluation, ranked, ranks=config.ranks, trec=config.trec):
+        say(line)
     evaluation.write()
     return evaluation
 
 
-def describe(subject: Subject, ranked: Ranked, config: EvaluateConfig) -> Evaluation:
-    """The record of one ranked subset."""
+def describe(
+    subject: Subject,
+    ranked: Ranked,
+    method: Method,
+    *,
+    subset: str,
+    other: Subject | None = None,
+    stress: bool = False,
+) -> Evaluation:
+    """The record of one ranked subset, beside `other` on the same queries where one is given."""
     scorer = subject.scorer
     return Evaluation(
         run=str(subject.run.path),
         training=subject.describe_training(),
         store=subject.describe_store(),
         protocol=scorer.protocol,
-        subset=config.subset,
-        v2t=config.v2t,
-        captions=len(ranked.video_of_caption),
-        videos=len(ranked.ranks["none"].v2t),
+        subset=subset,
+        v2t=ranked.v2t,
+        captions=len(ranked.queries.caption_ids),
+        videos=len(ranked.queries.video_ids),
         missing_captions=scorer.missing_captions,
         shortfall=scorer.shortfall,
-        rerankings=rerankings(ranked, config),
+        rerankings=reranking_results(ranked, method),
         left_out=ranked.left_out,
-        gap=train_val_gap(scorer, config.v2t, config.seed),
-        comparison=_comparison(subject, ranked, config) if config.compare else None,
-        stress=stress_test(ranked.pool, config.seed) if config.stress and ranked.pool else None,
+        gap=train_val_gap(scorer, ranked.v2t, method.seed),
+        comparison=compare(subject, other, ranked, method, subset) if other else None,
+        stress=stress_test(ranked.scored, method.seed) if stress and ranked.scored else None,
     )
 
 
-def rerankings(ranked: Ranked, config: EvaluateConfig) -> dict[str, dict[str, Any]]:
+def reranking_results(ranked: Ranked, method: Method) -> dict[str, RerankingResult]:
     """The numbers of every re-ranking."""
+    metrics = {name: ranked.metrics(name) for name in ranked.ranks}
     return {
-        name: {
-            "t2v": summarise_ranks(ranks.t2v, lower_median=ranked.lower_median),
-            "v2t": summarise_ranks(ranks.v2t),
-            "transductive": RERANKERS[name].transductive,
-            "options": ranked.pool.settings(name) if ranked.pool else {},
-            "hubness": ranked.hubness.get(name),
-            "intervals": _intervals(ranked, name, config) if config.resamples else None,
-        }
-        for name, ranks in ranked.ranks.items()
+        name: RerankingResult(
+            t2v=metrics[name].t2v,
+            v2t=metrics[name].v2t,
+            transductive=RERANKINGS[name].transductive,
+            options=ranked.settings[name],
+            hubness=ranked.hubness.get(name),
+            intervals=_intervals(ranked, name, method) if method.resamples else None,
+        )
+        for name in ranked.ranks
     }
 
 
-def _intervals(ranked: Ranked, name: str, config: EvaluateConfig) -> dict[str, dict[str, list[float]]]:
-    """`{"t2v": {"R@1": [low, high], …}, "v2t": …}`, 95 %, whole videos drawn with their captions."""
-    ranks, resamples, seed = ranked.ranks[name], config.resamples, config.seed
-    found = {
-        "t2v": bootstrap_intervals(
-            ranks.t2v, ranked.video_of_caption, lower_median=ranked.lower_median, resamples=resamples, seed=seed
-        ),
-        "v2t": bootstrap_intervals(ranks.v2t, resamples=resamples, seed=seed),
-    }
-    return {
-        direction: {metric: [interval.low, interval.high] for metric, interval in intervals.items()}
-        for direction, intervals in found.items()
-    }
+def compare(subject: Subject, other: Subject, ranked: Ranked, method: Method, subset: str) -> Comparison:
+    """The other run's numbers on the same queries, and the differences this run minus the other.
+
+    Raises `CamoeError` where they cannot be compared.
+    """
+    refuse_unlike(subject, other, subset)
+    other_ranked = rank_subset(other.scorer, subset, method)
+    return Comparison(
+        run=str(other.run.path),
+        training=other.describe_training(),
+        rerankings=reranking_results(other_ranked, method),
+        differences=differences(ranked, other_ranked, resamples=method.resamples, seed=method.seed),
+        unlike=unlike_settings(subject.run.config, other.run.config),
+    )
 
 
-def _comparison(subject: Subject, ranked: Ranked, config: EvaluateConfig) -> dict[str, Any]:
-    """The other run's numbers on the same queries, and the differences this run minus the other."""
-    assert config.compare is not None
-    other = open_subject(config, load_run(config.compare))
-    refuse_unlike(subject, other, config.subset)
-    other_ranked = rank(other, config)
-    return {
-        "run": str(other.run.path),
-        "training": other.describe_training(),
-        "rerankings": rerankings(other_ranked, config),
-        "differences": differences(ranked, other_ranked, config),
-    }
+def _open(config: EvaluateConfig, run: Path) -> Subject:
+    return open_subject(
+        load_run(run),
+        config.features,
+        protocol=config.protocol,
+        subset=config.subset,
+        allow_missing=config.allow_missing,
+        device=config.device,
+    )
+
+
+def _intervals(ranked: Ranked, name: str, method: Method) -> Intervals:
+    """95 %, whole videos drawn with their captions."""
+    ranks, sizes = ranked.ranks[name], {"resamples": method.resamples, "seed": method.seed}
+    owner, lower = ranked.queries.video_of_caption, ranked.lower_median
+    found = (
+        bootstrap_intervals(ranks.t2v, owner, lower_median=lower, **sizes),
+        bootstrap_intervals(ranks.v2t, **sizes),
+    )
+    return Intervals(*({metric: (one.low, one.high) for metric, one in intervals.items()} for intervals in found))

@@ -15,9 +15,10 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
-from ..pipeline.errors import CamoeError
+from ..pipeline.errors import ArrayError
 from ..pipeline.ranking import matrix
 from .metrics import RECALL_AT, rank_array, summarise_ranks
+from .record import Record
 
 Ranks: TypeAlias = np.ndarray | torch.Tensor
 Clusters: TypeAlias = np.ndarray | torch.Tensor | Sequence[int]
@@ -34,7 +35,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Record):
     """First run minus second: value, interval, and the two-sided p-value of "no difference"."""
 
     value: float
@@ -57,7 +58,7 @@ def bootstrap_intervals(
     clusters: (Q,) whole numbers; queries of one cluster are drawn together. lower_median: as in
     `metrics.summarise_ranks`. One cluster cannot vary: its interval has no width.
 
-    Raises CamoeError for no ranks, clusters of another length, fewer than 1 resample, or a level outside (0,
+    Raises ArrayError for no ranks, clusters of another length, fewer than 1 resample, or a level outside (0,
     1).
     """
     values = rank_array(ranks)
@@ -84,11 +85,11 @@ def paired_bootstrap(
     most 1. Positive R@K and negative MdR, MnR mean that the first run is better. Many metrics at once are
     many tests: correct for them.
 
-    Raises CamoeError as `bootstrap_intervals`, or when the runs have different numbers of queries.
+    Raises ArrayError as `bootstrap_intervals`, or when the runs have different numbers of queries.
     """
     first, second = rank_array(ranks), rank_array(other_ranks)
     if len(first) != len(second):
-        raise CamoeError(f"the runs have {len(first)} and {len(second)} queries; compare the same queries in order")
+        raise ArrayError(f"the runs have {len(first)} and {len(second)} queries; compare the same queries in order")
     point, other = (summarise_ranks(r, lower_median=lower_median) for r in (first, second))
     draws = _resampled(np.stack([first, second]), clusters, resamples, seed, lower_median)
     differences = draws[0] - draws[1]
@@ -108,10 +109,10 @@ def k_occurrence_skewness(sim: np.ndarray | torch.Tensor, k: int = 10) -> float:
     it; a k above the gallery's size counts as its size, where all items occur alike and the skewness is 0.
     Third standardised moment (Radovanović et al., 2010, JMLR 11).
 
-    Raises CamoeError for NaN, an empty matrix or k < 1.
+    Raises ArrayError for NaN, an empty matrix or k < 1.
     """
     if k < 1:
-        raise CamoeError(f"k of the k-occurrence is {k}; choose a whole number from 1")
+        raise ArrayError(f"k of the k-occurrence is {k}; choose a whole number from 1")
     scores = matrix(sim)
     k = min(k, scores.shape[1])
     kth_best = scores.topk(k, dim=1).values[:, -1:]
@@ -128,7 +129,7 @@ def _resampled(
 ) -> np.ndarray:
     """(runs, resamples, metrics) of ranks (runs, Q): the same draws for every run, `summarise_ranks`' order."""
     if resamples < 1:
-        raise CamoeError(f"the bootstrap's resamples is {resamples}; choose at least 1")
+        raise ArrayError(f"the bootstrap's resamples is {resamples}; choose at least 1")
     cluster = _cluster_index(clusters, ranks.shape[1])
     sorted_runs = [np.argsort(run, kind="stable") for run in ranks]
     blocks = []
@@ -147,7 +148,7 @@ def _cluster_index(clusters: Clusters | None, queries: int) -> np.ndarray:
         return np.arange(queries)
     labels = np.asarray(clusters.cpu() if isinstance(clusters, torch.Tensor) else clusters)
     if labels.shape != (queries,):
-        raise CamoeError(f"clusters has shape {labels.shape} for {queries} queries; give one cluster per query")
+        raise ArrayError(f"clusters has shape {labels.shape} for {queries} queries; give one cluster per query")
     return np.unique(labels, return_inverse=True)[1]
 
 
@@ -175,6 +176,6 @@ def _weighted_metrics(ranks: np.ndarray, weights: np.ndarray, lower_median: bool
 
 def _percentiles(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     if not 0 < level < 1:
-        raise CamoeError(f"the interval's level is {level}; choose a number between 0 and 1, such as 0.95")
+        raise ArrayError(f"the interval's level is {level}; choose a number between 0 and 1, such as 0.95")
     tail = (1 - level) / 2
     return np.quantile(draws, tail, axis=0), np.quantile(draws, 1 - tail, axis=0)

@@ -12,13 +12,13 @@ A method that sees one query at a time cannot change here; a transductive one ca
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 
 from ..pipeline.ranking import V2T_CONVENTIONS, text_to_video_ranks
-from .pool import Pool
+from .result import BatchRecalls, QueryCounts, RepeatedRecall, RepeatedRecalls, Stress, TwoCaptions
+from .scored import Scored
 
 BATCHES = (1, 10, 100)
 REPEATS = 100
@@ -28,47 +28,43 @@ BatchRanks = Callable[[np.ndarray], np.ndarray]
 """Indices of queries (Q,), asked together, to their ranks (Q,)."""
 
 
-def stress_test(pool: Pool, seed: int = 0) -> dict[str, Any]:
-    """R@1 under the three stresses, by re-ranking; at most `MOST_QUERIES` queries of either direction, drawn by seed.
-
-    `{"queries": {direction: n}, "repeated_queries": {direction: n}, "batches": {rerank: {direction: {"1", …, "all"}}},
-    "repeated": {rerank: {direction: {"alone", "repeated"}}}, "two_captions": {rerank: {"one", "two"}}}`; the last is
-    None where no video has two captions.
-    """
-    drawn = {
-        direction: np.random.default_rng(seed).permutation(total)[:MOST_QUERIES]
-        for direction, total in zip(("t2v", "v2t"), pool.similarity.shape, strict=True)
-    }
-    pairs = _two_captions(pool.video_of_caption, drawn["v2t"])
-    found: dict[str, Any] = {"queries": {direction: len(queries) for direction, queries in drawn.items()}}
-    found["repeated_queries"] = {direction: min(MOST_REPEATED, len(queries)) for direction, queries in drawn.items()}
-    found |= {"batches": {}, "repeated": {}, "two_captions": {} if pairs else None}
-    for name in pool.options:
-        asked = {"t2v": _text_queries(pool, name), "v2t": _video_queries(pool, name)}
-        found["batches"][name] = {d: _batches(asked[d], drawn[d]) for d in asked}
-        found["repeated"][name] = {d: _repeated(asked[d], drawn[d]) for d in asked}
+def stress_test(scored: Scored, seed: int = 0) -> Stress:
+    """R@1 under the three stresses, by re-ranking; at most `MOST_QUERIES` queries a direction, drawn by seed."""
+    t2v, v2t = (np.random.default_rng(seed).permutation(total)[:MOST_QUERIES] for total in scored.similarity.shape)
+    pairs = _two_captions(scored.queries.video_of_caption, v2t)
+    batches, repeated, two = {}, {}, {}
+    for name in scored.rerankings:
+        texts, videos = _text_queries(scored, name), _video_queries(scored, name)
+        batches[name] = BatchRecalls(_batches(texts, t2v), _batches(videos, v2t))
+        repeated[name] = RepeatedRecalls(_repeated(texts, t2v), _repeated(videos, v2t))
         if pairs:
             first, both = pairs
-            two = asked["t2v"](both)[: len(first)]
-            found["two_captions"][name] = {"one": _recall_at_1(asked["t2v"](first)), "two": _recall_at_1(two)}
-    return found
+            beside = texts(both)[: len(first)]
+            two[name] = TwoCaptions(_recall_at_1(texts(first)), _recall_at_1(beside))
+    return Stress(
+        queries=QueryCounts(len(t2v), len(v2t)),
+        repeated_queries=QueryCounts(min(MOST_REPEATED, len(t2v)), min(MOST_REPEATED, len(v2t))),
+        batches=batches,
+        repeated=repeated,
+        two_captions=two if pairs else None,
+    )
 
 
-def _text_queries(pool: Pool, name: str) -> BatchRanks:
+def _text_queries(scored: Scored, name: str) -> BatchRanks:
     def ranks(rows: np.ndarray) -> np.ndarray:
-        scores = pool.reranked(name, "t2v", pool.similarity[rows])
-        return text_to_video_ranks(scores, pool.video_of_caption[rows])
+        scores = scored.reranked(name, "t2v", scored.similarity[rows])
+        return text_to_video_ranks(scores, scored.queries.video_of_caption[rows])
 
     return ranks
 
 
-def _video_queries(pool: Pool, name: str) -> BatchRanks:
-    """Every video of the pool has a caption, so that columns are also the groups of captions."""
-    group = torch.from_numpy(pool.video_of_caption)
+def _video_queries(scored: Scored, name: str) -> BatchRanks:
+    """Every video of a subset has a caption, so that columns are also the groups of captions."""
+    group = torch.from_numpy(scored.queries.video_of_caption)
 
     def ranks(columns: np.ndarray) -> np.ndarray:
-        scores = torch.from_numpy(pool.reranked(name, "v2t", pool.similarity[:, columns]))
-        return V2T_CONVENTIONS[pool.v2t](scores, group, torch.from_numpy(columns), pool.similarity.shape[1]).numpy()
+        scores = torch.from_numpy(scored.reranked(name, "v2t", scored.similarity[:, columns]))
+        return V2T_CONVENTIONS[scored.v2t](scores, group, torch.from_numpy(columns), scored.similarity.shape[1]).numpy()
 
     return ranks
 
@@ -81,10 +77,10 @@ def _batches(ranks: BatchRanks, queries: np.ndarray) -> dict[str, float]:
     }
 
 
-def _repeated(ranks: BatchRanks, queries: np.ndarray) -> dict[str, float]:
+def _repeated(ranks: BatchRanks, queries: np.ndarray) -> RepeatedRecall:
     chosen = min(MOST_REPEATED, len(queries))
     often = [ranks(np.concatenate([queries, np.repeat(queries[i], REPEATS - 1)]))[i] for i in range(chosen)]
-    return {"alone": _recall_at_1(ranks(queries)[:chosen]), "repeated": _recall_at_1(np.array(often))}
+    return RepeatedRecall(_recall_at_1(ranks(queries)[:chosen]), _recall_at_1(np.array(often)))
 
 
 def _two_captions(owner: np.ndarray, videos: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

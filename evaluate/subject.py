@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..pipeline.store import FeatureStore
 from ..train.run_folder import Run
-from ..train.scoring import RunScorer
-from .config import EvaluateConfig
-from .result import store_name
+from ..train.scoring import RunScorer, made_otherwise
+from .result import StoreFacts, TrainingFacts, store_name
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,6 @@ class Subject:
     store_name: str
     scorer: RunScorer
 
-    def ids(self, subset: str) -> tuple[list[str], list[str]]:
-        """The subset's caption ids and video ids, in the order of its ranks."""
-        features = self.scorer.features
-        captions, videos = features.captions_of(subset).tolist(), features.videos_of(subset).tolist()
-        return [features.caption_ids[row] for row in captions], [features.video_ids[row] for row in videos]
-
     def identity(self) -> dict[str, Any]:
         """What two results must share to be compared."""
         return {
@@ -36,44 +30,48 @@ class Subject:
             "missing captions": self.scorer.missing_captions,
         }
 
-    def describe_store(self) -> dict[str, Any]:
-        """The store's name and hash, its CLIP, and the hash of the store that the run was trained on."""
-        return {
-            "name": self.store_name,
-            "content_hash": self.store.content_hash,
-            "trained_on": self.run.record["store"]["content_hash"],
-            "clip_model": self.store.settings.clip_model,
-            "clip_sha256": self.store.settings.clip_sha256,
-        }
+    def describe_store(self) -> StoreFacts:
+        """The store, the one that the run was trained on, and how they differ where both are known."""
+        settings = self.store.settings
+        return StoreFacts(
+            name=self.store_name,
+            content_hash=self.store.content_hash,
+            trained_on=self.run.record["store"]["content_hash"],
+            clip_model=settings.clip_model,
+            clip_sha256=settings.clip_sha256,
+            made_otherwise=made_otherwise(self.run, self.store),
+        )
 
-    def describe_training(self) -> dict[str, Any]:
+    def describe_training(self) -> TrainingFacts:
         """The settings of the run that the table names; a loss only where one was trained with."""
         config = self.run.config
         trained = config.model != "zero-shot"
-        return {
-            "model": config.model,
-            "loss": config.loss if trained else None,
-            "loss_temperature": config.loss_temperature if trained and config.loss == "dsl" else None,
-            "streams": config.strategies,
-            "shuffle_frames": config.shuffle_frames,
-            "seed": config.seed,
-            "selection": self.run.record["selection"],
-        }
+        return TrainingFacts(
+            model=config.model,
+            loss=config.loss if trained else None,
+            loss_temperature=config.loss_temperature if trained and config.loss == "dsl" else None,
+            streams=config.strategies,
+            shuffle_frames=config.shuffle_frames,
+            seed=config.seed,
+            selection=self.run.record["selection"],
+        )
 
 
-def open_subject(config: EvaluateConfig, run: Run) -> Subject:
-    """A run with the config's features, or those that the run was trained on.
+def open_subject(
+    run: Run,
+    features: Sequence[str] = (),
+    *,
+    protocol: str | None = None,
+    subset: str = "test",
+    allow_missing: bool = False,
+    device: str = "auto",
+) -> Subject:
+    """A run with the store at `features`, or where none is named the one that the run was trained on.
 
+    `protocol` None is the run's; captions of `subset` without features are an error unless `allow_missing`.
     Raises `CamoeError` for what is no store, and where run and store do not fit each other.
     """
-    features = config.features or run.features
-    store = FeatureStore.open(features)
-    scorer = RunScorer(
-        run,
-        store,
-        protocol=config.protocol,
-        subset=config.subset,
-        allow_missing=config.allow_missing,
-        device=config.device,
-    )
-    return Subject(run, store, store_name(features), scorer)
+    paths = tuple(features) or run.features
+    store = FeatureStore.open(paths)
+    scorer = RunScorer(run, store, protocol=protocol, subset=subset, allow_missing=allow_missing, device=device)
+    return Subject(run, store, store_name(paths), scorer)

@@ -6,40 +6,73 @@ from typing import Any
 
 from ..pipeline.store import describe_shortfall
 from .grid import grid
-from .result import DIRECTIONS, Evaluation
+from .names import DIRECTIONS, HEADINGS, METRICS
+from .result import Comparison, Evaluation, Gap, RerankingResult, StoreFacts, TrainingFacts
+from .significance import Difference
+from .small import too_few
 
-METRICS = ("R@1", "R@5", "R@10", "MdR", "MnR")
 RECALLS = METRICS[:3]
-HEADINGS = {"t2v": "text to video", "v2t": "video to text"}
+MOST_UNLIKE = 3
+"""Settings that tell the rows of two runs apart, before it is enough."""
 
 
 def render(evaluation: Evaluation) -> str:
     """What was evaluated, a row per re-ranking with the raw one first, and what to know when reading the numbers."""
-    parts = [_heading(evaluation), _numbers(evaluation)]
-    if evaluation.rerankings["none"]["intervals"]:
+    parts = [_numbers(evaluation)]
+    if evaluation.rerankings["none"].intervals:
         parts.append(_intervals(evaluation))
     if evaluation.comparison:
         parts.append(_differences(evaluation.comparison))
     if evaluation.stress:
         parts.append(_stress(evaluation))
-    return "\n\n".join("\n".join(lines) for lines in [*parts, _notes(evaluation)])
+    warning = [sentence] if (sentence := too_few(evaluation.videos, f"{evaluation.subset} videos")) else []
+    parts = [[*warning, *lines] for lines in parts]
+    return "\n\n".join("\n".join(lines) for lines in [_heading(evaluation), *parts, _notes(evaluation)])
 
 
-def loss_name(training: dict[str, Any]) -> str:
+def told_otherwise(store: StoreFacts) -> str:
+    """How the store was made otherwise than the one that the run was trained on."""
+    pairs = [f"{name} {theirs} instead of {mine}" for name, (mine, theirs) in store.made_otherwise.items()]
+    return f"made otherwise than what the run was trained on: {', '.join(pairs)}"
+
+
+def loss_name(training: TrainingFacts) -> str:
     """`ce`, `dsl 1000`, or `untrained`."""
-    if training["loss"] is None:
+    if training.loss is None:
         return "untrained"
-    temperature = training["loss_temperature"]
-    return training["loss"] + (f" {temperature:g}" if temperature is not None else "")
+    return training.loss + (f" {training.loss_temperature:g}" if training.loss_temperature is not None else "")
+
+
+def training_names(evaluation: Evaluation) -> tuple[str, str]:
+    """What tells the rows of this run from those of the one that it is compared with.
+
+    The losses; where these are equal the models, and where these are too the settings that differ.
+    """
+    mine, other = evaluation.training, evaluation.comparison
+    if other is None:
+        return loss_name(mine), ""
+    losses = loss_name(mine), loss_name(other.training)
+    if losses[0] != losses[1]:
+        return losses
+    if mine.model != other.training.model:
+        return f"{mine.model} {losses[0]}", f"{other.training.model} {losses[1]}"
+    shown = list(other.unlike.items())[:MOST_UNLIKE]
+    more = f", {len(other.unlike) - len(shown)} more" * (len(other.unlike) > len(shown))
+    first, second = (", ".join(f"{name}={_value(pair[side])}" for name, pair in shown) + more for side in (0, 1))
+    return f"{losses[0]} {first}".rstrip(), f"{losses[1]} {second}".rstrip()
+
+
+def _value(value: Any) -> str:
+    return "+".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else str(value)
 
 
 def _heading(evaluation: Evaluation) -> list[str]:
     store = evaluation.store
     return [
-        f"{evaluation.run}: {evaluation.training['model']} on {store['name']} ({store['content_hash'][:8]}), "
+        f"{evaluation.run}: {evaluation.training.model} on {store.name} ({store.content_hash[:8]}), "
         f"protocol {evaluation.protocol}, subset {evaluation.subset}",
         f"{evaluation.captions} captions of {evaluation.videos} videos, text to video R@1 of a guess "
-        f"{100 / evaluation.videos:.1f}, CLIP {store['clip_model']} ({store['clip_sha256'][:8]})",
+        f"{100 / evaluation.videos:.1f}, CLIP {store.clip_model} ({store.clip_sha256[:8]})",
         *_coverage(evaluation),
     ]
 
@@ -55,17 +88,18 @@ def _coverage(evaluation: Evaluation) -> list[str]:
     return lines
 
 
-def _sides(evaluation: Evaluation) -> list[tuple[list[str], dict[str, Any]]]:
+def _sides(evaluation: Evaluation) -> list[tuple[list[str], RerankingResult]]:
     """The label cells and the numbers of each row: this run's re-rankings, then the compared run's."""
-    runs: list[tuple[list[str], dict[str, Any], dict[str, Any]]] = [([], evaluation.training, evaluation.rerankings)]
+    mine, theirs = training_names(evaluation)
     other = evaluation.comparison
+    runs = [([evaluation.run] if other else [], mine, evaluation.rerankings)]
     if other:
-        runs = [([evaluation.run], evaluation.training, evaluation.rerankings)]
-        runs.append(([other["run"]], other["training"], other["rerankings"]))
+        same = " (compared)" if other.run == evaluation.run else ""
+        runs.append(([other.run + same], theirs, other.rerankings))
     return [
-        ([*run, loss_name(training), name + (" *" if entry["transductive"] else "")], entry)
-        for run, training, entries in runs
-        for name, entry in entries.items()
+        ([*run, training, name + (" *" if result.transductive else "")], result)
+        for run, training, results in runs
+        for name, result in results.items()
     ]
 
 
@@ -85,16 +119,17 @@ def _numbers(evaluation: Evaluation) -> list[str]:
     return grid(_labels(evaluation), _groups(evaluation.v2t, (*METRICS, "hubs")), rows)
 
 
-def _cells(entry: dict[str, Any], direction: str) -> list[str]:
-    hubness = f"{entry['hubness'][direction]:.2f}" if entry["hubness"] else "-"
-    return [*(f"{entry[direction][metric]:.1f}" for metric in METRICS), hubness]
+def _cells(result: RerankingResult, direction: str) -> list[str]:
+    hubness = f"{result.hubness[direction]:.2f}" if result.hubness else "-"
+    return [*(f"{result[direction][metric]:.1f}" for metric in METRICS), hubness]
 
 
 def _intervals(evaluation: Evaluation) -> list[str]:
-    rows = [
-        [*labels, *(_span(*entry["intervals"][direction][metric]) for direction in DIRECTIONS for metric in RECALLS)]
-        for labels, entry in _sides(evaluation)
-    ]
+    rows = []
+    for labels, result in _sides(evaluation):
+        assert result.intervals is not None
+        spans = [result.intervals[direction][metric] for direction in DIRECTIONS for metric in RECALLS]
+        rows.append([*labels, *(_span(*span) for span in spans)])
     lines = grid(_labels(evaluation), _groups(evaluation.v2t, RECALLS), rows)
     return ["95 % intervals (bootstrap over queries, a video's captions drawn together)", *lines]
 
@@ -103,52 +138,54 @@ def _span(low: float, high: float) -> str:
     return f"{low:.1f}..{high:.1f}"
 
 
-def _differences(comparison: dict[str, Any]) -> list[str]:
-    def cell(found: dict[str, float]) -> str:
-        return f"{found['value']:+.1f} ({found['low']:+.1f}..{found['high']:+.1f}) p={found['p_value']:.3f}"
+def _differences(comparison: Comparison) -> list[str]:
+    def cell(found: Difference) -> str:
+        return f"{found.value:+.1f} ({found.low:+.1f}..{found.high:+.1f}) p={found.p_value:.3f}"
 
     rows = [
         [name, *(cell(found[direction][metric]) for direction in DIRECTIONS for metric in RECALLS[:2])]
-        for name, found in comparison["differences"].items()
+        for name, found in comparison.differences.items()
     ]
     groups = [(HEADINGS[direction], RECALLS[:2]) for direction in DIRECTIONS]
-    return [f"this run minus {comparison['run']} (paired bootstrap, 95 %)", *grid(["re-ranking"], groups, rows)]
+    return [f"this run minus {comparison.run} (paired bootstrap, 95 %)", *grid(["re-ranking"], groups, rows)]
 
 
 def _stress(evaluation: Evaluation) -> list[str]:
     """R@1 when other queries are asked along."""
     stress = evaluation.stress
     assert stress is not None
-    sizes = tuple(dict.fromkeys(size for batches in stress["batches"]["none"].values() for size in batches))
+    sizes = tuple(dict.fromkeys(size for direction in DIRECTIONS for size in stress.batches["none"][direction]))
     sizes = tuple(sorted(sizes, key=lambda size: (size == "all", len(size))))
     rows = []
-    for name in stress["batches"]:
+    for name in stress.batches:
         for direction in DIRECTIONS:
-            batches, repeated = stress["batches"][name][direction], stress["repeated"][name][direction]
-            pair = (stress["two_captions"] or {}).get(name, {}) if direction == "t2v" else {}
+            batches, repeated = stress.batches[name][direction], stress.repeated[name][direction]
+            pair = stress.two_captions[name] if stress.two_captions and direction == "t2v" else None
             values = [batches.get(size) for size in sizes]
-            values += [repeated["alone"], repeated["repeated"], pair.get("one"), pair.get("two")]
+            values += [repeated.alone, repeated.repeated, *((pair.one, pair.two) if pair else (None, None))]
             rows.append([name, direction, *("-" if value is None else f"{value:.1f}" for value in values)])
     groups = [("queries at once", sizes), ("one query", ("once", "100x")), ("captions a video", ("one", "two"))]
-    counts = " and ".join(f"{stress['queries'][direction]} {direction}" for direction in DIRECTIONS)
-    some = stress["repeated_queries"]
-    counts += f" queries; one query is the mean of {some['t2v']} t2v and {some['v2t']} v2t"
+    some = stress.repeated_queries
+    counts = f"{stress.queries.t2v} t2v and {stress.queries.v2t} v2t queries"
+    counts += f"; one query is the mean of {some.t2v} t2v and {some.v2t} v2t"
     return [f"stress test: R@1 of {counts}", *grid(["re-ranking", ""], groups, rows)]
 
 
 def _notes(evaluation: Evaluation) -> list[str]:
     lines = []
-    if any(entry["transductive"] for entry in evaluation.rerankings.values()):
+    if any(result.transductive for result in evaluation.rerankings.values()):
         lines.append("* needs all queries at once: a query's ranking depends on the others (transductive)")
     lines += [f"{name} is left out: {reason}" for name, reason in evaluation.left_out.items()]
-    if evaluation.store["content_hash"] != evaluation.store["trained_on"]:
-        lines.append(f"the store is not the one the run was trained on ({evaluation.store['trained_on'][:8]})")
+    if not evaluation.store.own:
+        lines.append(f"the store is not the one the run was trained on ({evaluation.store.trained_on[:8]})")
+    if evaluation.store.made_otherwise:
+        lines.append(f"the store was {told_otherwise(evaluation.store)}")
     if evaluation.gap:
         lines.append(_gap(evaluation.gap))
     lines.append("R@K in percent, ties rank last; hubs: skewness of the 10-occurrence, 0 is even")
     return [*lines, str(evaluation.path)]
 
 
-def _gap(gap: dict[str, Any]) -> str:
-    parts = [f"{HEADINGS[name]} {gap['train'][name]:.1f} / {gap['val'][name]:.1f}" for name in DIRECTIONS]
-    return f"raw R@1 on {gap['videos']} train / {gap['videos']} val videos: {', '.join(parts)}"
+def _gap(gap: Gap) -> str:
+    parts = [f"{HEADINGS[name]} {gap.train[name]:.1f} / {gap.val[name]:.1f}" for name in DIRECTIONS]
+    return f"raw R@1 on {gap.videos} train / {gap.videos} val videos: {', '.join(parts)}"

@@ -14,8 +14,11 @@ CHECK_FAILED = 3
 def perform(config: EvaluateConfig) -> tuple[str, int]:
     """The text for the terminal and the exit status: 0, or 3 where a check failed."""
     if config.golden:
-        result = golden_check(config)
+        bound = config.max_matrix_bytes
+        result = golden_check(config.golden, config.features, device=config.device, max_matrix_bytes=bound)
         return result.render(), 0 if result.passed else CHECK_FAILED
     if config.transfer:
         return render_transfer(transfer_matrix(config)), 0
-    return render(evaluate(config)), 0
+    told: list[str] = []
+    text = render(evaluate(config, told.append))
+    return "\n".join([*told, text]), 0

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..train.run_folder import Run, load_run
 from .config import EvaluateConfig
-from .ranked import rank
-from .result import DIRECTIONS, FOLDER, Evaluation, write_json
+from .names import NONE
+from .ranked import rank_subset
+from .result import FOLDER, Evaluation, write_json
 from .run import describe
+from .small import too_few
 from .subject import open_subject
+from .table import told_otherwise
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Transfer:
         return Path(self.cells[0][0].run) / FOLDER / f"transfer-{self.subset}.json"
 
     def to_json(self) -> dict[str, Any]:
-        return {"subset": self.subset, "cells": [[asdict(cell) for cell in row] for row in self.cells]}
+        return {"subset": self.subset, "cells": [[cell.to_json() for cell in row] for row in self.cells]}
 
 
 def transfer_matrix(config: EvaluateConfig) -> Transfer:
@@ -45,7 +48,7 @@ def transfer_matrix(config: EvaluateConfig) -> Transfer:
 
 def render_transfer(transfer: Transfer) -> str:
     """Raw R@1 of either direction: a row per run, a column per store."""
-    columns = [f"{cell.store['name']} {cell.protocol} ({cell.store['content_hash'][:8]})" for cell in transfer.cells[0]]
+    columns = [f"{cell.store.name} {cell.protocol} ({cell.store.content_hash[:8]})" for cell in transfer.cells[0]]
     rows = [*(row[0].run for row in transfer.cells), "a guess"]
     width, first = max(map(len, columns)), max(map(len, rows))
     lines = [
@@ -57,7 +60,18 @@ def render_transfer(transfer: Transfer) -> str:
     cells.append([_pair(100 / cell.videos, 100 / cell.videos) + " " for cell in transfer.cells[0]])
     for name, row in zip(rows, cells, strict=True):
         lines.append("  ".join([f"{name:<{first}}", *(f"{cell:>{width}}" for cell in row)]))
-    return "\n".join([*lines, "", str(transfer.path)])
+    return "\n".join([*lines, "", *_notes(transfer), str(transfer.path)])
+
+
+def _notes(transfer: Transfer) -> list[str]:
+    """What to know when reading the numbers: stores of few videos, and stores that were made otherwise."""
+    few = [
+        f"{cell.store.name} ({cell.store.content_hash[:8]}): {sentence}"
+        for cell in transfer.cells[0]
+        if (sentence := too_few(cell.videos, f"{transfer.subset} videos"))
+    ]
+    cells = [cell for row in transfer.cells for cell in row if cell.store.made_otherwise]
+    return [*few, *(f"{cell.run} on {cell.store.name}: {told_otherwise(cell.store)}" for cell in cells)]
 
 
 def _columns(runs: list[Run]) -> list[tuple[tuple[str, ...], str]]:
@@ -70,14 +84,16 @@ def _columns(runs: list[Run]) -> list[tuple[tuple[str, ...], str]]:
 
 
 def _cell(config: EvaluateConfig, run: Run, features: tuple[str, ...], protocol: str) -> Evaluation:
-    asked = replace(config, transfer=(), features=features, protocol=protocol)
-    subject = open_subject(asked, run)
-    return describe(subject, rank(subject, asked), asked)
+    subset, method = config.subset, config.method
+    subject = open_subject(
+        run, features, protocol=protocol, subset=subset, allow_missing=config.allow_missing, device=config.device
+    )
+    return describe(subject, rank_subset(subject.scorer, subset, method), method, subset=subset)
 
 
 def _recalls(cell: Evaluation) -> str:
-    own = "*" if cell.store["content_hash"] == cell.store["trained_on"] else " "
-    return _pair(*(cell.rerankings["none"][direction]["R@1"] for direction in DIRECTIONS)) + own
+    raw = cell.rerankings[NONE]
+    return _pair(raw.t2v["R@1"], raw.v2t["R@1"]) + ("*" if cell.store.own else " ")
 
 
 def _pair(t2v: float, v2t: float) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..pipeline.errors import CamoeError
-from ..pipeline.store import FeatureStore
+from ..pipeline.store import FeatureStore, StoreSettings
 from .data import Features, load_features, resolve_device, resolve_protocol
 from .run_folder import Run
 from .validation import score_matrix
+
+UNKNOWN_HASH = "imported"
+"""What a store says of a model whose weights nobody has hashed."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +96,44 @@ class RunScorer:
 
 
 def check_same_clip(run: Run, store: FeatureStore) -> None:
-    """Raise `CamoeError` when the store's features come from another CLIP than the run's."""
+    """Raise `CamoeError` where the store's features are another CLIP's than the run's, or a stream means something else.
+
+    A hash that says only `imported` identifies nothing: two such models are the same where their names agree. What a
+    run of an earlier version did not record is not compared.
+    """
     trained, offered = run.record["store"], store.settings
-    if trained["clip_sha256"] != offered.clip_sha256 or run.record["shape"]["embed_dim"] != offered.embed_dim:
+    if not _same_model(trained, offered) or run.record["shape"]["embed_dim"] != offered.embed_dim:
         raise CamoeError(
-            f"{run.path} was trained on features of {trained['clip_model']} ({trained['clip_sha256'][:12]}), the "
-            f"store's are of {offered.clip_model} ({offered.clip_sha256[:12]}); extract them with the same CLIP"
+            f"{run.path} was trained on features of {_model(trained['clip_model'], trained['clip_sha256'])}, the "
+            f"store's are of {_model(offered.clip_model, offered.clip_sha256)}; extract them with the same CLIP"
         )
+    mine, theirs = trained.get("streams") or {}, offered.streams or {}
+    for stream in run.config.streams:
+        if stream in mine and stream in theirs and mine[stream] != theirs[stream]:
+            raise CamoeError(
+                f"{run.path} was trained with the stream {stream} defined as {mine[stream]}, in the store it is "
+                f"{theirs[stream]}; extract its texts with the same --streams"
+            )
+
+
+COMPARED = ("sampling", "fps", "max_frames", "tagger")
+"""Settings of a store that may differ from those that a run was trained with, but are told beside the numbers."""
+
+
+def made_otherwise(run: Run, store: FeatureStore) -> dict[str, tuple[object, object]]:
+    """By setting, what the run was trained with and what the store has, where both are known and differ."""
+    trained = run.record["store"]
+    pairs = {name: (trained.get(name), getattr(store.settings, name)) for name in COMPARED}
+    return {name: pair for name, pair in pairs.items() if None not in pair and pair[0] != pair[1]}
+
+
+def _same_model(trained: dict[str, Any], offered: StoreSettings) -> bool:
+    same_hash = trained["clip_sha256"] == offered.clip_sha256
+    return same_hash and (offered.clip_sha256 != UNKNOWN_HASH or trained["clip_model"] == offered.clip_model)
+
+
+def _model(name: str, sha256: str) -> str:
+    return f"{name} ({sha256[:12]})"
 
 
 def _check_length(run: Run, features: Features) -> None:

@@ -6,7 +6,6 @@ import click
 
 from ...pipeline.command import camoe_command, options_from
 from .config import SweepConfig
-from .run import dry_run, sweep
 
 
 @camoe_command("camoe-sweep")
@@ -22,6 +21,8 @@ def main(config: SweepConfig, only_list: bool, ensemble: bool | None) -> int:
 
     A sweep that was stopped goes on where it was: the same command again. Exit status 3: all done, some cells failed.
     """
+    from .run import dry_run, sweep  # which load torch and matplotlib: not needed for --help
+
     if only_list:
         click.echo(dry_run(config, ensemble=ensemble))
         return 0

@@ -23,6 +23,12 @@ class SweepConfig(Config):
     skip_unavailable: bool = setting(False, help="Leave out cells whose sentences the store lacks, and say which.")
     extend: bool = setting(False, help="Go on in a folder whose sweep had another grid; what both share is kept.")
     retry_failed: bool = setting(False, help="Train the cells that failed again.")
+    other_code: str = setting(
+        "refuse", help="What to do with runs that other code made.", choices=("refuse", "train", "keep")
+    )
+    max_matrix_gb: float = setting(
+        2.0, help="Above this size, in each process, scores are ranked in blocks, without re-ranking."
+    )
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
     workers: int | None = setting(None, help="Processes; none: one per core, or one on a GPU.")
 
@@ -32,6 +38,8 @@ class SweepConfig(Config):
                 raise CamoeError(f"{name} is empty; name one")
         if len(set(self.seeds)) < len(self.seeds) or min(self.seeds, default=0) < 0:
             raise CamoeError("seeds must be different whole numbers from 0, as 0,1,2")
+        if not self.max_matrix_gb > 0:
+            raise CamoeError(f"max_matrix_gb must be a positive number, not {self.max_matrix_gb}")
         for name in ("epochs", "workers"):
             value = getattr(self, name)
             if value is not None and value < 1:

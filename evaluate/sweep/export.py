@@ -9,12 +9,11 @@ from typing import Any
 import pandas
 
 from ...pipeline.atomic import atomic_path, write_atomic
-from ..result import DIRECTIONS
+from ..names import DIRECTIONS, METRICS
 from .grid import Cell, shown
 from .plan import Plan
 from .result import OK, Result, reranking_name
 from .settings import NAMES, idle
-from .summary import METRICS
 
 EPOCH = ("epoch", "loss", "gradient_norm", "logit_scale", "t2v_R@1", "v2t_R@1", "R@1", "seconds")
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from ...pipeline.config import option_name
 from ...pipeline.store import describe_shortfall
 from ...train.config import TrainConfig
-from ..result import DIRECTIONS
-from ..table import HEADINGS
+from ..names import DIRECTIONS, HEADINGS
 from .live import clock
 from .plan import Plan
 from .result import FAILED, OK, Result
@@ -40,6 +39,8 @@ def headlines(plan: Plan, tables: Sequence[TableRows]) -> list[str]:
 
 def winners(plan: Plan, shown: TableRows) -> list[str]:
     """The best row by validation among the raw ones, and among the re-ranked ones where there are any."""
+    if shown.too_few_to_choose:
+        return [f"- No winner is named. {shown.too_few_to_choose}."]
     lines = []
     for kind, what in ((False, "raw"), (True, "re-ranked (needs all queries at once)")):
         rows = [row for row in shown.rows if row.transductive == kind and row.validation]
@@ -115,6 +116,9 @@ def _counts(plan: Plan, results: Mapping[str, Result]) -> list[str]:
         "Cells are chosen on validation captions only; among many, the best one's validation number is flattered by "
         "the choice, its test number is not. Several tables are several questions: marks are corrected within a table.",
     ]
+    codes = sorted({result.code for result in done if result.code})
+    if len(codes) > 1 or any(not result.code for result in done):
+        lines += ["", f"MIXED: not all of these runs were made by the same code ({', '.join(codes) or 'unrecorded'})."]
     short = describe_shortfall(plan.store.shortfall.get(plan.protocol, {}))
     return lines + (["", f"INCOMPLETE: this copy of the data set has {', '.join(short)}."] if short else [])
 

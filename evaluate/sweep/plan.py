@@ -49,6 +49,7 @@ def make_plan(config: SweepConfig) -> Plan:
         keys[cell.identity] = []
         asked = rerankings[str(identity(cell.config))]
         for training in _trainings(cell, sweep.seeds, asked, store.content_hash, protocol):
+            training = replace(training, max_matrix_bytes=int(config.max_matrix_gb * 2**30))
             trainings.setdefault(training.key, training)
             keys[cell.identity].append(training.key)
     return Plan(sweep, store, protocol, trainings, keys, left_out)

@@ -13,9 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ...pipeline.atomic import atomic_path
-from ..result import DIRECTIONS
+from ..names import DIRECTIONS, HEADINGS
 from ..significance import bootstrap_intervals
-from ..table import HEADINGS
 from .grid import shown as shown_value
 from .summary import Row, TableRows, average
 from .tables import labels
@@ -33,6 +32,8 @@ def write_plots(tables: list[TableRows], folder: Path) -> list[Path]:
         for name, draw in PLOTS.items():
             figure = draw(shown, rows) if rows else None
             if figure is not None:
+                if shown.too_few:
+                    figure.suptitle(shown.too_few, color="#a00000", fontsize=8, wrap=True)
                 written.append(_save(figure, folder / f"{shown.table.name}-{name}"))
     return written
 

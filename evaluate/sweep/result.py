@@ -1,30 +1,28 @@
-"""What a training run of a sweep came to, and the folder where results lie: two files a run, whole or absent."""
+"""What a training run of a sweep came to: the record and the ranks behind its two files."""
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ...pipeline.atomic import write_atomic
+from ..metrics import takes_lower_median
+from ..record import Record, apart
+from ..result import Metrics, MetricsPair
+from ..scored import Ranks
 
 OK, FAILED = "ok", "failed"
 RAW = ("none", None)
-Metrics = dict[str, float]
 
 
-@dataclass
-class Result:
-    """One training run. `metrics` and `ranks` go by re-ranking (`reranking_name`) and direction, on the test captions.
+@dataclass(frozen=True)
+class Result(Record):
+    """One training run. `metrics` and `ranks` go by re-ranking (`reranking_name`), on the test captions.
 
-    `best` is the chosen epoch's row, `curve` every epoch's; `validation` is the mean of both directions' R@1 on val by
-    re-ranking, the raw one being what chose the epoch. `ranks` are int64 arrays as in `Ranks`; `owner (M,)` tells
-    each test caption's video. A run that failed has a `reason` and nothing else.
+    `best` is the chosen epoch's row, `curve` every epoch's; `validation` is the mean of both directions' R@1 on
+    `validation_videos` val videos by re-ranking, the raw one being what chose the epoch. `owner (M,)` tells each test
+    caption's video. A run that failed has a `reason` and nothing else. `code` names the code that made it.
     """
 
     key: str
@@ -32,23 +30,30 @@ class Result:
     settings: dict[str, Any]
     seed: int
     reason: str = ""
-    best: dict[str, Any] = field(default_factory=dict)
-    curve: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, int | float] = field(default_factory=dict)
+    curve: tuple[dict[str, int | float], ...] = ()
     validation: dict[str, float] = field(default_factory=dict)
-    metrics: dict[str, dict[str, Metrics]] = field(default_factory=dict)
+    metrics: dict[str, MetricsPair] = field(default_factory=dict)
     parameters: int = 0
     seconds: float = 0.0
     together: int = 1
     """How many runs were trained as one ensemble with this one."""
     note: str = ""
     """What a reader should know of how it was trained."""
-    ranks: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-    owner: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    validation_videos: int | None = None
+    code: str = ""
+    ranks: dict[str, Ranks] = apart(dict)
+    owner: np.ndarray = apart(lambda: np.empty(0, np.int64))
 
     @property
     def selection(self) -> float:
         """The validation score that the epoch was chosen by; NaN without validation captions."""
         return float(self.best.get("R@1", float("nan")))
+
+    @property
+    def videos(self) -> int:
+        """How many test videos it was ranked on."""
+        return len(next(iter(self.ranks.values())).v2t) if self.ranks else 0
 
 
 def reranking_name(reranking: tuple[str, float | None]) -> str:
@@ -57,42 +62,22 @@ def reranking_name(reranking: tuple[str, float | None]) -> str:
     return name if temperature is None else f"{name} {temperature:g}"
 
 
-class Results:
-    """The results under a sweep's folder, by key."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def read(self, key: str) -> Result | None:
-        """A finished or failed run; none where there is none, or its files are not sound."""
-        try:
-            values = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
-            result = Result(**values)
-            if result.status == OK:
-                with np.load(self.folder / f"{key}.npz", allow_pickle=False) as arrays:
-                    result.owner = arrays["owner"]
-                    result.ranks = {
-                        name: {direction: arrays[f"{name}/{direction}"] for direction in result.metrics[name]}
-                        for name in result.metrics
-                    }
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return result if result.key == key else None
-
-    def write(self, result: Result) -> None:
-        """Publish the arrays, then the record that makes them count."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if result.status == OK:
-            arrays = dict(_named_ranks(result)) | {"owner": result.owner}
-            packed = io.BytesIO()
-            np.savez_compressed(packed, **arrays)  # type: ignore[arg-type]
-            write_atomic(self.folder / f"{result.key}.npz", packed.getvalue())
-        values = asdict(result)
-        del values["ranks"], values["owner"]
-        write_atomic(self.folder / f"{result.key}.json", json.dumps(values, indent=1) + "\n")
-
-
-def _named_ranks(result: Result) -> Iterator[tuple[str, np.ndarray]]:
-    for name, directions in result.ranks.items():
-        for direction, ranks in directions.items():
-            yield f"{name}/{direction}", ranks
+def check_sound(result: Result) -> None:
+    """Raise `ValueError` where the parts of a finished run contradict each other."""
+    if result.status != OK:
+        if result.status != FAILED:
+            raise ValueError(f"its status is {result.status[:40]!r}")
+        return
+    if "none" not in result.metrics or result.metrics.keys() != result.ranks.keys():
+        raise ValueError("its ranks are of other re-rankings than its numbers")
+    if result.validation and result.validation.keys() != result.metrics.keys():
+        raise ValueError("its validation numbers are of other re-rankings than those on test")
+    if "epoch" not in result.best or any(not {"epoch", "R@1"} <= row.keys() for row in result.curve[1:]):
+        raise ValueError("its epochs are incomplete")
+    lower = takes_lower_median(result.owner)
+    sizes = len(result.owner), len(np.unique(result.owner))
+    for name, ranks in result.ranks.items():
+        if (len(ranks.t2v), len(ranks.v2t)) != sizes:
+            raise ValueError(f"its ranks under {name} are of other queries")
+        if MetricsPair(Metrics.of(ranks.t2v, lower_median=lower), Metrics.of(ranks.v2t)) != result.metrics[name]:
+            raise ValueError(f"its numbers under {name} are not those of its ranks")

@@ -10,7 +10,10 @@ from pathlib import Path
 import torch
 
 from ...pipeline.atomic import write_atomic
+from ...pipeline.errors import CamoeError
 from ...train.data import resolve_device
+from .cells import Cells
+from .code import code_version
 from .config import SweepConfig
 from .export import write_tidy
 from .folder import CELLS, sweep_folder
@@ -20,7 +23,7 @@ from .live import Live
 from .overview import headlines, overview
 from .plan import Plan, make_plan
 from .plots import write_plots
-from .result import FAILED, Result, Results
+from .result import FAILED, Result
 from .summary import summarise
 from .tables import latex, markdown
 from .workers import Epoch, Job, Source, work
@@ -51,9 +54,12 @@ def sweep(config: SweepConfig, say: Callable[[str], None] = print, *, ensemble: 
     """
     plan = make_plan(config)
     device = resolve_device(config.device)
+    _kept(plan, config)  # refuses what other code made, before the folder is touched
     with sweep_folder(config.folder(plan.sweep.name), plan, extend=config.extend) as folder:
-        stored = Results(folder / CELLS)
-        results = _kept(plan, stored, retry_failed=config.retry_failed)
+        stored = Cells(folder / CELLS)
+        results, told = _kept(plan, config)
+        for line in told:
+            say(line)
         open_runs = {key: training for key, training in plan.trainings.items() if key not in results}
         processes = _processes(config, device)
         jobs = make_jobs(list(open_runs.values()), device, processes, ensemble=ensemble)
@@ -69,11 +75,11 @@ def sweep(config: SweepConfig, say: Callable[[str], None] = print, *, ensemble: 
 def dry_run(config: SweepConfig, *, ensemble: bool | None = None) -> str:
     """The cells and groups of a sweep, which is not begun; mistakes are found as `sweep` finds them."""
     plan = make_plan(config)
-    kept = _kept(plan, Results(config.folder(plan.sweep.name) / CELLS), retry_failed=config.retry_failed)
+    kept, told = _kept(plan, config)
     left = [training for key, training in plan.trainings.items() if key not in kept]
     device = resolve_device(config.device)
     jobs = make_jobs(left, device, _processes(config, device), ensemble=ensemble)
-    return listing(plan, jobs, len(kept))
+    return "\n".join([*told, listing(plan, jobs, len(kept))])
 
 
 def report(plan: Plan, results: dict[str, Result], folder: Path) -> list[str]:
@@ -87,25 +93,51 @@ def report(plan: Plan, results: dict[str, Result], folder: Path) -> list[str]:
     return headlines(plan, tables)
 
 
-def _kept(plan: Plan, stored: Results, *, retry_failed: bool) -> dict[str, Result]:
-    found = {key: stored.read(key) for key in plan.trainings}
-    return {
-        key: result
-        for key, result in found.items()
-        if result is not None and not (retry_failed and result.status == FAILED)
-    }
+def _kept(plan: Plan, config: SweepConfig) -> tuple[dict[str, Result], list[str]]:
+    """The results that are there already, and what to say of those that are not taken over.
+
+    Raises `CamoeError` for runs that other code made, unless the config says what to do with them.
+    """
+    cells = Cells(config.folder(plan.sweep.name) / CELLS)
+    found: dict[str, Result] = {}
+    told = []
+    for key, training in plan.trainings.items():
+        try:
+            result = cells.read(key)
+        except CamoeError as error:
+            told.append(f"{error}; its run is trained again: {training.name}")
+            continue
+        if result is not None and not (config.retry_failed and result.status == FAILED):
+            found[key] = result
+    other = {key: result for key, result in found.items() if result.code != code_version()}
+    if other:
+        told.append(_of_other_code(plan, config, other))
+    if config.other_code == "train":
+        found = {key: result for key, result in found.items() if key not in other}
+    return found, told
+
+
+def _of_other_code(plan: Plan, config: SweepConfig, other: dict[str, Result]) -> str:
+    codes = ", ".join(sorted({result.code or "before codes were recorded" for result in other.values()}))
+    first = plan.trainings[next(iter(other))].name
+    told = (
+        f"{len(other)} of {len(plan.trainings)} runs in {config.folder(plan.sweep.name)} were made by another version "
+        f"of the code ({codes}; this is {code_version()}; first: {first})"
+    )
+    if config.other_code == "refuse":
+        raise CamoeError(f"{told}; train them again with --other-code train, or mix them with --other-code keep")
+    return told + ("; they are trained again" if config.other_code == "train" else "; they are kept beside new ones")
 
 
 def _run(
-    source: Source, jobs: list[Job], processes: int, live: Live, stored: Results, results: dict[str, Result]
+    source: Source, jobs: list[Job], processes: int, live: Live, stored: Cells, results: dict[str, Result]
 ) -> None:
     with live:
         for event in work(source, jobs, processes):
             if isinstance(event, Epoch):
                 live.epoch(event.key, event.row)
             else:
-                stored.write(event)
-                results[event.key] = event
+                results[event.key] = stored.write(event)
                 live.result(event)
 
 

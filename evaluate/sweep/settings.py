@@ -12,7 +12,7 @@ from ...pipeline.config import setting
 from ...pipeline.errors import CamoeError
 from ...pipeline.store import FeatureStore
 from ...train.config import FUSION, WITHOUT_EFFECT, TrainConfig
-from ..rerank import RERANKERS
+from ..names import RERANKINGS
 
 FULL = "full"
 BY_THE_SWEEP = {
@@ -35,7 +35,7 @@ ZERO_SHOT_READS = ("model", "streams", "strategy", "stream_weights", "shuffle_fr
 class CellConfig(TrainConfig):
     """What a grid sets; raises `CamoeError` for values that do not fit or do not go together."""
 
-    rerank: str = setting("none", help="Re-ranking of the cell's scores.", choices=lambda: RERANKERS)
+    rerank: str = setting("none", help="Re-ranking of the cell's scores.", choices=RERANKINGS)
     rerank_temperature: float = setting(1.0, help="Of dsl, dsl-log and sinkhorn, in logit units.")
 
     def check(self) -> None:
@@ -60,7 +60,7 @@ NAMES = tuple(item.name for item in fields(CellConfig) if item.name not in BY_TH
 
 def has_temperature(rerank: str) -> bool:
     """Whether a re-ranking reads `rerank_temperature`."""
-    return "temperature" in RERANKERS[rerank].options
+    return "temperature" in RERANKINGS[rerank].options
 
 
 def idle(config: TrainConfig) -> set[str]:

@@ -8,16 +8,14 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from ..rerank import RERANKERS
-from ..result import DIRECTIONS
+from ..names import DIRECTIONS, RERANKINGS
 from ..significance import Difference, paired_bootstrap
+from ..small import too_few
 from .grid import Cell, Table
 from .plan import Plan
 from .result import FAILED, OK, Result, reranking_name
 from .settings import idle
 
-METRICS = ("R@1", "R@5", "R@10", "MdR", "MnR")
-LOWER_IS_BETTER = ("MdR", "MnR")
 LEVEL = 0.05
 TESTED = "R@1"
 
@@ -44,7 +42,7 @@ class Row:
     @property
     def transductive(self) -> bool:
         """Whether its numbers need all queries at once."""
-        return RERANKERS[self.cell.config.rerank].transductive
+        return RERANKINGS[self.cell.config.rerank].transductive
 
     def values(self, direction: str, metric: str) -> list[float]:
         """One number a seed."""
@@ -65,6 +63,19 @@ class TableRows:
 
     table: Table
     rows: list[Row]
+
+    @property
+    def too_few(self) -> str | None:
+        """What to say where its test videos are too few to mean anything."""
+        videos = [result.videos for row in self.rows for result in row.results]
+        return too_few(min(videos)) if videos else None
+
+    @property
+    def too_few_to_choose(self) -> str | None:
+        """What to say where they, or the val videos that chose the epochs and the cells, are too few for a winner."""
+        counts = [result.validation_videos for row in self.rows for result in row.results]
+        known = [count for count in counts if count is not None]
+        return self.too_few or (too_few(min(known), "val videos") if known else None)
 
 
 def summarise(plan: Plan, results: Mapping[str, Result]) -> list[TableRows]:

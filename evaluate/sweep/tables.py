@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..result import DIRECTIONS
-from ..table import HEADINGS
+from ..names import DIRECTIONS, HEADINGS, LOWER_IS_BETTER, METRICS
 from .plan import Plan
-from .summary import LOWER_IS_BETTER, METRICS, Row, TableRows, average, deviation
+from .summary import Row, TableRows, average, deviation
 
 MARK = {"md": "†", "tex": r"$^\dagger$"}
 PLUS_MINUS = {"md": " ± ", "tex": r"\,$\pm$\,"}
@@ -54,7 +53,10 @@ def notes(plan: Plan, shown: TableRows) -> list[str]:
     over = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed, so no deviation"
     found = [f"Protocol {plan.protocol}, test captions, R@K in percent; {over}; epochs chosen on val"]
     kinds = " (of raw and of re-ranked rows)" if len({row.transductive for row in shown.rows}) > 1 else ""
-    found.append(f"bold: best{kinds}")
+    if shown.too_few:
+        found.append(shown.too_few)
+    else:
+        found.append(f"bold: best{kinds}")
     if any(row.against_first for row in shown.rows):
         found.append(
             "†: R@1 differs from the first row's, p < 0.05 by a paired bootstrap over test videos, corrected over the "
@@ -124,7 +126,9 @@ def labels(shown: TableRows, row: Row) -> list[str]:
 
 
 def _cells(shown: TableRows, style: Style) -> list[list[str]]:
-    best = {kind: _best([row for row in shown.rows if row.transductive == kind]) for kind in (False, True)}
+    best: dict[bool, dict[tuple[str, str], float]] = {False: {}, True: {}}
+    if not shown.too_few:
+        best = {kind: _best([row for row in shown.rows if row.transductive == kind]) for kind in best}
     return [
         [
             *map(style.text, labels(shown, row)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -134,8 +134,7 @@ def _result(resident: Resident, member: Member, model: Scorer, together: int, se
     model.load_state_dict(member.outcome.state)
     spent = seconds / together
     result = finished(resident, member.training, model, member.features, member.outcome, member.curve, spent)
-    result.together = together
-    return result
+    return replace(result, together=together)
 
 
 def _copy(model: Scorer) -> dict[str, torch.Tensor]:

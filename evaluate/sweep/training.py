@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from ...pipeline.errors import CamoeError
@@ -17,12 +15,11 @@ from ...train.data import Features
 from ...train.model import Scorer, build_model
 from ...train.scoring import RunScorer
 from ...train.trainer import Outcome, train
-from ..config import EvaluateConfig
-from ..metrics import several_captions, summarise_ranks
-from ..pool import Pool, make_pool
-from ..result import DIRECTIONS
+from ..names import Reranking as Asked
+from ..ranked import MATRIX_BYTES, Method, Ranked, rank_subset
+from ..result import MetricsPair
 from .resident import Resident
-from .result import FAILED, OK, RAW, Metrics, Result, reranking_name
+from .result import FAILED, OK, RAW, Result, reranking_name
 from .settings import identity
 
 Report = Callable[[str, dict[str, Any]], None]
@@ -39,6 +36,8 @@ class Training:
     rerankings: tuple[Reranking, ...] = (RAW,)
     name: str = ""
     """For the eye, as `gate=full, seed 1`."""
+    max_matrix_bytes: int = MATRIX_BYTES
+    """Above this size its scores are ranked in blocks, raw only."""
 
 
 def run_single(resident: Resident, training: Training, report: Report) -> Result:
@@ -74,22 +73,23 @@ def finished(
 ) -> Result:
     """The result of a trained model: its numbers on val and on the test captions under every re-ranking."""
     scorer = resident.scorer(model, features)
-    has_val = len(features.captions_of("val")) > 0
-    val = _scored(scorer, training.rerankings, "val") if has_val else None
-    test = _scored(scorer, training.rerankings, "test")
+    val_videos = len(features.videos_of("val"))
+    val = _ranked(scorer, training, "val") if val_videos else None
+    test = _ranked(scorer, training, "test")
     return Result(
         key=training.key,
         status=OK,
         settings=identity(training.config),
         seed=training.config.seed,
         best=outcome.best,
-        curve=curve,
-        validation={name: _mean_recall(found) for name, found in val.metrics.items()} if val else {},
-        metrics=test.metrics,
+        curve=tuple(curve),
+        validation={label: _mean_recall(val.metrics(label)) for label in val.ranks} if val else {},
+        validation_videos=val_videos,
+        metrics={label: test.metrics(label) for label in test.ranks},
         parameters=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         seconds=round(seconds, 3),
         ranks=test.ranks,
-        owner=test.owner,
+        owner=test.queries.video_of_caption,
     )
 
 
@@ -104,39 +104,17 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "not enough memory" in str(error)
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A subset's ranks and metrics by re-ranking and direction."""
-
-    ranks: dict[str, dict[str, np.ndarray]]
-    metrics: dict[str, dict[str, Metrics]]
-    owner: np.ndarray
-
-
-def _scored(scorer: RunScorer, rerankings: Sequence[Reranking], subset: str) -> Scored:
-    names = tuple(name for name, _ in rerankings)
-    pool = make_pool(scorer, EvaluateConfig(run=Path(), rerank=names, subset=subset))
-    lower = several_captions(pool.video_of_caption)
-    ranks = {reranking_name(reranking): _ranks(pool, reranking) for reranking in rerankings}
-    metrics = {
-        name: {
-            direction: summarise_ranks(found[direction], lower_median=lower and direction == "t2v")
-            for direction in DIRECTIONS
-        }
-        for name, found in ranks.items()
-    }
-    return Scored(ranks, metrics, pool.video_of_caption)
+def _ranked(scorer: RunScorer, training: Training, subset: str) -> Ranked:
+    """Under every re-ranking that the cells ask for; raises `CamoeError` for one that is not to be had."""
+    asked = tuple(
+        Asked(name, {} if temperature is None else {"temperature": temperature}, reranking_name((name, temperature)))
+        for name, temperature in training.rerankings
+    )
+    ranked = rank_subset(scorer, subset, Method(asked, max_matrix_bytes=training.max_matrix_bytes, hubness=False))
+    for label, reason in ranked.left_out.items():
+        raise CamoeError(f"no {label}: {reason}")
+    return ranked
 
 
-def _ranks(pool: Pool, reranking: Reranking) -> dict[str, np.ndarray]:
-    name, temperature = reranking
-    if name in pool.left_out:
-        raise CamoeError(f"{name} cannot be had: {pool.left_out[name]}")
-    if temperature is not None:
-        pool = replace(pool, options=pool.options | {name: pool.options[name] | {"temperature": temperature}})
-    ranks = pool.ranks({direction: pool.reranked(name, direction) for direction in DIRECTIONS})
-    return {direction: ranks[direction] for direction in DIRECTIONS}
-
-
-def _mean_recall(metrics: dict[str, Metrics]) -> float:
-    return sum(metrics[direction]["R@1"] for direction in DIRECTIONS) / len(DIRECTIONS)
+def _mean_recall(metrics: MetricsPair) -> float:
+    return (metrics.t2v["R@1"] + metrics.v2t["R@1"]) / 2

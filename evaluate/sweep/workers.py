@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -182,5 +182,4 @@ def _one_by_one(resident: Resident, left: Job, pipe: Connection, error: Exceptio
         return
     for training in left:
         for result in run_job(resident, (training,), pipe):
-            result.note = f"trained alone, as its ensemble failed ({type(error).__name__}: {error})"
-            yield result
+            yield replace(result, note=f"trained alone, as its ensemble failed ({type(error).__name__}: {error})")

@@ -15,10 +15,10 @@ Maker = Callable[..., Path]
 def test_a_run_equals_itself(random_run: Path) -> None:
     evaluation = evaluate(EvaluateConfig(run=random_run, compare=random_run, rerank=("none", "dsl"), bootstrap=50))
     assert evaluation.comparison is not None
-    assert list(evaluation.comparison["differences"]) == ["none", "dsl"]
-    for found in evaluation.comparison["differences"].values():
+    assert list(evaluation.comparison.differences) == ["none", "dsl"]
+    for found in evaluation.comparison.differences.values():
         for direction in ("t2v", "v2t"):
-            assert found[direction]["R@1"] == {"value": 0.0, "low": 0.0, "high": 0.0, "p_value": 1.0}
+            assert found[direction]["R@1"].to_json() == {"value": 0.0, "low": 0.0, "high": 0.0, "p_value": 1.0}
 
 
 def test_training_against_zero_shot(random_run: Path, run_maker: Maker) -> None:

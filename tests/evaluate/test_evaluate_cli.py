@@ -48,7 +48,7 @@ def test_the_numbers_are_written_and_printed(run: Path, capsys: pytest.CaptureFi
     assert dsl_line.split()[:4] == ["untrained", "dsl", "*", "100.0"]
     assert "* needs all queries at once" in out
     assert out.rstrip().endswith(str(path))
-    assert read_evaluation(path).rerankings == found["rerankings"]
+    assert read_evaluation(path).to_json()["rerankings"] == found["rerankings"]
 
 
 def test_the_query_bank_is_left_out_where_there_is_none(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

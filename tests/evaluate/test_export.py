@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from camoe.evaluate.cli import main as camoe_evaluate
 from camoe.evaluate.config import EvaluateConfig
 from camoe.evaluate.export import quoted
 from camoe.evaluate.run import evaluate
@@ -48,15 +49,29 @@ def test_trec_files(store_maker: Maker, run_maker: Maker) -> None:
     assert {line[5] for line in lines} == {"camoe-none"}
 
 
-def test_files_of_an_earlier_evaluation_go(store_maker: Maker, run_maker: Maker) -> None:
+def test_files_of_an_earlier_evaluation_are_replaced_by_their_kind(store_maker: Maker, run_maker: Maker) -> None:
     run = run_maker("run", store_maker("s.h5", np.eye(4)[:3], np.eye(4)[:3], [0, 1, 2], ["test"] * 3))
     folder = evaluate(EvaluateConfig(run=run, trec=1, ranks=True, rerank=("none", "dsl"))).path.parent
     (folder / "other-own-test.ranks.parquet").touch()
     evaluate(EvaluateConfig(run=run, trec=1, rerank=("none",)))
     assert not (folder / "s-own-test.t2v.dsl.run").exists()
     assert (folder / "s-own-test.t2v.none.run").exists()
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json"}
     evaluate(EvaluateConfig(run=run))
-    assert sorted(path.name for path in folder.iterdir()) == ["other-own-test.ranks.parquet", "s-own-test.json"]
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json"} == before
+
+
+def test_what_becomes_of_an_earlier_evaluations_files_is_said(
+    store_maker: Maker, run_maker: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = run_maker("run", store_maker("s.h5", np.eye(4)[:3], np.eye(4)[:3], [0, 1, 2], ["test"] * 3))
+    camoe_evaluate(["--run", str(run), "--trec", "1", "--ranks", "--rerank", "dsl"], standalone_mode=False)
+    assert "earlier evaluation" not in capsys.readouterr().out
+    camoe_evaluate(["--run", str(run), "--trec", "1", "--rerank", "none"], standalone_mode=False)
+    told = capsys.readouterr().out
+    gone = "s-own-test.t2v.dsl.run, s-own-test.v2t.dsl.run"
+    assert f"taken away, as they were of an earlier evaluation: {gone}\n" in told
+    assert "left as they are, of an earlier evaluation: s-own-test.ranks.parquet\n" in told
 
 
 def test_recall_from_the_trec_files_is_ours(random_run: Path) -> None:

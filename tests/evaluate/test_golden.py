@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from camoe.evaluate.cli import main
-from camoe.evaluate.config import EvaluateConfig
 from camoe.evaluate.golden import CHECKS, golden_check
 from camoe.pipeline.errors import CamoeError
 
@@ -39,13 +38,12 @@ def test_a_store_within_the_tolerance_passes(
     random_store_maker: Maker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = random_store_maker("s.h5", {"test": 60}, **KNOWN)
-    config = EvaluateConfig(golden="msrvtt-1ka", features=(str(store),))
-    measured = golden_check(config).measured
+    measured = golden_check("msrvtt-1ka", (str(store),)).measured
     assert 0 < measured["R@1"] < 100
     for offset, passed in ((1.4, True), (-1.4, True), (1.6, False)):
         published = {name: measured[name] + offset for name in CHECK.published}
         monkeypatch.setitem(CHECKS, "msrvtt-1ka", replace(CHECK, published=published))
-        result = golden_check(config)
+        result = golden_check("msrvtt-1ka", (str(store),))
         assert result.passed is passed
         assert result.render().splitlines()[-1].startswith("PASS") is passed
     monkeypatch.setitem(CHECKS, "msrvtt-1ka", replace(CHECK, published={"R@1": measured["R@1"]}))
@@ -57,6 +55,6 @@ def test_another_clip_or_data_set_is_refused(random_store_maker: Maker) -> None:
     other_clip = random_store_maker("a.h5", {"test": 4}, protocol="msrvtt-1ka-9k")
     other_data = random_store_maker("b.h5", {"test": 4}, clip_sha256=CHECK.clip_sha256)
     with pytest.raises(CamoeError, match=r"about ViT-B/32 \(SHA-256 40d36571.*are of made-up \(abab"):
-        golden_check(EvaluateConfig(golden="msrvtt-1ka", features=(str(other_clip),)))
+        golden_check("msrvtt-1ka", (str(other_clip),))
     with pytest.raises(CamoeError, match="needs protocol msrvtt-1ka-9k or msrvtt-1ka-7k, the store has own"):
-        golden_check(EvaluateConfig(golden="msrvtt-1ka", features=(str(other_data),)))
+        golden_check("msrvtt-1ka", (str(other_data),))

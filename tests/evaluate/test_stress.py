@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from camoe.evaluate.config import EvaluateConfig
-from camoe.evaluate.pool import Pool
-from camoe.evaluate.rerank import RERANKERS, QueryBank
+from camoe.evaluate.names import RERANKINGS, Reranking
+from camoe.evaluate.rerank import QueryBank
 from camoe.evaluate.run import evaluate
+from camoe.evaluate.scored import Queries, Scored
 from camoe.evaluate.stress import stress_test
 from camoe.evaluate.table import render
 from hypothesis import given, settings
@@ -17,16 +18,17 @@ from hypothesis import strategies as st
 Maker = Callable[..., Path]
 
 
-def make_pool(similarity: np.ndarray, owner: list[int]) -> Pool:
+def make_scored(similarity: np.ndarray, owner: list[int]) -> Scored:
     draw = np.random.default_rng(0)
     values = {"temperature": 1.0, "iterations": 10, "beta": 1.0, "k": 1}
-    return Pool(
+    texts, videos = ([str(item) for item in range(size)] for size in similarity.shape)
+    return Scored(
+        queries=Queries(texts, videos, np.array(owner)),
         similarity=similarity,
-        video_of_caption=np.array(owner),
         v2t="c4c",
-        options={
-            name: {option: values[option] for option in reranker.options if option in values}
-            for name, reranker in RERANKERS.items()
+        rerankings={
+            name: Reranking(name, {option: values[option] for option in kind.options if option in values})
+            for name, kind in RERANKINGS.items()
         },
         bank={
             direction: QueryBank.of(draw.normal(size=(30, gallery)), 1.0)
@@ -36,16 +38,16 @@ def make_pool(similarity: np.ndarray, owner: list[int]) -> Pool:
 
 
 @pytest.fixture(scope="module")
-def pool() -> Pool:
+def scored() -> Scored:
     draw = np.random.default_rng(1)
     owner = np.repeat(np.arange(120), 2)
     own = owner[:, None] == np.arange(120)
     hubs = 3 * draw.normal(size=120)
-    return make_pool(3 * draw.normal(size=(240, 120)) + 8.0 * own + hubs, owner.tolist())
+    return make_scored(3 * draw.normal(size=(240, 120)) + 8.0 * own + hubs, owner.tolist())
 
 
-def test_one_query_at_a_time_cannot_change(pool: Pool) -> None:
-    found = stress_test(pool)
+def test_one_query_at_a_time_cannot_change(scored: Scored) -> None:
+    found = stress_test(scored).to_json()
     assert found["queries"] == {"t2v": 240, "v2t": 120}
     assert found["repeated_queries"] == {"t2v": 50, "v2t": 50}
     for name in ("none", "querybank"):
@@ -57,16 +59,16 @@ def test_one_query_at_a_time_cannot_change(pool: Pool) -> None:
         assert found["two_captions"][name]["one"] == found["two_captions"][name]["two"]
 
 
-def test_all_at_once_is_the_plain_number(pool: Pool) -> None:
-    found = stress_test(pool)
-    for name in pool.options:
-        ranks = pool.ranks({direction: pool.reranked(name, direction) for direction in ("t2v", "v2t")})
+def test_all_at_once_is_the_plain_number(scored: Scored) -> None:
+    found = stress_test(scored).to_json()
+    for name in scored.rerankings:
+        ranks = scored.ranks({direction: scored.reranked(name, direction) for direction in ("t2v", "v2t")})
         for direction in ("t2v", "v2t"):
             assert found["batches"][name][direction]["all"] == pytest.approx(100 * np.mean(ranks[direction] == 1))
 
 
-def test_transductive_methods_depend_on_the_batch(pool: Pool) -> None:
-    found = stress_test(pool)
+def test_transductive_methods_depend_on_the_batch(scored: Scored) -> None:
+    found = stress_test(scored).to_json()
     alone = found["batches"]["none"]["t2v"]["1"]
     assert found["batches"]["dsl"]["t2v"]["1"] == alone  # a softmax over one query is 1
     assert found["batches"]["dsl"]["t2v"]["all"] > alone + 5
@@ -78,7 +80,7 @@ def test_transductive_methods_depend_on_the_batch(pool: Pool) -> None:
 def test_what_holds_for_any_scores(videos: int, more_captions: int, seed: int) -> None:
     draw = np.random.default_rng(seed)
     owner = [*range(videos), *draw.integers(0, videos, more_captions).tolist()]
-    found = stress_test(make_pool(5 * draw.normal(size=(len(owner), videos)), owner), seed % 7)
+    found = stress_test(make_scored(5 * draw.normal(size=(len(owner), videos)), owner), seed % 7)
     for direction, queries in (("t2v", len(owner)), ("v2t", videos)):
         assert found["queries"][direction] == queries
         for name in ("none", "querybank"):
@@ -91,21 +93,21 @@ def test_what_holds_for_any_scores(videos: int, more_captions: int, seed: int) -
 def test_a_repeated_query_under_dsl() -> None:
     """Two texts, two videos. Once, text 0 finds video 0 although video 1 scores higher, since text 1 claims video 1;
     100 times, it shares video 0 with its copies, and video 1 wins."""
-    pool = make_pool(np.array([[2.0, 3.0], [0.0, 6.0]]), [0, 1])
+    scored = make_scored(np.array([[2.0, 3.0], [0.0, 6.0]]), [0, 1])
     # alone: 2 · e²/(e²+1) = 1.76 against 3 · e³/(e³+e⁶) = 0.14
     # 100 times: 2 · e²/(100 e²+1) = 0.020 against 3 · e³/(100 e³+e⁶) = 0.025
-    found = stress_test(pool, seed=0)
+    found = stress_test(scored, seed=0).to_json()
     assert found["repeated"]["none"]["t2v"] == {"alone": 50.0, "repeated": 50.0}
     assert found["repeated"]["dsl"]["t2v"] == {"alone": 100.0, "repeated": 50.0}
 
 
 def test_two_captions_of_a_video_under_dsl() -> None:
     """The second caption of video 0 takes most of its prior, so that the first one prefers video 1."""
-    pool = make_pool(np.array([[3.0, 2.0], [9.0, 0.0], [0.0, 2.0]]), [0, 0, 1])
-    found = stress_test(pool)
+    scored = make_scored(np.array([[3.0, 2.0], [9.0, 0.0], [0.0, 2.0]]), [0, 0, 1])
+    found = stress_test(scored).to_json()
     assert found["two_captions"]["none"] == {"one": 100.0, "two": 100.0}
     assert found["two_captions"]["dsl"] == {"one": 100.0, "two": 0.0}
-    assert stress_test(make_pool(np.eye(3), [0, 1, 2]))["two_captions"] is None
+    assert stress_test(make_scored(np.eye(3), [0, 1, 2]))["two_captions"] is None
 
 
 def test_the_table_shows_it(random_run: Path, store_maker: Maker, run_maker: Maker) -> None:

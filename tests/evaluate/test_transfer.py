@@ -30,13 +30,13 @@ def test_every_run_on_every_store(
     assert [[cell["videos"] for cell in row] for row in found["cells"]] == [[8, 12]] * 3
     assert [row[0]["run"] for row in found["cells"]] == [str(run) for run in runs]
     own = evaluate(EvaluateConfig(run=runs[1]))
-    assert found["cells"][1][1]["rerankings"] == own.rerankings
+    assert found["cells"][1][1]["rerankings"] == {name: result.to_json() for name, result in own.rerankings.items()}
     raw = own.rerankings["none"]
     assert out[4].split()[-3:] == [f"{raw['t2v']['R@1']:.1f}", "/", f"{raw['v2t']['R@1']:.1f}*"]
     assert [line.count("*") for line in out[3:6]] == [1, 1, 1]
     assert out[6].split() == ["a", "guess", "12.5", "/", "12.5", "8.3", "/", "8.3"]
     foreign = evaluate(EvaluateConfig(run=runs[0], features=(str(second),), protocol="lsmdc"))
-    assert found["cells"][0][1]["rerankings"]["none"] == foreign.rerankings["none"]
+    assert found["cells"][0][1]["rerankings"]["none"] == foreign.rerankings["none"].to_json()
 
 
 def test_another_clip_is_refused(random_store_maker: Maker, run_maker: Maker) -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from camoe.evaluate.metrics import summarise_ranks
+from camoe.evaluate.result import Metrics, MetricsPair
+from camoe.evaluate.scored import Ranks
+from camoe.evaluate.sweep.cells import Cells
 from camoe.evaluate.sweep.grid import Cell, Sweep, read_grid
 from camoe.evaluate.sweep.overview import winners
-from camoe.evaluate.sweep.result import OK, Result, Results, reranking_name
+from camoe.evaluate.sweep.result import OK, Result, reranking_name
 from camoe.evaluate.sweep.summary import _holm, summarise
 from camoe.evaluate.sweep.tables import latex, markdown
 
@@ -23,17 +25,17 @@ def result_of(cell: Cell, seed: int, found: int, validation: float, key: str) ->
     """`found` of 100 queries rank first, the others second; the same in both directions."""
     ranks = np.where(np.arange(QUERIES) < found, 1, 2)
     name = reranking_name(cell.config.reranking)
-    directions = {"t2v": ranks, "v2t": ranks}
+    metrics = Metrics.of(ranks)
     return Result(
         key=key,
         status=OK,
         settings={},
         seed=seed,
         best={"epoch": 1, "R@1": validation},
-        curve=[{"epoch": 0, "R@1": 1.0}, {"epoch": 1, "R@1": validation}],
+        curve=({"epoch": 0, "R@1": 1.0}, {"epoch": 1, "R@1": validation}),
         validation={name: validation},
-        metrics={name: {direction: summarise_ranks(part) for direction, part in directions.items()}},
-        ranks={name: directions},
+        metrics={name: MetricsPair(metrics, metrics)},
+        ranks={name: Ranks(ranks, ranks)},
         owner=np.arange(QUERIES),
     )
 
@@ -131,7 +133,7 @@ def test_holm() -> None:
 
 def test_results_survive_their_files(measured, tmp_path: Path) -> None:
     _, results = measured("grid: {gate: [none, full]}", [[40], [42]], [10.0, 20.0])
-    stored = Results(tmp_path / "cells")
+    stored = Cells(tmp_path / "cells")
     stored.write(results["0-0"])
     read = stored.read("0-0")
     assert read is not None

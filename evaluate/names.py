@@ -1,0 +1,54 @@
+"""The names that evaluation goes by: directions, metrics, re-rankings and what each of these needs.
+
+Plain values, so that a command can list them without loading torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SUBSET_NAMES = ("train", "val", "test")
+DIRECTIONS = ("t2v", "v2t")
+HEADINGS = {"t2v": "text to video", "v2t": "video to text"}
+V2T_NAMES = ("c4c", "ce")
+"""Conventions of video-to-text, see `camoe.pipeline.ranking`."""
+METRICS = ("R@1", "R@5", "R@10", "MdR", "MnR")
+"""The columns of tables; a result holds R@50 too."""
+LOWER_IS_BETTER = ("MdR", "MnR")
+
+NONE, QUERY_BANK = "none", "querybank"
+
+
+@dataclass(frozen=True)
+class RerankingKind:
+    """What a re-ranking needs: all queries at once (`transductive`), options, and those without a default."""
+
+    transductive: bool = False
+    options: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+
+
+RERANKINGS: dict[str, RerankingKind] = {
+    NONE: RerankingKind(),
+    "dsl": RerankingKind(transductive=True, options=("temperature",)),
+    "dsl-log": RerankingKind(transductive=True, options=("temperature",)),
+    QUERY_BANK: RerankingKind(options=("bank_sim", "beta", "k"), required=("bank_sim", "beta")),
+    "sinkhorn": RerankingKind(transductive=True, options=("temperature", "iterations")),
+}
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """One re-ranking as it is asked for. `label` tells it from another with other options; `options` by name.
+
+    `beta`, in logit units, is None for QB-Norm's 20 on cosines.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.label or self.name)
