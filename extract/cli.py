@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..pipeline.command import camoe_command, options_from
-from ..pipeline.store import FeatureStore
 from .audit import KEPT, MASKED, NOTE, PLAIN, Preview
 from .config import ExtractConfig
 from .progress import Bars
@@ -63,6 +62,8 @@ def _coloured(shown: Preview) -> str:
 
 def report(done: Extraction) -> str:
     """What lies in the store after a run, and what does not."""
+    from ..pipeline.store import FeatureStore
+
     store = FeatureStore.open(done.store)
     lines = [f"{done.store}: {len(store.video_ids)} videos"]
     if store.video_ids:
