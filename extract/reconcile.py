@@ -7,7 +7,7 @@ added. So a caption is found again by its video and its words, and only then by 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,7 +27,8 @@ class Reconciled:
     """`captions` are the file's, under the ids that the store knows them by; `fresh`, `changed` and `retold` are rows.
 
     `changed` captions read differently in the store, or are in another subset there; `retold` ones only belong to a
-    protocol that the store did not know. `missing` are the store's captions that the file does not have.
+    protocol that the store did not know. `others` are rows of the store's captions that the file does not have, and
+    `missing` those of them that the file's protocols are about.
     """
 
     captions: Captions
@@ -35,6 +36,7 @@ class Reconciled:
     fresh: list[int]
     changed: list[int]
     retold: list[int]
+    others: list[int]
     missing: list[CaptionKey]
 
     def refuse_changes(self, out: object) -> None:
@@ -53,7 +55,7 @@ def reconcile(captions: CaptionSet, store: FeatureStore | None) -> Reconciled:
     """Hold the file's captions against the store's."""
     mine = Captions(captions.caption_id, captions.video_id, captions.text, captions.protocols, captions.shortfall)
     if store is None or not store.has_captions:
-        return Reconciled(mine, 0, list(range(len(mine.id))), [], [], [])
+        return Reconciled(mine, 0, list(range(len(mine.id))), [], [], [], [])
     theirs = store.captions
     place, ids = _match(mine, theirs)
     mine = _with_protocols(replace(mine, id=ids), theirs, place)
@@ -61,13 +63,15 @@ def reconcile(captions: CaptionSet, store: FeatureStore | None) -> Reconciled:
     known = [row for row, there in enumerate(place) if there >= 0]
     changed = [row for row in known if _differs(mine, row, theirs, place[row], captions.protocols)]
     retold = [row for row in sorted(set(known) - set(changed)) if _is_new_to(mine, row, theirs, place[row])]
+    others = sorted(set(range(len(theirs.id))) - set(place))
     return Reconciled(
         captions=mine,
         unchanged=len(known) - len(changed),
         fresh=fresh,
         changed=changed,
         retold=retold,
-        missing=_missing(theirs, set(place), captions.protocols),
+        others=others,
+        missing=_missing(theirs, others, captions.protocols),
     )
 
 
@@ -142,15 +146,14 @@ def _is_new_to(mine: Captions, row: int, theirs: Captions, there: int) -> bool:
     )
 
 
-def _missing(theirs: Captions, found: set[int], protocols: dict[str, np.ndarray]) -> list[CaptionKey]:
+def _missing(theirs: Captions, others: list[int], protocols: dict[str, np.ndarray]) -> list[CaptionKey]:
     """The store's captions that the file's protocols are about and the file does not have."""
     about = [theirs.protocols[name] for name in protocols if name in theirs.protocols]
-    others = [codes for name, codes in theirs.protocols.items() if name not in protocols]
+    elsewhere = [codes for name, codes in theirs.protocols.items() if name not in protocols]
     return [
         (theirs.video_id[row], theirs.id[row])
-        for row in range(len(theirs.id))
-        if row not in found
-        and (any(codes[row] != UNUSED for codes in about) or all(codes[row] == UNUSED for codes in others))
+        for row in others
+        if any(codes[row] != UNUSED for codes in about) or all(codes[row] == UNUSED for codes in elsewhere)
     ]
 
 
@@ -162,29 +165,51 @@ def text_work(
     captions_per_shard: int,
     drop_missing: bool = False,
 ) -> list[TextWork]:
-    """What is to be published so that the store holds the texts `names` of all the file's captions.
+    """What is to be published so that the store holds the texts `names` of all of its captions.
 
     Everything that takes captions back is in the first piece, so that it happens at once or not at all.
     """
     held = store.captions_with_texts() if store is not None else {}
-    keys = list(zip(found.captions.video_id, found.captions.id, strict=True))
-    all_names = tuple(dict.fromkeys([*names, *(store.text_names if store is not None else ())]))
+    all_names = tuple(dict.fromkeys([*names, *held]))
+    dropped = set(found.missing) if drop_missing else set()
     work = []
-    removed = [keys[row] for row in found.changed] + (found.missing if drop_missing else [])
-    if removed:
+    if found.changed or dropped:
         captions = caption_rows(found.captions, np.array(found.changed, np.int64))
-        work.append(TextWork(captions, all_names if found.changed else (), tuple(sorted(removed))))
-    groups: dict[tuple[TextName, ...], list[int]] = defaultdict(list)
-    for row in sorted({*range(len(keys))} - set(found.changed)):
-        wanted = all_names if keys[row] not in held.get(("full", "fusion"), ()) else tuple(names)
-        lacking = tuple(name for name in wanted if keys[row] not in held.get(name, ()))
-        if lacking or row in found.retold:
-            groups[lacking].append(row)
-    for lacking, rows in groups.items():
-        for start in range(0, len(rows), captions_per_shard):
-            part = np.array(rows[start : start + captions_per_shard], np.int64)
-            work.append(TextWork(caption_rows(found.captions, part), lacking))
+        removed = sorted(dropped.union(_keys(captions)))
+        work.append(TextWork(captions, all_names if found.changed else (), tuple(removed)))
+    rows = sorted(set(range(len(found.captions.id))) - set(found.changed))
+    work += _lacking(found.captions, rows, set(found.retold), all_names, held, captions_per_shard)
+    if store is not None and found.others:
+        keys = _keys(store.captions)
+        kept = [row for row in found.others if keys[row] not in dropped]
+        work += _lacking(store.captions, kept, set(), all_names, held, captions_per_shard)
     return work
+
+
+def _lacking(
+    captions: Captions,
+    rows: Sequence[int],
+    retold: set[int],
+    names: tuple[TextName, ...],
+    held: Mapping[TextName, set[CaptionKey]],
+    captions_per_shard: int,
+) -> list[TextWork]:
+    """Pieces of work for those of `rows` that lack some of the texts `names`, or are to be `retold`."""
+    keys = _keys(captions)
+    groups: dict[tuple[TextName, ...], list[int]] = defaultdict(list)
+    for row in rows:
+        lacking = tuple(name for name in names if keys[row] not in held.get(name, ()))
+        if lacking or row in retold:
+            groups[lacking].append(row)
+    return [
+        TextWork(caption_rows(captions, np.array(part[start : start + captions_per_shard], np.int64)), lacking)
+        for lacking, part in groups.items()
+        for start in range(0, len(part), captions_per_shard)
+    ]
+
+
+def _keys(captions: Captions) -> list[CaptionKey]:
+    return list(zip(captions.video_id, captions.id, strict=True))
 
 
 def describe_changes(found: Reconciled, *, drop_missing: bool) -> list[str]:

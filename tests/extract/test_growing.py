@@ -126,6 +126,16 @@ def test_captions_missing_from_the_file_are_named_and_kept_or_dropped(videos: Pa
     assert run(store, captions=file, mend=True).changes == []
 
 
+@pytest.mark.parametrize("name", STORES)
+def test_a_new_strategy_reads_captions_that_the_file_no_longer_has(videos: Path, tmp_path: Path, name: str) -> None:
+    store, file = tmp_path / name, write(tmp_path / "c.csv", ROWS)
+    run(store, videos=videos, captions=file)
+    write(file, ROWS[1:])
+    run(store, captions=file, mend=True, strategies=("full", "muw", "rkw"))
+    after = FeatureStore.open(store)
+    assert len(after.text_table("rkw", "entity").row) == len(after.caption_ids) == 10
+
+
 def test_a_line_added_in_front_moves_nothing(videos: Path, tmp_path: Path) -> None:
     store, file = tmp_path / "store", write(tmp_path / "c.csv", ROWS)
     run(store, videos=videos, captions=file)
