@@ -261,8 +261,9 @@ class _Passes:
         window = self.window
         taken = clip4clip_frames(table, fps=self.decoder.fps, start_s=window.start_s, end_s=window.end_s)
         kept = [taken[index] for index in SAMPLING[CLIP4CLIP](len(taken), self.decoder.max_frames)]
-        select = number_select(kept)
-        result = self._run(select=select, limit=max(1, len(kept)), window=Window())
+        # Without a window the whole is decoded, so that damage after the last frame shows, too.
+        limit = None if window.end_s is None else max(1, len(kept))
+        result = self._run(select=number_select(kept), limit=limit, window=Window())
         result.times_s = [max(0.0, time_s - window.start_s) for time_s in result.times_s]
         result.add_trouble(trouble)
         return result
