@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from .child import Pass
+from .ffmpeg_log import Pass
 
 
 class FrameDecodeError(Exception):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,13 +17,15 @@ from typing import IO
 
 import numpy as np
 
-from .child import Children, Pass, read_frames, read_output
+from .child import Children, read_frames, read_output
 from .clip4clip import FrameTable, clip4clip_frames
 from .ffmpeg import Binary, frames_command, rate_command, scan_command, times_command
+from .ffmpeg_log import Pass
 from .ffmpeg_output import MatroskaRate, Packets, ShownTimes
-from .files import is_escaped_name
 from .reasons import FrameDecodeError, explain
 from .sampling import CLIP4CLIP, SAMPLING, TIME_TOLERANCE_S, grid_points, pick_frames
+from .selection import grid_select, list_select, number_select
+from .video_file import open_regular
 
 __all__ = ["DecodedVideo", "Decoder", "FrameDecodeError", "Window"]
 
@@ -80,7 +81,7 @@ class Decoder:
 
     def decode(self, path: Path, window: Window | None = None) -> DecodedVideo:
         """The sampled frames of one file, or of a window of it; raises `FrameDecodeError` when there are none."""
-        descriptor, before = _open_regular(path)
+        descriptor, before = open_regular(path)
         try:
             passes = _Passes(self, str(path.absolute()), descriptor, window or Window())
             result = passes.sample()
@@ -114,7 +115,7 @@ class _Passes:
         if self.decoder.sampling == CLIP4CLIP:
             return self._sample_frame_numbers()
         grid = self._run(
-            select=_grid_select(self.decoder.fps),
+            select=grid_select(self.decoder.fps),
             limit=self.decoder.max_frames if self.decoder.sampling == "head" else None,
             stop=self._is_long,
         )
@@ -123,12 +124,12 @@ class _Passes:
         header, trouble = grid, Pass()
         last_s = self._last_time(header, trouble)
         if last_s is None:
-            return self._run(select=_grid_select(self.decoder.fps), limit=self.decoder.max_frames)
+            return self._run(select=grid_select(self.decoder.fps), limit=self.decoder.max_frames)
         points = SAMPLING[self.decoder.sampling](grid_points(last_s, self.decoder.fps), self.decoder.max_frames)
         targets = [point / self.decoder.fps for point in points]
         found = self._seek_all(targets, header) if self._seeks(header) else None
         if found is None:
-            found = self._run(select=_list_select(targets), limit=len(targets))
+            found = self._run(select=list_select(targets))
         found.add_trouble(trouble)
         return found
 
@@ -220,7 +221,7 @@ class _Passes:
         length = self._length(header)
         if length is not None and any(name in header.format.split(",") for name in _SEEKABLE):
             start = max(0, math.floor(length - 1 - 1 / self.decoder.fps))  # whole seconds: exact in any time base
-            end = self._run(select=_grid_select(self.decoder.fps), from_s=start)
+            end = self._run(select=grid_select(self.decoder.fps), from_s=start)
             if end.times_s:
                 trouble.add_trouble(end)
                 return end.times_s[-1]
@@ -260,8 +261,9 @@ class _Passes:
         window = self.window
         taken = clip4clip_frames(table, fps=self.decoder.fps, start_s=window.start_s, end_s=window.end_s)
         kept = [taken[index] for index in SAMPLING[CLIP4CLIP](len(taken), self.decoder.max_frames)]
-        select = _sum([f"eq(n,{number})" for number in kept] or ["0"])
-        result = self._run(select=select, limit=max(1, len(kept)), window=Window())
+        # Without a window the whole is decoded, so that damage after the last frame shows, too.
+        limit = None if window.end_s is None else max(1, len(kept))
+        result = self._run(select=number_select(kept), limit=limit, window=Window())
         result.times_s = [max(0.0, time_s - window.start_s) for time_s in result.times_s]
         result.add_trouble(trouble)
         return result
@@ -285,23 +287,6 @@ class _Passes:
         return replace(table, shown=sorted(decoded.pts)) if decoded.pts else None
 
 
-def _grid_select(fps: float) -> str:
-    """ffmpeg expression: the first frame at or after each grid point, once."""
-    return f"if(gt(st(1,floor((t+{TIME_TOLERANCE_S:f})*{fps!r})+1),ld(0)),st(0,ld(1)),0)"
-
-
-def _list_select(targets: list[float]) -> str:
-    """The same for the listed times alone."""
-    passed = _sum([f"gte(t,{target - TIME_TOLERANCE_S:.6f})" for target in targets])
-    return f"if(gt(st(1,{passed}),ld(0)),st(0,ld(1)),0)"
-
-
-def _sum(terms: list[str]) -> str:
-    """A sum with balanced brackets, for ffmpeg refuses expressions that are nested a few hundred deep."""
-    half = len(terms) // 2
-    return f"({_sum(terms[:half])}+{_sum(terms[half:])})" if half else terms[0]
-
-
 def _keep(grid: Pass, picked: list[int]) -> Pass:
     grid.frames = [grid.frames[index] for index in picked]
     grid.times_s = [grid.times_s[index] for index in picked]
@@ -317,30 +302,3 @@ def _past_the_end(result: Pass, window: Window | None) -> str | None:
         f"its window from {window.start_s:g} s{until} begins after the video's end at {result.duration_s:g} s; "
         "correct its times, or take the caption out"
     )
-
-
-def _open_regular(path: Path) -> tuple[int, os.stat_result]:
-    """Open without blocking on a FIFO or a device; raises `FrameDecodeError` for what is not a regular file."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        if is_escaped_name(path):
-            raise FrameDecodeError("its name is not valid UTF-8; rename it") from None
-        raise FrameDecodeError("the file does not exist (a broken link, or it vanished during the run)") from None
-    except PermissionError:
-        raise FrameDecodeError("the file may not be read (permission denied)") from None
-    except OSError as error:
-        loop = isinstance(error.errno, int) and error.errno == 40
-        raise FrameDecodeError("a symbolic link that leads to itself" if loop else str(error.strerror)) from None
-    found = os.fstat(descriptor)
-    problem = None
-    if stat.S_ISDIR(found.st_mode):
-        problem = "a folder, not a video file"
-    elif not stat.S_ISREG(found.st_mode):
-        problem = "not a regular file (a pipe, socket or device)"
-    elif found.st_size == 0:
-        problem = "the file is empty"
-    if problem is not None:
-        os.close(descriptor)
-        raise FrameDecodeError(problem)
-    return descriptor, found

@@ -1,6 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
-from camoe.extract.sampling import SAMPLING, TIME_TOLERANCE_S, grid_points, pick_frames
+from camoe.extract.config import ExtractConfig
+from camoe.extract.sampling import MAX_FRAMES, SAMPLING, TIME_TOLERANCE_S, grid_points, pick_frames
+from camoe.pipeline.errors import CamoeError
+from camoe.pipeline.store import safe_open
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +33,14 @@ def test_a_gap_takes_the_next_frame_once() -> None:
     # At 1 fps: points 0..6; nothing is shown between 0 s and 5 s.
     assert pick_frames([0.0, 5.0, 6.0], fps=1, max_frames=12, sampling="uniform") == [0, 1, 2]
     assert pick_frames([0.0, 5.0, 6.0], fps=1, max_frames=3, sampling="head") == [0, 1]
+
+
+def test_as_many_frames_as_a_store_can_hold() -> None:
+    """A video's frames are at least one chunk; the widest CLIP has 1,024 numbers a frame, others up to 8,192."""
+    ExtractConfig(videos=Path(), max_frames=MAX_FRAMES)
+    with pytest.raises(CamoeError, match="max_frames must be at most 4096, not 2000000"):
+        ExtractConfig(videos=Path(), max_frames=2_000_000)
+    assert MAX_FRAMES * 8192 * np.dtype(np.float16).itemsize <= safe_open._MAX_CHUNK_BYTES
 
 
 def test_no_frames() -> None:
