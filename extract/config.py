@@ -12,7 +12,7 @@ from ..pipeline.store.place_name import check_store_name
 from .clip_encoder import PRECISIONS
 from .datasets import ADAPTERS, dataset_of
 from .sampling import SAMPLING
-from .streams import STRATEGIES
+from .strategies import STRATEGIES
 
 DEFAULT_STORE = Path("shards.h5")
 

@@ -10,12 +10,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
+from ..pipeline.captions.names import without_suffix
 from ..pipeline.errors import CamoeError
 from ..pipeline.ffmpeg_binary import find_ffmpeg
 from ..pipeline.store import FeatureStore, StoreSettings
 from ..pipeline.store.build import StoreBuilder
 from ..pipeline.store.failures import failures_path, read_failures
-from ..pipeline.store.schema import FULL, FUSION, TextName
+from ..pipeline.store.schema import FULL
 from .audit import Preview, preview
 from .clip_encoder import ClipEncoder
 from .config import ExtractConfig
@@ -23,7 +24,7 @@ from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
 from .ffmpeg import Binary, inspect_binary
 from .files import find_videos
 from .frames import FrameCounts, extract_frames
-from .streams import describe_streams, parse_streams
+from .streams import describe_streams, parse_streams, text_names
 from .texts import TextPlan, extract_texts, pending_captions
 from .video import Decoder
 from .words import WordTagger, load_tagger
@@ -120,7 +121,7 @@ class _Stage:
         captions, streams = self.inputs.captions, self.inputs.streams
         if captions is None:
             return 0
-        pending = pending_captions(captions, _text_names(self.config, streams), self.builder)
+        pending = pending_captions(captions, text_names(self.config.strategies, streams), self.builder)
         if not pending:
             return 0
         with self.progress.captions(sum(len(rows) for _, rows in pending)) as on_captions:
@@ -175,7 +176,7 @@ def _files_of_store(config: ExtractConfig) -> list[VideoFile] | None:
     if not store.video_ids:
         return None
     sources = [Path(source.decode()) for source in store.video_column("source").tolist()]
-    files = {source.with_suffix("").as_posix(): source for source in sources}
+    files = {without_suffix(source.as_posix()): source for source in sources}
     files |= {failure.id: Path(failure.path) for failure in read_failures(failures_path(config.into)).values()}
     return [VideoFile(name, files[name]) for name in sorted(files)]
 
@@ -220,14 +221,6 @@ def _versions(binary: Binary | None) -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "unknown"
     return found | ({"ffmpeg": binary.version} if binary is not None else {})
-
-
-def _text_names(config: ExtractConfig, streams: dict[str, str]) -> list[TextName]:
-    names = [(FULL, FUSION)]
-    for strategy in config.strategies:
-        if strategy != FULL:
-            names += [(strategy, stream) for stream in streams if stream != FUSION]
-    return list(dict.fromkeys(names))
 
 
 def _pending_items(config: ExtractConfig, items: Sequence[VideoItem], builder: StoreBuilder) -> list[VideoItem]:

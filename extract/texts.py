@@ -12,7 +12,7 @@ from ..pipeline.store.build import StoreBuilder
 from ..pipeline.store.schema import TextName
 from .clip_encoder import ClipEncoder
 from .datasets import CaptionSet
-from .streams import Readings, build_texts
+from .readings import Readings, build_texts
 from .tokens import TokenSequence
 from .words import WordTagger
 
