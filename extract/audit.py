@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .clip_tokens import Caption, analyse
-from .streams import FULL, FUSION, Reading, check_strategies, read_caption, selectors
+from ..pipeline.store.schema import FULL
+from .clip_tokens import analyse
+from .strategies import Reading, check_strategies, read_caption
+from .streams import selectors, text_names
 from .words import WordTagger
 
 KEPT, MASKED, PLAIN, NOTE = "kept", "masked", "plain", "note"
@@ -50,15 +52,15 @@ def preview(
     for place in range(count):
         caption = analyse(distinct[place * len(distinct) // count], tagger)
         lines = [
-            _line(strategy, stream, read_caption(caption, strategy, selector), caption)
-            for strategy in strategies
-            for stream, selector in (chosen.items() if strategy != FULL else [(FUSION, None)])
+            _line(strategy, stream, read_caption(caption, strategy, chosen.get(stream)))
+            for strategy, stream in text_names(strategies, streams)
+            if strategy in strategies
         ]
         shown.append(Preview(caption.text, [(word.text, word.tag) for word in caption.words], lines))
     return shown
 
 
-def _line(strategy: str, stream: str, reading: Reading, caption: Caption) -> PreviewLine:
+def _line(strategy: str, stream: str, reading: Reading) -> PreviewLine:
     spans: list[Span] = []
     for item in reading.sentence.split(" "):
         kind = PLAIN

@@ -12,7 +12,7 @@ from .datasets import ADAPTERS, dataset_of
 from .precision import PRECISIONS
 from .processes import usable_cores
 from .sampling import MAX_FRAMES, SAMPLING
-from .streams import STRATEGIES
+from .strategies import STRATEGIES
 
 DEFAULT_CLIP, AUTO = "ViT-B/32", "auto"
 DEFAULT_STORE = Path("shards.h5")

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Protocol
 
+from ..pipeline.captions.names import without_suffix
 from ..pipeline.errors import CamoeError
 from ..pipeline.ffmpeg_binary import find_ffmpeg
 from ..pipeline.store import FeatureStore, StoreSettings
 from ..pipeline.store.build import StoreBuilder
 from ..pipeline.store.place import Place
-from ..pipeline.store.schema import FAILED, FULL, FUSION, TextName
+from ..pipeline.store.schema import FAILED, FULL
 from .audit import Preview, preview
 from .clip_encoder import ClipEncoder
 from .clip_layers import read_clip_layers, save_clip_layers
@@ -29,7 +30,7 @@ from .pending import pending_items
 from .precision import PRECISIONS
 from .reconcile import Reconciled, describe_changes, known_split, reconcile, text_work
 from .store_streams import streams_beside
-from .streams import describe_streams
+from .streams import describe_streams, text_names
 from .texts import TextPlan, extract_texts
 from .video import Decoder
 from .words import WordTagger, load_tagger
@@ -151,7 +152,7 @@ class _Stage:
             return 0
         work = text_work(
             found,
-            _text_names(self.config.strategies, self.inputs.streams),
+            text_names(self.config.strategies, self.inputs.streams),
             self.builder.store,
             captions_per_shard=CAPTIONS_PER_SHARD,
             drop_missing=self.config.drop_missing_captions,
@@ -232,7 +233,7 @@ def _files_of_store(store: FeatureStore) -> list[VideoFile] | None:
     if not store.video_ids:
         return None
     sources = [Path(source.decode()) for source in store.video_column("source").tolist()]
-    files = {source.with_suffix("").as_posix(): source for source in sources}
+    files = {without_suffix(source.as_posix()): source for source in sources}
     files |= {failure.id: Path(failure.path) for failure in store.failures.values()}
     return [VideoFile(name, files[name]) for name in sorted(files)]
 
@@ -277,14 +278,6 @@ def _versions(binary: Binary | None) -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "unknown"
     return found | ({"ffmpeg": binary.version} if binary is not None else {})
-
-
-def _text_names(strategies: Sequence[str], streams: dict[str, str]) -> list[TextName]:
-    names = [(FULL, FUSION)]
-    for strategy in strategies:
-        if strategy != FULL:
-            names += [(strategy, stream) for stream in streams if stream != FUSION]
-    return list(dict.fromkeys(names))
 
 
 class _Nothing(AbstractContextManager[Callable[[object], None]]):

@@ -11,7 +11,7 @@ from ..pipeline.store import Captions, Shard, StoreSettings, TextTable
 from ..pipeline.store.build import StoreBuilder
 from ..pipeline.store.schema import CaptionKey, Removed, TextName
 from .clip_encoder import ClipEncoder
-from .streams import Readings, build_texts
+from .readings import Readings, build_texts
 from .tokens import TokenSequence
 from .words import WordTagger
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...pipeline.errors import CamoeError
 from ...pipeline.store.schema import TEST, TRAIN
-from .base import Annotations, CaptionSet, Collector, read_json
+from .base import Annotations, CaptionSet, Collector, as_text, read_json
 from .files import VideoFile, VideoItem, by_name
 
 PROTOCOL = "activitynet"
@@ -34,7 +34,9 @@ def _paragraphs(path: Path) -> dict[str, str]:
     """The paragraph of each video, by its id without `v_`."""
     try:
         return {
-            video.removeprefix(_PREFIX): " ".join(str(sentence).strip() for sentence in entry["sentences"])
+            video.removeprefix(_PREFIX): " ".join(
+                as_text(sentence, f"{path.name}: a sentence of {video}").strip() for sentence in entry["sentences"]
+            )
             for video, entry in read_json(path).items()
         }
     except (AttributeError, TypeError, KeyError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ...pipeline.captions.collector import CaptionSet, Collector, subset_sizes
 from ...pipeline.captions.text import read_json, read_lines, read_text, text_lines
@@ -12,6 +13,7 @@ __all__ = [
     "Annotations",
     "CaptionSet",
     "Collector",
+    "as_text",
     "read_json",
     "read_lines",
     "read_text",
@@ -56,3 +58,10 @@ class Annotations:
         if path is None:
             raise CamoeError(f"--captions: {self.missing[-1]} is not in the folder {self.folder}")
         return path
+
+
+def as_text(value: Any, what: str) -> str:
+    """`value`, which should be a text; raises `CamoeError` for a number, a list or an object."""
+    if isinstance(value, str):
+        return value
+    raise CamoeError(f"{what} is {str(value)[:80]!r}, and not a text; is the file whole, and of this data set?")

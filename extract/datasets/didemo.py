@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...pipeline.errors import CamoeError
 from ...pipeline.store.schema import SUBSETS, TRAIN, UNUSED
-from .base import Annotations, CaptionSet, Collector, read_json, text_lines
+from .base import Annotations, CaptionSet, Collector, as_text, read_json, text_lines
 from .files import VideoFile, VideoItem, by_name
 
 PROTOCOL = "didemo"
@@ -49,7 +49,9 @@ def _paragraphs(path: Path) -> dict[str, str]:
     sentences: dict[str, list[str]] = {}
     try:
         for entry in read_json(path):
-            sentences.setdefault(str(entry["video"]), []).append(str(entry["description"]).strip())
+            sentences.setdefault(str(entry["video"]), []).append(
+                as_text(entry["description"], f"{path.name}: a description of {entry['video']}").strip()
+            )
     except (TypeError, KeyError) as error:
         raise CamoeError(f"{path.name} is not DiDeMo's list of {{video, description}}") from error
     return {video: " ".join(filter(None, texts)) for video, texts in sentences.items()}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...pipeline.errors import CamoeError
 from ...pipeline.store.schema import TEST, TRAIN, VAL
-from .base import Annotations, CaptionSet, Collector, read_json, read_lines
+from .base import Annotations, CaptionSet, Collector, as_text, read_json, read_lines
 from .files import VideoFile, VideoItem, by_name
 
 ONE_K_A = {"msrvtt-1ka-9k": "MSRVTT_train.9k.csv", "msrvtt-1ka-7k": "MSRVTT_train.7k.csv"}
@@ -66,10 +66,9 @@ def _sentences(path: Path) -> Iterator[tuple[str, str]]:
     """(video, caption) of both variants of the json, in the order of the file."""
     content = read_json(path)
     try:
-        if "sentences" in content:
-            yield from ((str(entry["video_id"]), str(entry["caption"])) for entry in content["sentences"])
-        else:
-            yield from ((str(entry["image_id"]), str(entry["caption"])) for entry in content["annotations"])
+        table, owner = ("sentences", "video_id") if "sentences" in content else ("annotations", "image_id")
+        for entry in content[table]:
+            yield str(entry[owner]), as_text(entry["caption"], f"{path.name}: a caption of {entry[owner]}")
     except (TypeError, KeyError) as error:
         raise CamoeError(
             f"{path.name} has neither sentences of video_id and caption nor annotations of image_id and caption"

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...pipeline.errors import CamoeError
 from ...pipeline.store.schema import SUBSETS
-from .base import Annotations, CaptionSet, Collector, read_json, read_text
+from .base import Annotations, CaptionSet, Collector, as_text, read_json, read_text
 from .files import VideoFile, VideoItem, by_name
 from .safe_pickle import load_plain_pickle
 
@@ -35,7 +35,8 @@ def load_msvd(captions: Path, files: list[VideoFile] | None) -> tuple[CaptionSet
     collector = Collector(by_name(files))
     for video, sentences in _sentences(source).items():
         for sentence in sentences:
-            words = sentence if isinstance(sentence, str) else " ".join(map(str, sentence))
+            tokens = sentence if isinstance(sentence, list | tuple) else [sentence]
+            words = " ".join(as_text(token, f"{source.name}: a caption of {video}") for token in tokens)
             collector.add(video, words, {PROTOCOL: subset_of.get(video, 0)})
     return collector.finish(annotations.read, PUBLISHED)
 

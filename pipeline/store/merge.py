@@ -14,6 +14,7 @@ from .build import StoreBuilder
 from .failures import write_failures
 from .manifest import write_manifest
 from .place import SINGLE_SUFFIXES, Place
+from .place_name import check_store_name
 from .reader import FeatureStore, find_shards
 from .schema import Shard, no_videos
 from .single_file import write_single_file
@@ -25,6 +26,7 @@ def merge_stores(paths: Sequence[Path], out: Path) -> FeatureStore:
     Raises `CamoeError` when `out` exists or the parts do not belong together, and `RunStoppedError` when the disk
     refuses; nothing is left then.
     """
+    check_store_name(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise CamoeError(f"{out} exists already; give a new --out")
     shards = find_shards(paths)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from camoe.extract.audit import KEPT, MASKED, NOTE, preview
-from camoe.extract.streams import build_texts, parse_streams
+from camoe.extract.readings import build_texts
+from camoe.extract.streams import parse_streams
 from camoe.extract.words import Tagger
 from camoe.pipeline.store.notes import format_notes
 

@@ -10,15 +10,9 @@ import pytest
 import torch
 from camoe.extract.clip_encoder import ClipEncoder
 from camoe.extract.clip_tokens import CONTEXT_LENGTH, Caption, Word, analyse, piece_tokens
-from camoe.extract.streams import (
-    STRATEGIES,
-    Reading,
-    build_texts,
-    describe_streams,
-    parse_streams,
-    read_caption,
-    selectors,
-)
+from camoe.extract.readings import build_texts
+from camoe.extract.strategies import STRATEGIES, Reading, read_caption
+from camoe.extract.streams import describe_streams, parse_streams, selectors, text_names
 from camoe.extract.words import Tagger
 from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store.notes import merge_notes
@@ -387,3 +381,14 @@ def test_unknown_strategy() -> None:
 
 def test_no_captions() -> None:
     assert build_texts([], ["muw"], parse_streams(), TAGGER)["muw", "entity"].row.shape == (0,)
+
+
+def test_which_texts_are_made() -> None:
+    """One list for what is built, what is missing of a store, and what a preview shows."""
+    assert text_names(["full"], STREAM_NAMES) == text_names([], STREAM_NAMES) == [("full", "fusion")]
+    expected = [("full", "fusion"), ("muw", "entity"), ("muw", "action"), ("rkw", "entity"), ("rkw", "action")]
+    assert text_names(["muw", "full", "rkw", "muw"], STREAM_NAMES) == expected
+    assert list(build_texts(["a man runs"], ["muw", "rkw"], parse_streams(), TAGGER)) == expected
+
+
+STREAM_NAMES = ("fusion", "entity", "action")

@@ -89,6 +89,25 @@ def test_split_by_seed_takes_videos_with_files_and_captions(tmp_path) -> None:
     assert len(items) == 4
 
 
+def test_known_videos_keep_their_subset(tmp_path) -> None:
+    """19 videos and one more, windows among them: only the new one is drawn, whatever the seed."""
+    content = "video_id,caption,start,end\n" + "".join(f"v{n:02d},caption,{n},{n + 1}\n" for n in range(19))
+
+    def split(text: str, seed: int, known: dict[str, int] | None) -> dict[str, int]:
+        path = tmp_path / "captions.csv"
+        path.write_text(text)
+        videos = files(*(f"v{n:02d}" for n in range(25)))
+        captions, _ = load_dataset("csv", path, videos, seed=seed, known_split=known)
+        codes = captions.protocols["own"].tolist()
+        return {video.partition("@")[0]: code for video, code in zip(captions.video_id, codes, strict=True)}
+
+    before = split(content, 0, None)
+    assert sorted(before.values()).count(1) == 15
+    for seed in range(4):
+        after = split(content + "v19,caption,,\n", seed, before)
+        assert after == before | {"v19": 1}
+
+
 def test_windows(tmp_path) -> None:
     content = "video_id,caption,start,end\na,one,0,2.5\na,two,00:01:00,01:10\na,again,0,2.5\nb,whole,,\nb,late,3,\n"
     captions, items = load(tmp_path, content, files("a", "b", "c"))
