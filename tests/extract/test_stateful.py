@@ -272,8 +272,8 @@ def test_drawn_commands(world: type[Commands], soak_count: Callable[[int, int], 
     run_state_machine_as_test(
         world,
         settings=hypothesis.settings(
-            max_examples=soak_count(3, 60),
-            stateful_step_count=soak_count(8, 25),
+            max_examples=soak_count(3, 30),
+            stateful_step_count=soak_count(8, 20),
             deadline=None,
             derandomize=True,
             suppress_health_check=list(hypothesis.HealthCheck),
