@@ -8,6 +8,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+if __name__ == "evaluate":  # from the root of a clone, where Python looks first
+    raise ImportError(
+        "`import evaluate` found CAMoE's folder of that name in the working folder; for CAMoE import camoe.evaluate, "
+        "for the library called evaluate start Python in another folder, or with -P"
+    )
+
 if TYPE_CHECKING:
     from ..pipeline.ranking import ranks_chunked, text_to_video_ranks, video_to_text_ranks
     from .config import EvaluateConfig

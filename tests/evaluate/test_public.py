@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import camoe.evaluate
 import camoe.evaluate.sweep
@@ -44,6 +45,14 @@ def test_nothing_heavy_is_loaded_before_work_begins(code: str) -> None:
     told = f"{code}; import sys; sys.exit(' '.join(name for name in {HEAVY} if name in sys.modules) or 0)"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_our_folder_is_not_taken_for_the_library_of_its_name() -> None:
+    root = Path(camoe.evaluate.__file__).parents[1]
+    words = [sys.executable, "-c", "import evaluate"]
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "`import evaluate` found CAMoE's folder of that name" in done.stderr.splitlines()[-1]
 
 
 def test_array_functions_raise_what_python_programmers_catch() -> None:
