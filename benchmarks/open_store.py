@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from camoe.pipeline.store import Captions, FeatureStore, Shard, StoreSettings, TextTable, Videos, find_shards
 from camoe.pipeline.store.build import StoreBuilder
-from camoe.pipeline.store.merge import merge_shards
+from camoe.pipeline.store.single_file import write_single_file
 
 DIM, FRAMES = 512, 12
 NAMES = [("full", "fusion"), ("muw", "entity"), ("muw", "action")]
@@ -50,7 +50,7 @@ def main() -> None:
         print(f"ratio: {whole / plain:.2f} x the time of plain reading")
         if options.shards > 1:
             parts = find_shards(out)
-            merged = timed(lambda: merge_shards(parts, Path(folder) / "merged.h5"))
+            merged = timed(lambda: write_single_file(parts, Path(folder) / "merged.h5"))
             print(f"merge into one file: {merged:.2f} s, {size / 1e6 / merged:,.0f} MB/s")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
         print(f"peak memory of this process: {peak:,.0f} MB (it also made the store)")

@@ -42,7 +42,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "camoe se": {"aggregator": "se"},
     "camoe attention": {"aggregator": "attention"},
     "camoe attention bf16": {"aggregator": "attention", "precision": "bf16"},
-    "xpool": {"model": "xpool"},
+    "frame-attention": {"model": "frame-attention"},
 }
 MATMULS = {torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.bmm, torch.ops.aten.baddbmm}
 

@@ -115,7 +115,7 @@ def rank_in_blocks(scorer: RunScorer, subset: str, queries: Queries, v2t: str, *
         gallery = [model.encode_videos(features.frames[rows], features.mask[rows]) for rows in videos.split(CHUNK)]
         t2v, ranks_v2t = ranks_chunked(
             torch.cat(texts, dim=1).transpose(0, 1).flatten(1),
-            torch.cat(gallery).flatten(1),
+            torch.cat(gallery, dim=1).transpose(0, 1).flatten(1),
             queries.video_of_caption,
             v2t,
             block_bytes=min(2**28, block_bytes),

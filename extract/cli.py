@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..pipeline.command import camoe_command, options_from
-from ..pipeline.store import FeatureStore
 from .audit import KEPT, MASKED, NOTE, PLAIN, Preview
 from .config import ExtractConfig
 from .progress import Bars
-from .run import Extraction, extract, preview_captions
+
+if TYPE_CHECKING:
+    from .run import Extraction
 
 
 @camoe_command("camoe-extract")
@@ -26,6 +27,8 @@ def main(config: ExtractConfig, preview_count: int | None) -> int:
     shards are intact; 2 wrong use or refused, nothing written; 3 finished, some videos could not be read whole (see
     failures.csv); 130 interrupted.
     """
+    from .run import extract, preview_captions  # loads torch, which --help does without
+
     if preview_count is not None:
         click.echo("\n\n".join(map(_coloured, preview_captions(config, preview_count))))
         return 0
@@ -59,6 +62,8 @@ def _coloured(shown: Preview) -> str:
 
 def report(done: Extraction) -> str:
     """What lies in the store after a run, and what does not."""
+    from ..pipeline.store import FeatureStore
+
     store = FeatureStore.open(done.store)
     lines = [f"{done.store}: {len(store.video_ids)} videos"]
     if store.video_ids:
@@ -71,6 +76,7 @@ def report(done: Extraction) -> str:
             train, val, test = (int((codes == code).sum()) for code in (1, 2, 3))
             short = " (incomplete)" if store.shortfall.get(protocol) else ""
             lines.append(f"protocol {protocol}: {train} train, {val} val, {test} test captions{short}")
+    lines += done.changes
     if done.without_captions:
         lines.append(f"{done.without_captions} videos have no caption")
     lines += [f"captions left out: {count} ({reason})" for reason, count in done.skipped_captions.items()]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,16 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ..pipeline.errors import CamoeError
+from .clip_files import load_clip
 from .clip_weights import Weights, clip_package, find_weights
+from .precision import PRECISIONS
 from .text_tower import encode_tree, prefix_trees
 from .tokens import TokenSequence
 
-PRECISIONS: dict[str, torch.dtype | None] = {
-    "auto": None,
-    "fp32": torch.float32,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
 _TEXT_ROWS = {"cpu": 256, "cuda": 16384}
@@ -63,8 +58,8 @@ class ClipEncoder:
         place = resolve_device(device)
         chosen = resolve_precision(precision, place)
         weights = find_weights(name_or_path, cache_folder)
-        model = _load_model(weights)
-        _cast_weights(model, PRECISIONS[chosen] or torch.float32)
+        model = load_clip(weights)
+        _cast_weights(model, _DTYPES[chosen])
         return cls(model.to(place), weights, place, chosen)
 
     @cached_property
@@ -119,15 +114,11 @@ def resolve_device(device: str) -> torch.device:
     """`auto` is the first GPU, or the CPU; raises `CamoeError` for a device that is not there."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-    except RuntimeError:
-        raise CamoeError(f"--device {device}: not a device; use auto, cpu, cuda or cuda:N") from None
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        raise CamoeError(
-            f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu"
-        )
-    return place
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    usable = ["cpu", *(["cuda"] if gpus else []), *gpus]
+    if device not in usable:
+        raise CamoeError(f"--device {device}: this machine has {', '.join(usable)}; use one of them, or auto")
+    return torch.device(device)
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:
@@ -139,20 +130,6 @@ def resolve_precision(precision: str, device: torch.device) -> str:
     if device.type == "cuda":
         return "fp16"
     return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
-
-
-def _load_model(weights: Weights) -> Any:
-    clip = clip_package()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model, _ = clip.load(str(weights.path), device="cpu")
-    except (RuntimeError, KeyError, AttributeError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CamoeError(
-            f"--clip {weights.path}: not CLIP weights ({reason}); give OpenAI's TorchScript archive or a state dict"
-        ) from None
-    return model.eval().requires_grad_(False)
 
 
 def _cast_weights(model: Any, dtype: torch.dtype) -> None:

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from ..pipeline.checksum import file_sha256
 from ..pipeline.errors import CamoeError
-from ..pipeline.store.manifest import file_sha256
 
 TINY = "tiny"
 _TINY_PATH = Path(__file__).parent / "tiny" / "tiny.pt"
@@ -41,7 +41,7 @@ def clip_package() -> ModuleType:
 
 
 def find_weights(name_or_path: str, cache_folder: Path | None = None) -> Weights:
-    """The weights for `tiny`, a file (TorchScript archive or state dict), or a name such as `ViT-B/32`.
+    """The weights for `tiny`, a file (see `clip_files.py`), or a name such as `ViT-B/32`.
 
     Weights by name are looked up in `cache_folder` (default `~/.cache/clip`) and fetched into it when absent. Raises
     `CamoeError` for an unknown name, a file whose SHA-256 is wrong, or weights that cannot be fetched, saying which
@@ -51,14 +51,22 @@ def find_weights(name_or_path: str, cache_folder: Path | None = None) -> Weights
         return Weights(TINY, _TINY_PATH, file_sha256(_TINY_PATH))
     path = Path(name_or_path).expanduser()
     if path.is_file():
-        return Weights(path.name, path, file_sha256(path))
+        return Weights(path.name, path, _sha256(path))
     urls: dict[str, str] = clip_package().clip._MODELS
     if name_or_path not in urls:
+        found = "a folder, not a weights file" if path.is_dir() else "neither a file nor a known model"
         raise CamoeError(
-            f"--clip {name_or_path}: neither a file nor a known model; give a weights file, {TINY!r}, "
-            f"or one of {', '.join(urls)}"
+            f"--clip {name_or_path}: {found}; give a weights file, {TINY!r}, or one of {', '.join(urls)}; "
+            "features of other models (SigLIP, OpenCLIP, …) come in by camoe-store import"
         )
     return _cached_weights(name_or_path, urls[name_or_path], cache_folder or Path.home() / ".cache" / "clip")
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise CamoeError(f"--clip {path} cannot be read ({error.strerror}); make it readable or give another") from None
 
 
 def _cached_weights(name: str, url: str, folder: Path) -> Weights:
@@ -66,7 +74,7 @@ def _cached_weights(name: str, url: str, folder: Path) -> Weights:
     target = folder / file_name
     if not target.is_file():
         _fetch(name, url, expected, target)
-    found = file_sha256(target)
+    found = _sha256(target)
     if found != expected:
         raise CamoeError(
             f"{target} is not {name}: its SHA-256 is {found}, expected {expected}; delete it or fetch it again"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..pipeline.config import Config, setting
 from ..pipeline.errors import CamoeError
-from .clip_encoder import PRECISIONS
-from .datasets import ADAPTERS
-from .sampling import SAMPLING
+from ..pipeline.store.place_name import check_store_name
+from .datasets import ADAPTERS, dataset_of
+from .precision import PRECISIONS
+from .processes import usable_cores
+from .sampling import MAX_FRAMES, SAMPLING
 from .streams import STRATEGIES
 
-_SUFFIX_DATASET = {".csv": "csv", ".tsv": "csv", ".json": "json"}
+DEFAULT_CLIP, AUTO = "ViT-B/32", "auto"
+DEFAULT_STORE = Path("shards.h5")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +25,21 @@ class ExtractConfig(Config):
     videos: Path | None = setting(None, help="Folder of videos, searched recursively.")
     captions: Path | None = setting(None, help="Caption file, or the folder with a benchmark's annotation files.")
     dataset: str | None = setting(None, help="Format of the captions; none: by suffix, csv or json.", choices=ADAPTERS)
-    out: Path = setting(Path("shards.h5"), help="Store to write or to continue: NAME.h5, or a folder of shards.")
+    out: Path | None = setting(
+        None, help="Store to write or to continue: NAME.h5, or a folder of shards; none: shards.h5."
+    )
     into: Path | None = setting(None, help="Store to add captions, strategies or streams to, instead of --out.")
 
-    clip: str = setting("ViT-B/32", help="OpenAI's name, a weights file, or tiny (built in, for trials).")
+    clip: str | None = setting(
+        None,
+        help="OpenAI's name, a weights file, or tiny (built in, for trials); none: the store's model, else ViT-B/32.",
+    )
     clip_cache: Path | None = setting(None, help="Where weights by name lie; none: ~/.cache/clip.")
     precision: str = setting(
-        "auto", help="Of the encoder; auto: fp16 on a GPU, bf16 or fp32 on a CPU.", choices=PRECISIONS
+        "auto", help="Of the encoder; auto: the store's, else fp16 on a GPU, bf16 or fp32 on a CPU.", choices=PRECISIONS
+    )
+    clip_layers: int = setting(
+        0, help="Text layers of CLIP to put beside the store, for models that start from them (seqtransf: 4)."
     )
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
     batch_size: int = setting(64, help="Frames a batch.")
@@ -50,6 +60,8 @@ class ExtractConfig(Config):
     workers: int | None = setting(None, help="Videos decoded at once; none: one per core.")
     shard_size: int = setting(256, help="Videos a shard: what a killed run can lose at most.")
     retry_failed: bool = setting(False, help="Try the videos of failures.csv again, and only those.")
+    replace_changed: bool = setting(False, help="Extract videos again whose files have changed since.")
+    drop_missing_captions: bool = setting(False, help="With --into: drop captions that the file no longer has.")
 
     def check(self) -> None:
         if self.videos is None and self.captions is None:
@@ -58,23 +70,37 @@ class ExtractConfig(Config):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e9:
                 raise CamoeError(f"{name} must be above zero, not {value}")
+        if self.max_frames > MAX_FRAMES:
+            raise CamoeError(
+                f"max_frames must be at most {MAX_FRAMES}, not {self.max_frames}; cut long videos into windows"
+            )
+        if not 0 <= self.clip_layers <= 1000:
+            raise CamoeError(f"clip_layers must be 0 or a number of the text tower's layers, not {self.clip_layers}")
         if self.retry_failed and self.videos is None:
             raise CamoeError("--retry-failed reads videos again; give --videos DIR too")
+        if self.drop_missing_captions and (self.into is None or self.captions is None):
+            raise CamoeError("--drop-missing-captions brings a store up to date; give --into STORE and --captions FILE")
+        if self.into is not None and self.out not in (None, self.into):
+            raise CamoeError(f"--into {self.into} adds to a store and --out {self.out} makes one; give one of them")
+        if self.out is not None:
+            check_store_name(self.out)
         if self.into is not None and not self.into.exists():
             raise CamoeError(f"--into {self.into} does not exist; use --out to make a new store")
-        if self.captions is not None and self.dataset is None and self.captions.suffix.lower() not in _SUFFIX_DATASET:
+        if self.captions is not None and self.dataset is None and dataset_of(self.captions) is None:
             raise CamoeError(f"--captions {self.captions}: say its format by --dataset ({', '.join(ADAPTERS)})")
 
     @property
     def store(self) -> Path:
-        return self.into or self.out
+        return self.into or self.out or DEFAULT_STORE
 
     @property
     def dataset_name(self) -> str:
         """The adapter that reads the captions."""
         assert self.captions is not None
-        return self.dataset or _SUFFIX_DATASET[self.captions.suffix.lower()]
+        dataset = self.dataset or dataset_of(self.captions)
+        assert dataset is not None
+        return dataset
 
     @property
     def worker_count(self) -> int:
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or usable_cores()

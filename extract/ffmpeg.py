@@ -1,61 +1,36 @@
-"""One ffmpeg child process per pass over a video, bounded in what it may read, take and cost.
+"""Which ffmpeg runs, and its command lines: one child process per pass over a video, bounded in what it may read.
 
 The file is handed over as an open descriptor, so that no name can be taken for an option, a pattern or an address;
-demuxers are limited to a list of containers, since playlists that open other files are demuxers too; frame size,
-memory, CPU and wall time are bounded, and a child that overstays is killed with its process group.
+demuxers are limited to a list of containers, since playlists that open other files are demuxers too; frame size and
+single allocations are bounded. `child.py` runs the commands and bounds what they may cost.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import resource
-import signal
 import subprocess
-import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
-from typing import IO
 
 import ffmpeg
-import numpy as np
 
 from ..pipeline.errors import CamoeError
+from .child import kill_children
+
+__all__ = [
+    "Binary",
+    "frames_command",
+    "inspect_binary",
+    "kill_children",
+    "rate_command",
+    "scan_command",
+    "times_command",
+]
 
 FORMATS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,flv,asf,ogg,gif,ivf,mxf,dv,rm,nut,h264,hevc,obu"
 _MAX_PIXELS = 32 << 20
 _MAX_ALLOCATION = 256 << 20
-_MAX_ADDRESS_SPACE = 4 << 30
-_MAX_ERRORS = 20
 _OLDEST_VERSION = (5, 1)
-
-_LEVEL = re.compile(r"^(?:\[[^\]]+ @ [^\]]+\] )*\[(error|fatal|panic)\] ")
-_DURATION = re.compile(r"^\[info\]   Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)")
-_INPUT = re.compile(r"^\[info\] Input #0, ([\w,]+), from ")
-_TIME_BASE = re.compile(r"config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)")
-_SHOWN = re.compile(r"showinfo.* pts: *(-?\d+) ")
-
-
-@dataclass
-class Pass:
-    """What one child said and sent: RGB frames `(R, R, 3)` uint8 with their times in seconds.
-
-    `format` and `duration_s` are the header's (`None` where it does not say), `frame_rate` the stream's;
-    `errors` are the first lines that ffmpeg logged as errors; `stopped` says that we had seen enough.
-    """
-
-    frames: list[np.ndarray] = field(default_factory=list)
-    times_s: list[float] = field(default_factory=list)
-    format: str = ""
-    duration_s: float | None = None
-    frame_rate: float = 0.0
-    errors: list[str] = field(default_factory=list)
-    last_packet_s: float | None = None
-    returncode: int = 0
-    stopped: bool = False
-    timed_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +75,8 @@ def frames_command(
     binary: Binary,
     path: str,
     *,
+    mark: str,
+    times_to: int,
     select: str,
     resolution: int,
     seek_s: float = 0.0,
@@ -107,6 +84,8 @@ def frames_command(
     limit: int | None = None,
 ) -> list[str]:
     """The command that writes the selected frames, resized and cropped, as raw RGB to its standard output.
+
+    The frames' times go to the descriptor `times_to`, in units of the time base that the log tells beside `mark`.
 
     The shorter side is resized bicubic to `resolution`, then the centre is cropped (torchvision's rounding); pixels
     count as square, as in CLIP4Clip. Very long sides are cropped before the resize, which only bounds its cost.
@@ -131,8 +110,8 @@ def frames_command(
         )
         .filter("format", "rgb24")
         .filter("crop", resolution, resolution, _margin("iw-ow"), _margin("ih-oh"), exact=1)
-        .filter("showinfo", checksum=0)
     )
+    video = _print_times(video, times_to).filter(f"showinfo@{mark}", checksum=0)
     output: dict[str, object] = {"format": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough"}
     if limit is not None:
         output["frames:v"] = limit
@@ -150,130 +129,29 @@ def scan_command(binary: Binary, path: str) -> list[str]:
     return _compile(binary, ffmpeg.output(ffmpeg.input(name, **options)["V:0"], "pipe:1", format="framecrc", c="copy"))
 
 
+def times_command(binary: Binary, path: str) -> list[str]:
+    """The command that decodes the video and writes when each frame is shown to its standard output."""
+    name, options = binary.input_options(path)
+    video = _print_times(ffmpeg.input(name, **options)["V:0"], 1)
+    return _compile(binary, ffmpeg.output(video, "-", format="null", fps_mode="passthrough"))
+
+
+def _print_times(video: ffmpeg.nodes.FilterableStream, descriptor: int) -> ffmpeg.nodes.FilterableStream:
+    """Add filters that write a line for each frame, with nothing in it that comes from the file but its time."""
+    plain = video.filter("metadata", "delete").filter("metadata", "add", key="shown", value="1")
+    return plain.filter("metadata", "print", key="shown", file=f"pipe:{descriptor}", direct=1)
+
+
+def rate_command(binary: Binary, path: str) -> list[str]:
+    """The command that copies the first packet into a Matroska file, whose header tells the average frame rate."""
+    name, options = binary.input_options(path)
+    video = ffmpeg.input(name, **options)["V:0"]
+    copied: dict[str, object] = {"format": "matroska", "c": "copy", "frames:v": 1, "map_metadata": -1}
+    return _compile(binary, ffmpeg.output(video, "pipe:1", **copied))
+
+
 def _compile(binary: Binary, output: ffmpeg.nodes.OutputStream) -> list[str]:
     limits = ["-hide_banner", "-nostdin", "-loglevel", "level+info", "-nostats", "-max_alloc", str(_MAX_ALLOCATION)]
     limits += ["-filter_threads", "1"]
     command: list[str] = ffmpeg.compile(output, cmd=[binary.path, *limits])
     return command
-
-
-_children: set[subprocess.Popen[bytes]] = set()
-
-
-def kill_children() -> None:
-    """End every running child, when the run itself ends early."""
-    for child in list(_children):
-        _kill(child)
-
-
-def run_child(
-    command: Sequence[str],
-    descriptor: int,
-    *,
-    timeout_s: float,
-    resolution: int | None = None,
-    stop: Callable[[Pass], bool] | None = None,
-) -> Pass:
-    """Run one ffmpeg on an open file: collect frames of `resolution`, or without one a packet list's last time.
-
-    `stop` is asked once the header is known and after each frame; when it says so the child is killed and what
-    came so far is returned with `stopped` set.
-    """
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    result = Pass()
-    child = subprocess.Popen(
-        command, stdin=descriptor, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
-    _children.add(child)
-    _bound(child.pid, timeout_s)
-    timer = threading.Timer(timeout_s, _overstay, (child, result))
-    reader = threading.Thread(target=_read_log, args=(child, result, stop), daemon=True)
-    timer.start()
-    reader.start()
-    try:
-        assert child.stdout is not None
-        if resolution is None:
-            result.last_packet_s = _read_last_packet(child.stdout)
-        else:
-            _read_frames(child, child.stdout, result, resolution, stop)
-        reader.join()
-        result.returncode = child.wait()
-    finally:
-        timer.cancel()
-        _kill(child)
-        child.wait()
-        _children.discard(child)
-        reader.join()
-        for pipe in (child.stdout, child.stderr):
-            if pipe is not None:
-                pipe.close()
-    del result.frames[len(result.times_s) :], result.times_s[len(result.frames) :]
-    return result
-
-
-def _bound(pid: int, timeout_s: float) -> None:
-    seconds = int(timeout_s) + 1
-    with suppress(ProcessLookupError, PermissionError, ValueError):
-        resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds))
-        resource.prlimit(pid, resource.RLIMIT_AS, (_MAX_ADDRESS_SPACE, _MAX_ADDRESS_SPACE))
-
-
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    if child.poll() is None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-
-
-def _overstay(child: subprocess.Popen[bytes], result: Pass) -> None:
-    result.timed_out = True
-    _kill(child)
-
-
-def _read_frames(
-    child: subprocess.Popen[bytes],
-    stream: IO[bytes],
-    result: Pass,
-    resolution: int,
-    stop: Callable[[Pass], bool] | None,
-) -> None:
-    size = resolution * resolution * 3
-    while len(block := stream.read(size)) == size:
-        result.frames.append(np.frombuffer(block, np.uint8).reshape(resolution, resolution, 3))
-        if stop is not None and not result.stopped and stop(result):
-            result.stopped = True
-            _kill(child)
-
-
-def _read_last_packet(stream: IO[bytes]) -> float | None:
-    """The latest presentation time in a framecrc listing (`stream, dts, pts, duration, size, checksum`)."""
-    base, last = 0.0, None
-    while line := stream.readline(1 << 12):
-        if line.startswith(b"#tb 0:"):
-            numerator, denominator = line[6:].split(b"/")
-            base = int(numerator) / max(1, int(denominator))
-        elif not line.startswith(b"#"):
-            pts = line.split(b",")[2:3]
-            if pts and pts[0].strip().lstrip(b"-").isdigit():
-                last = max(int(pts[0]), last if last is not None else int(pts[0]))
-    return None if last is None else last * base
-
-
-def _read_log(child: subprocess.Popen[bytes], result: Pass, stop: Callable[[Pass], bool] | None) -> None:
-    base = 0.0
-    assert child.stderr is not None
-    while line := child.stderr.readline(1 << 16).decode(errors="replace"):
-        if shown := _SHOWN.search(line):
-            result.times_s.append(int(shown[1]) * base)
-        elif found := _INPUT.match(line):
-            result.format = found[1]
-        elif found := _DURATION.match(line):
-            result.duration_s = int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
-        elif found := _TIME_BASE.search(line):
-            base = int(found[1]) / max(1, int(found[2]))
-            result.frame_rate = int(found[3]) / max(1, int(found[4]))
-        elif line.startswith("[info] Stream mapping:"):
-            if stop is not None and not result.stopped and stop(result):
-                result.stopped = True
-                _kill(child)
-        elif _LEVEL.match(line) and len(result.errors) < _MAX_ERRORS:
-            result.errors.append(line.strip())

@@ -14,17 +14,23 @@ from ..pipeline.errors import CamoeError
 from ..pipeline.ffmpeg_binary import find_ffmpeg
 from ..pipeline.store import FeatureStore, StoreSettings
 from ..pipeline.store.build import StoreBuilder
-from ..pipeline.store.failures import failures_path, read_failures
-from ..pipeline.store.schema import FULL, FUSION, TextName
+from ..pipeline.store.place import Place
+from ..pipeline.store.schema import FAILED, FULL, FUSION, TextName
 from .audit import Preview, preview
 from .clip_encoder import ClipEncoder
-from .config import ExtractConfig
+from .clip_layers import read_clip_layers, save_clip_layers
+from .clip_weights import TINY, clip_package
+from .config import AUTO, DEFAULT_CLIP, ExtractConfig
 from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
 from .ffmpeg import Binary, inspect_binary
 from .files import find_videos
 from .frames import FrameCounts, extract_frames
-from .streams import describe_streams, parse_streams
-from .texts import TextPlan, extract_texts, pending_captions
+from .pending import pending_items
+from .precision import PRECISIONS
+from .reconcile import Reconciled, describe_changes, known_split, reconcile, text_work
+from .store_streams import streams_beside
+from .streams import describe_streams
+from .texts import TextPlan, extract_texts
 from .video import Decoder
 from .words import WordTagger, load_tagger
 
@@ -56,6 +62,8 @@ class Extraction:
     sentences: int
     without_captions: int
     skipped_captions: dict[str, int] = field(default_factory=dict)
+    changes: list[str] = field(default_factory=list)
+    """What became of captions that the store had already, in lines for people."""
 
     @property
     def exit_status(self) -> int:
@@ -76,32 +84,45 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> Extracti
     Raises `CamoeError` before anything is written when an input cannot be used or the store was made with other
     settings or from other files, and `RunStoppedError` when the disk refuses, with finished shards intact.
     """
-    inputs = _read_inputs(config)
+    there = _store_of(config)
+    inputs = _read_inputs(config, there)
     binary = inspect_binary(find_ffmpeg(config.ffmpeg)) if config.videos is not None else None
     tagger = load_tagger(config.tagger)
-    encoder = ClipEncoder.load(config.clip, config.device, config.precision, config.clip_cache)
+    encoder = _load_encoder(config, there)
+    layers = read_clip_layers(encoder, config.clip_layers)
     settings = _settings(config, inputs, encoder, binary, tagger.name)
     with StoreBuilder(config.store, settings, adding=config.into is not None) as builder:
         stage = _Stage(config, inputs, encoder, settings, builder, progress or Silent())
-        pending = _pending_items(config, inputs.items, builder)
-        kept = len(builder.known_videos)
-        sentences = stage.add_texts(tagger)
+        found = stage.compare_captions()
+        pending = pending_items(config, inputs.items, builder.inventory)
+        sentences = stage.add_texts(found, tagger)
         counts = stage.add_videos(pending, binary)
-        builder.finish()
-        captions = inputs.captions
-        captioned = set(captions.video_id) if captions is not None else set()
-        return Extraction(
-            store=config.store,
-            failures=builder.failures_path,
-            frames=counts,
-            kept=kept,
-            failed=len(builder.failed),
-            damaged=len(builder.failures) - len(builder.failed),
-            captions=len(captions.text) if captions is not None else 0,
-            sentences=sentences,
-            without_captions=sum(item.id not in captioned for item in inputs.items) if captioned else 0,
-            skipped_captions=captions.skipped if captions is not None else {},
-        )
+        store = builder.finish()
+        save_clip_layers(config.store, layers, encoder)
+    captions = inputs.captions
+    captioned = set(captions.video_id) if captions is not None else set()
+    failed = sum(failure.stage == FAILED for failure in store.failures.values())
+    return Extraction(
+        store=config.store,
+        failures=builder.place.failures,
+        frames=counts,
+        kept=len(builder.inventory.videos),
+        failed=failed,
+        damaged=len(store.failures) - failed,
+        captions=len(captions.text) if captions is not None else 0,
+        sentences=sentences,
+        without_captions=sum(item.id not in captioned for item in inputs.items) if captioned else 0,
+        skipped_captions=captions.skipped if captions is not None else {},
+        changes=_changes(found, config, builder.store),
+    )
+
+
+def _changes(found: Reconciled | None, config: ExtractConfig, store: FeatureStore | None) -> list[str]:
+    if found is None or store is None or not store.has_captions:
+        return []
+    if not (found.fresh or found.changed or found.missing):
+        return []
+    return describe_changes(found, drop_missing=config.drop_missing_captions)
 
 
 @dataclass(frozen=True)
@@ -115,23 +136,37 @@ class _Stage:
     builder: StoreBuilder
     progress: Progress
 
-    def add_texts(self, tagger: WordTagger) -> int:
-        """Add what the store lacks of the captions; returns how many sentences were encoded."""
-        captions, streams = self.inputs.captions, self.inputs.streams
-        if captions is None:
+    def compare_captions(self) -> Reconciled | None:
+        """The file's captions beside the store's; raises `CamoeError` where a store that only grows would change."""
+        if self.inputs.captions is None:
+            return None
+        found = reconcile(self.inputs.captions, self.builder.store)
+        if self.config.into is None:
+            found.refuse_changes(self.config.store)
+        return found
+
+    def add_texts(self, found: Reconciled | None, tagger: WordTagger) -> int:
+        """Bring the store's captions to what the file says; returns how many sentences were encoded."""
+        if found is None:
             return 0
-        pending = pending_captions(captions, _text_names(self.config, streams), self.builder)
-        if not pending:
+        work = text_work(
+            found,
+            _text_names(self.config.strategies, self.inputs.streams),
+            self.builder.store,
+            captions_per_shard=CAPTIONS_PER_SHARD,
+            drop_missing=self.config.drop_missing_captions,
+        )
+        if not work:
             return 0
-        with self.progress.captions(sum(len(rows) for _, rows in pending)) as on_captions:
+        strategies = dict.fromkeys(strategy for piece in work for strategy, _ in piece.names)
+        plan = TextPlan(tuple(strategies), self.inputs.streams, tagger, self.config.worker_count)
+        with self.progress.captions(sum(len(piece.captions.id) for piece in work)) as on_captions:
             return extract_texts(
-                captions,
-                pending,
-                TextPlan(self.config.strategies, streams, tagger, self.config.worker_count),
+                work,
+                plan,
                 encoder=self.encoder,
                 builder=self.builder,
                 settings=replace(self.settings, fps=None, max_frames=None, sampling=None),
-                captions_per_shard=CAPTIONS_PER_SHARD,
                 on_progress=on_captions,
             )
 
@@ -156,33 +191,55 @@ class _Stage:
             )
 
 
-def _read_inputs(config: ExtractConfig) -> _Inputs:
-    streams = parse_streams(config.stream)
+def _store_of(config: ExtractConfig) -> FeatureStore | None:
+    """What is there of the store that is to be written."""
+    place = Place.of(config.store)
+    place.check()
+    shards = place.shards()
+    return FeatureStore.open(shards) if shards else None
+
+
+def _load_encoder(config: ExtractConfig, there: FeatureStore | None) -> ClipEncoder:
+    """The encoder that is asked for; what is left open is as in the store."""
+    clip, precision = config.clip, config.precision
+    if there is not None and precision == AUTO and there.settings.precision in PRECISIONS:
+        precision = there.settings.precision
+    if clip is None:
+        clip = there.settings.clip_model if there is not None else DEFAULT_CLIP
+        if there is not None and clip != TINY and clip not in clip_package().clip._MODELS:
+            raise CamoeError(
+                f"{config.store} was made with the weights file {clip}; name that file with --clip (its SHA-256 is "
+                f"{there.settings.clip_sha256})"
+            )
+    return ClipEncoder.load(clip, config.device, precision, config.clip_cache)
+
+
+def _read_inputs(config: ExtractConfig, there: FeatureStore | None) -> _Inputs:
+    streams = streams_beside(config.stream, there.settings.streams if there is not None else None)
     files = find_videos(config.videos) if config.videos is not None else None
     if config.captions is None:
         return _Inputs([VideoItem(file.id, file.path) for file in files or []], None, streams)
+    if files is None and config.into is not None and there is not None:
+        files = _files_of_store(there)
     captions, items = load_dataset(
-        config.dataset_name, config.captions, files or _files_of_store(config), seed=config.seed
+        config.dataset_name, config.captions, files, seed=config.seed, known_split=known_split(there)
     )
     return _Inputs(items, captions, streams)
 
 
-def _files_of_store(config: ExtractConfig) -> list[VideoFile] | None:
+def _files_of_store(store: FeatureStore) -> list[VideoFile] | None:
     """The files that a store was made from, so that captions added later meet the same videos and split alike."""
-    if config.into is None:
-        return None
-    store = FeatureStore.open(config.into)
     if not store.video_ids:
         return None
     sources = [Path(source.decode()) for source in store.video_column("source").tolist()]
     files = {source.with_suffix("").as_posix(): source for source in sources}
-    files |= {failure.id: Path(failure.path) for failure in read_failures(failures_path(config.into)).values()}
+    files |= {failure.id: Path(failure.path) for failure in store.failures.values()}
     return [VideoFile(name, files[name]) for name in sorted(files)]
 
 
 def preview_captions(config: ExtractConfig, count: int) -> list[Preview]:
     """What each strategy makes of `count` captions, spread over the file; nothing is encoded or written."""
-    inputs = _read_inputs(config)
+    inputs = _read_inputs(config, None)
     if inputs.captions is None:
         raise CamoeError("--preview shows captions; give --captions FILE")
     return preview(inputs.captions.text, config.strategies, inputs.streams, load_tagger(config.tagger), count)
@@ -222,39 +279,12 @@ def _versions(binary: Binary | None) -> dict[str, str]:
     return found | ({"ffmpeg": binary.version} if binary is not None else {})
 
 
-def _text_names(config: ExtractConfig, streams: dict[str, str]) -> list[TextName]:
+def _text_names(strategies: Sequence[str], streams: dict[str, str]) -> list[TextName]:
     names = [(FULL, FUSION)]
-    for strategy in config.strategies:
+    for strategy in strategies:
         if strategy != FULL:
             names += [(strategy, stream) for stream in streams if stream != FUSION]
     return list(dict.fromkeys(names))
-
-
-def _pending_items(config: ExtractConfig, items: Sequence[VideoItem], builder: StoreBuilder) -> list[VideoItem]:
-    """The videos that are still to be read; refuses a store whose sources have changed since."""
-    if config.videos is None:
-        return []
-    for item in items:
-        known = builder.known_videos.get(item.id)
-        if known is not None:
-            _check_unchanged(item, *known)
-    if config.retry_failed:
-        again = [item for item in items if item.id in builder.failed]
-        builder.forget_failures([item.id for item in again])
-        return again
-    return [item for item in items if item.id not in builder.known_videos and item.id not in builder.failed]
-
-
-def _check_unchanged(item: VideoItem, size: int, mtime: float) -> None:
-    try:
-        now = item.path.stat()
-    except OSError:
-        return
-    if now.st_size != size or abs(now.st_mtime - mtime) > 1e-3:
-        raise CamoeError(
-            f"{item.path} has changed since it was extracted (size {size} then and {now.st_size} now, modified "
-            f"{mtime:.3f} then and {now.st_mtime:.3f} now); put the old file back, or make a new store"
-        )
 
 
 class _Nothing(AbstractContextManager[Callable[[object], None]]):

@@ -1,8 +1,8 @@
 """Which frames of a video are kept.
 
 Candidates lie on a grid: for the time policies one every `1 / fps` seconds from 0 s, the frame at each grid point
-being the first one shown at or after it; for `clip4clip` the frame numbers that its code seeks to. A policy then
-picks at most `max_frames` of the `n` grid points.
+being the first one shown at or after it; for `clip4clip` the frames that its code seeks to (`clip4clip.py`). A policy
+then picks at most `max_frames` of the `n` grid points.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import numpy as np
 
 TIME_TOLERANCE_S = 1e-3
 """A frame this little before a grid point still counts as at it: containers round times, some to milliseconds."""
+
+MAX_FRAMES = 4096
+"""Frames kept of one video, at most: their list must fit into a command line, and they into a chunk of the store."""
 
 
 def _uniform(n: int, max_frames: int) -> list[int]:
@@ -57,15 +60,3 @@ def pick_frames(times_s: Sequence[float], *, fps: float, max_frames: int, sampli
 def grid_points(last_time_s: float, fps: float) -> int:
     """How many grid points have a frame at or after them, given the time of the last frame."""
     return int(np.floor((last_time_s + TIME_TOLERANCE_S) * fps)) + 1
-
-
-def clip4clip_steps(frame_rate: float, fps: float) -> tuple[int, list[int]]:
-    """CLIP4Clip's frame numbers, as (period, offsets): every `period` frames, those at `offsets`.
-
-    Its code takes `int(frame_rate)` frames for a second (29.97 -> 29) and, for `fps` above one, `fps` evenly spaced
-    frames of each (`rawvideo_util.py`).
-    """
-    period = max(1, int(frame_rate))
-    wanted = max(1, int(fps))
-    interval = max(1, period // wanted)
-    return period, list(range(0, period, interval))[:wanted]

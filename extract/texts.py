@@ -9,9 +9,8 @@ import numpy as np
 
 from ..pipeline.store import Captions, Shard, StoreSettings, TextTable
 from ..pipeline.store.build import StoreBuilder
-from ..pipeline.store.schema import TextName
+from ..pipeline.store.schema import CaptionKey, Removed, TextName
 from .clip_encoder import ClipEncoder
-from .datasets import CaptionSet
 from .streams import Readings, build_texts
 from .tokens import TokenSequence
 from .words import WordTagger
@@ -27,81 +26,88 @@ class TextPlan:
     workers: int
 
 
-PendingCaptions = list[tuple[tuple[TextName, ...], list[int]]]
-"""Rows of captions, grouped by the texts that the store lacks of them."""
+@dataclass(frozen=True)
+class TextWork:
+    """Rows of `captions` of which the store lacks the texts `names`; `removed` are captions that these replace.
+
+    Without `names` only the captions' subsets are told anew.
+    """
+
+    captions: Captions
+    names: tuple[TextName, ...]
+    removed: tuple[CaptionKey, ...] = ()
 
 
 def extract_texts(
-    captions: CaptionSet,
-    pending: PendingCaptions,
+    work: Sequence[TextWork],
     plan: TextPlan,
     *,
     encoder: ClipEncoder,
     builder: StoreBuilder,
     settings: StoreSettings,
-    captions_per_shard: int,
     on_progress: Callable[[int], None] = lambda captions: None,
 ) -> int:
-    """Add the `pending` texts of the captions; returns how many sentences were encoded.
+    """Publish a shard for each piece of `work`; returns how many sentences were encoded.
 
-    A shard is published for every `captions_per_shard` captions. Sentences that recur in a later shard are copied
-    from memory.
+    Sentences that the store has, or that recur, are copied.
     """
     known: dict[TokenSequence, np.ndarray] = {}
-    for lacking, rows in pending:
-        for start in range(0, len(rows), captions_per_shard):
-            part = rows[start : start + captions_per_shard]
-            readings = build_texts(
-                [captions.text[row] for row in part], plan.strategies, plan.streams, plan.tagger, plan.workers
-            )
-            wanted = {name: readings[name] for name in lacking}
-            _encode_new(wanted, known, encoder)
-            builder.publish(_shard(captions, part, wanted, known, settings))
-            on_progress(len(part))
-    return len(known)
+    encoded = 0
+    for piece in work:
+        readings = _readings(piece, plan)
+        for name, reading in readings.items():
+            _copy_known(name, reading, known, builder)
+        encoded += _encode_new(readings, known, encoder)
+        builder.publish(_shard(piece, readings, known, settings))
+        on_progress(len(piece.captions.id))
+    return encoded
 
 
-def pending_captions(captions: CaptionSet, names: Sequence[TextName], builder: StoreBuilder) -> PendingCaptions:
-    """The captions of which the store lacks some of the texts `names`."""
-    groups: dict[tuple[TextName, ...], list[int]] = {}
-    for row, caption in enumerate(zip(captions.video_id, captions.caption_id, strict=True)):
-        lacking = tuple(name for name in names if not builder.has_texts(name, caption))
-        if lacking:
-            groups.setdefault(lacking, []).append(row)
-    return list(groups.items())
+def _readings(piece: TextWork, plan: TextPlan) -> dict[TextName, Readings]:
+    if not piece.names or not piece.captions.id:
+        return {}
+    found = build_texts(piece.captions.text, plan.strategies, plan.streams, plan.tagger, plan.workers)
+    return {name: found[name] for name in piece.names}
+
+
+def _copy_known(
+    name: TextName, reading: Readings, known: dict[TokenSequence, np.ndarray], builder: StoreBuilder
+) -> None:
+    """Sentences keep the embeddings that the store has of them, to the bit."""
+    if builder.store is None:
+        return
+    sequence_of = dict(zip(reading.sentence, reading.sequence, strict=True))
+    for sentence, embedding in builder.store.find_sentences(name, sequence_of).items():
+        known[sequence_of[sentence]] = embedding
 
 
 def _encode_new(
     readings: dict[TextName, Readings], known: dict[TokenSequence, np.ndarray], encoder: ClipEncoder
-) -> None:
+) -> int:
     new = list(
         dict.fromkeys(
             sequence for reading in readings.values() for sequence in reading.sequence if sequence not in known
         )
     )
-    embeddings = encoder.encode_tokens(new).numpy().astype(np.float16)
-    known.update(zip(new, embeddings, strict=True))
+    if new:
+        embeddings = encoder.encode_tokens(new).numpy().astype(np.float16)
+        known.update(zip(new, embeddings, strict=True))
+    return len(new)
 
 
 def _shard(
-    captions: CaptionSet,
-    rows: list[int],
+    piece: TextWork,
     readings: dict[TextName, Readings],
     known: dict[TokenSequence, np.ndarray],
     settings: StoreSettings,
 ) -> Shard:
     return Shard(
         settings,
-        captions=Captions(
-            id=[captions.caption_id[row] for row in rows],
-            video_id=[captions.video_id[row] for row in rows],
-            text=[captions.text[row] for row in rows],
-            protocols={name: codes[rows] for name, codes in captions.protocols.items()},
-            shortfall=captions.shortfall,
-        ),
+        captions=piece.captions,
         texts={
             name: TextTable(reading.sentence, np.stack([known[sequence] for sequence in reading.sequence]), reading.row)
             for name, reading in readings.items()
         },
         text_notes={"/".join(name): reading.notes for name, reading in readings.items()},
+        removed=Removed(captions=piece.removed),
     )

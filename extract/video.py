@@ -9,30 +9,31 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
-from .ffmpeg import Binary, Pass, frames_command, run_child, scan_command
-from .sampling import CLIP4CLIP, SAMPLING, TIME_TOLERANCE_S, clip4clip_steps, grid_points, pick_frames
+from .child import Children, read_frames, read_output
+from .clip4clip import FrameTable, clip4clip_frames
+from .ffmpeg import Binary, frames_command, rate_command, scan_command, times_command
+from .ffmpeg_log import Pass
+from .ffmpeg_output import MatroskaRate, Packets, ShownTimes
+from .reasons import FrameDecodeError, explain
+from .sampling import CLIP4CLIP, SAMPLING, TIME_TOLERANCE_S, grid_points, pick_frames
+from .selection import grid_select, list_select, number_select
+from .video_file import open_regular
+
+__all__ = ["DecodedVideo", "Decoder", "FrameDecodeError", "Window"]
 
 SEEK_COST_S = 7.0
 """Video seconds whose decoding costs about as much as one seek (benchmarks/long_video.py measures it)."""
 MAX_GRID_FRAMES = 256
 """Grid frames of one pass that are held in memory; a video with more of them is sampled in two passes."""
 _SEEKABLE = ("mov", "matroska")
-
-
-class FrameDecodeError(Exception):
-    """No frame could be had from a video; `reason` is a sentence for its owner."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,10 @@ class DecodedVideo:
 
 @dataclass(frozen=True)
 class Decoder:
-    """How videos are read: the binary, the frames' side in pixels, the sampling, and the seconds one file may take."""
+    """How videos are read: the binary, the frames' side in pixels, the sampling, and the seconds one file may take.
+
+    `children` are its running ffmpeg processes; once they are cancelled `decode` raises `DecodingCancelledError`.
+    """
 
     binary: Binary
     resolution: int
@@ -73,10 +77,11 @@ class Decoder:
     sampling: str
     timeout_s: float = 600.0
     seek_cost_s: float = SEEK_COST_S
+    children: Children = field(default_factory=Children, repr=False, compare=False)
 
     def decode(self, path: Path, window: Window | None = None) -> DecodedVideo:
-        """The sampled frames of one file; raises `FrameDecodeError` when there is none to be had."""
-        descriptor, before = _open_regular(path)
+        """The sampled frames of one file, or of a window of it; raises `FrameDecodeError` when there are none."""
+        descriptor, before = open_regular(path)
         try:
             passes = _Passes(self, str(path.absolute()), descriptor, window or Window())
             result = passes.sample()
@@ -88,14 +93,14 @@ class Decoder:
         if (after.st_size, after.st_mtime_ns, after.st_ino) != (before.st_size, before.st_mtime_ns, before.st_ino):
             raise FrameDecodeError("the file changed while it was being read")
         if not result.frames:
-            raise FrameDecodeError(explain(result, self.timeout_s))
+            raise FrameDecodeError(_past_the_end(result, window) or explain(result, self.timeout_s))
         return DecodedVideo(
             frames=np.stack(result.frames),
             times_s=np.array(result.times_s, np.float32),
             duration_s=math.nan if result.duration_s is None else result.duration_s,
             size=before.st_size,
             mtime=before.st_mtime,
-            damage=explain(result, self.timeout_s) if result.errors or result.timed_out else None,
+            damage=None if result.is_sound else explain(result, self.timeout_s),
         )
 
 
@@ -110,23 +115,23 @@ class _Passes:
         if self.decoder.sampling == CLIP4CLIP:
             return self._sample_frame_numbers()
         grid = self._run(
-            select=_grid_select(self.decoder.fps),
+            select=grid_select(self.decoder.fps),
             limit=self.decoder.max_frames if self.decoder.sampling == "head" else None,
             stop=self._is_long,
         )
         if not grid.stopped:
             return _keep(grid, self._pick(grid))
-        header = grid
-        last_s = self._last_time(header)
+        header, trouble = grid, Pass()
+        last_s = self._last_time(header, trouble)
         if last_s is None:
-            return self._run(select=_grid_select(self.decoder.fps), limit=self.decoder.max_frames)
+            return self._run(select=grid_select(self.decoder.fps), limit=self.decoder.max_frames)
         points = SAMPLING[self.decoder.sampling](grid_points(last_s, self.decoder.fps), self.decoder.max_frames)
         targets = [point / self.decoder.fps for point in points]
-        if self._seeks(header):
-            found = self._seek_all(targets, header)
-            if found is not None:
-                return found
-        return self._run(select=_list_select(targets), limit=len(targets))
+        found = self._seek_all(targets, header) if self._seeks(header) else None
+        if found is None:
+            found = self._run(select=list_select(targets))
+        found.add_trouble(trouble)
+        return found
 
     # -- one pass -----------------------------------------------------------------------------------------------------
 
@@ -137,25 +142,48 @@ class _Passes:
         limit: int | None = None,
         stop: Callable[[Pass], bool] | None = None,
         from_s: float = 0.0,
+        window: Window | None = None,
     ) -> Pass:
         """Decode from `from_s` (seconds of the window) and shift the times back to the window's start."""
-        length = self.window.length_s
-        command = frames_command(
-            self.decoder.binary,
-            self.path,
-            select=select,
+        window = window or self.window
+        length = window.length_s
+        left_s = self._time_left()
+        if left_s <= 0:
+            return Pass(timed_out=True)
+
+        def command(mark: str, times_to: int) -> list[str]:
+            return frames_command(
+                self.decoder.binary,
+                self.path,
+                mark=mark,
+                times_to=times_to,
+                select=select,
+                resolution=self.decoder.resolution,
+                seek_s=window.start_s + from_s,
+                length_s=None if length is None else max(0.001, length - from_s),
+                limit=limit,
+            )
+
+        result = read_frames(
+            self.decoder.children,
+            command,
+            self.descriptor,
+            timeout_s=left_s,
             resolution=self.decoder.resolution,
-            seek_s=self.window.start_s + from_s,
-            length_s=None if length is None else max(0.001, length - from_s),
-            limit=limit,
+            stop=stop,
         )
-        result = self._child(command, self.decoder.resolution, stop)
         result.times_s = [time_s + from_s for time_s in result.times_s]
         return result
 
-    def _child(self, command: list[str], resolution: int | None, stop: Callable[[Pass], bool] | None = None) -> Pass:
-        left = max(0.1, self.deadline - time.monotonic())
-        return run_child(command, self.descriptor, timeout_s=left, resolution=resolution, stop=stop)
+    def _output(self, command: list[str], read: Callable[[IO[bytes]], None]) -> Pass:
+        """Run a command that gives no frames."""
+        left_s = self._time_left()
+        if left_s <= 0:
+            return Pass(timed_out=True)
+        return read_output(self.decoder.children, command, self.descriptor, timeout_s=left_s, read=read)
+
+    def _time_left(self) -> float:
+        return self.deadline - time.monotonic()
 
     # -- short and long -----------------------------------------------------------------------------------------------
 
@@ -185,28 +213,39 @@ class _Passes:
         # One seek more than frames: the last frame is looked up first.
         return length is not None and seekable and length > self.decoder.seek_cost_s * (self.decoder.max_frames + 1)
 
-    def _last_time(self, header: Pass) -> float | None:
-        """When the last frame is shown: decode the end where one can seek to it, else list the packets."""
+    def _last_time(self, header: Pass, trouble: Pass) -> float | None:
+        """When the last frame is shown: decode the end where one can seek to it, else list the packets.
+
+        What went wrong on the way is added to `trouble`.
+        """
         length = self._length(header)
         if length is not None and any(name in header.format.split(",") for name in _SEEKABLE):
             start = max(0, math.floor(length - 1 - 1 / self.decoder.fps))  # whole seconds: exact in any time base
-            end = self._run(select=_grid_select(self.decoder.fps), from_s=start)
+            end = self._run(select=grid_select(self.decoder.fps), from_s=start)
             if end.times_s:
+                trouble.add_trouble(end)
                 return end.times_s[-1]
-        scan = self._child(scan_command(self.decoder.binary, self.path), None)
-        if scan.last_packet_s is None:
+        packets = self._list_packets(trouble)
+        if packets.last_s is None:
             return None
-        last = scan.last_packet_s - self.window.start_s
+        last = packets.last_s - self.window.start_s
         return last if self.window.length_s is None else min(last, self.window.length_s)
+
+    def _list_packets(self, trouble: Pass) -> Packets:
+        packets = Packets()
+        trouble.add_trouble(self._output(scan_command(self.decoder.binary, self.path), packets.read))
+        return packets
 
     def _seek_all(self, targets: list[float], header: Pass) -> Pass | None:
         """One seek a target; `None` when one of them finds nothing, for the file's index cannot be relied on."""
-        joined = Pass(format=header.format, duration_s=header.duration_s, frame_rate=header.frame_rate)
+        joined = Pass(format=header.format, duration_s=header.duration_s)
         for target in targets:
             found = self._run(select="1", limit=1, from_s=max(0.0, target - TIME_TOLERANCE_S))
+            joined.add_trouble(found)
+            if found.timed_out:
+                return joined
             if not found.frames:
                 return None
-            joined.errors += found.errors
             if not joined.times_s or found.times_s[0] > joined.times_s[-1] + TIME_TOLERANCE_S:
                 joined.frames += found.frames
                 joined.times_s += found.times_s
@@ -215,41 +254,37 @@ class _Passes:
     # -- CLIP4Clip's frame numbers ------------------------------------------------------------------------------------
 
     def _sample_frame_numbers(self) -> Pass:
-        rate = self._run(select="1", limit=1)
-        period, offsets = clip4clip_steps(rate.frame_rate, self.decoder.fps)
-        select = "+".join(f"eq(mod(n,{period}),{offset})" for offset in offsets)
-        numbers = self._run(select=select, stop=lambda so_far: len(so_far.frames) > MAX_GRID_FRAMES)
-        kept = SAMPLING[CLIP4CLIP](len(numbers.frames), self.decoder.max_frames)
-        if not numbers.stopped:
-            return _keep(numbers, kept)
-        counted = self._count(select)
-        kept = SAMPLING[CLIP4CLIP](counted, self.decoder.max_frames)
-        wanted = [index // len(offsets) * period + offsets[index % len(offsets)] for index in kept]
-        return self._run(select="+".join(f"eq(n,{number})" for number in wanted), limit=len(wanted))
+        trouble = Pass()
+        table = self._frame_table(trouble)
+        if table is None:
+            return self._run(select="1", limit=1)
+        window = self.window
+        taken = clip4clip_frames(table, fps=self.decoder.fps, start_s=window.start_s, end_s=window.end_s)
+        kept = [taken[index] for index in SAMPLING[CLIP4CLIP](len(taken), self.decoder.max_frames)]
+        # Without a window the whole is decoded, so that damage after the last frame shows, too.
+        limit = None if window.end_s is None else max(1, len(kept))
+        result = self._run(select=number_select(kept), limit=limit, window=Window())
+        result.times_s = [max(0.0, time_s - window.start_s) for time_s in result.times_s]
+        result.add_trouble(trouble)
+        return result
 
-    def _count(self, select: str) -> int:
-        """How many frames a selection has, holding none of them."""
-        counted = 0
-
-        def forget(so_far: Pass) -> bool:
-            nonlocal counted
-            counted += len(so_far.frames)
-            so_far.frames.clear()
-            return False
-
-        self._run(select=select, stop=forget)
-        return counted
-
-
-def _grid_select(fps: float) -> str:
-    """ffmpeg expression: the first frame at or after each grid point, once."""
-    return f"if(gt(st(1,floor((t+{TIME_TOLERANCE_S:f})*{fps!r})+1),ld(0)),st(0,ld(1)),0)"
-
-
-def _list_select(targets: list[float]) -> str:
-    """The same for the listed times alone."""
-    passed = "+".join(f"gte(t,{target - TIME_TOLERANCE_S:.6f})" for target in targets)
-    return f"if(gt(st(1,{passed}),ld(0)),st(0,ld(1)),0)"
+    def _frame_table(self, trouble: Pass) -> FrameTable | None:
+        """When the frames are shown: as the packets say where that is regular, else as decoded."""
+        average = MatroskaRate()
+        header = self._output(rate_command(self.decoder.binary, self.path), average.read)
+        packets = self._list_packets(trouble)
+        rate = average.rate or packets.rate
+        if not packets.shown or not rate:
+            return None
+        total = len(packets.shown)
+        if header.duration_s is not None and "mov" not in header.format.split(","):
+            total = int(header.duration_s * rate + 0.5)  # where OpenCV finds no count of frames
+        table = FrameTable(sorted(packets.shown), sorted(packets.keyframes), packets.time_base_s, rate, total)
+        if table.has_constant_rate:
+            return table
+        decoded = ShownTimes()
+        trouble.add_trouble(self._output(times_command(self.decoder.binary, self.path), decoded.read))
+        return replace(table, shown=sorted(decoded.pts)) if decoded.pts else None
 
 
 def _keep(grid: Pass, picked: list[int]) -> Pass:
@@ -258,53 +293,12 @@ def _keep(grid: Pass, picked: list[int]) -> Pass:
     return grid
 
 
-def _open_regular(path: Path) -> tuple[int, os.stat_result]:
-    """Open without blocking on a FIFO or a device; raises `FrameDecodeError` for what is not a regular file."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise FrameDecodeError("the file does not exist (a broken link, or it vanished during the run)") from None
-    except PermissionError:
-        raise FrameDecodeError("the file may not be read (permission denied)") from None
-    except OSError as error:
-        loop = isinstance(error.errno, int) and error.errno == 40
-        raise FrameDecodeError("a symbolic link that leads to itself" if loop else str(error.strerror)) from None
-    found = os.fstat(descriptor)
-    problem = None
-    if stat.S_ISDIR(found.st_mode):
-        problem = "a folder, not a video file"
-    elif not stat.S_ISREG(found.st_mode):
-        problem = "not a regular file (a pipe, socket or device)"
-    elif found.st_size == 0:
-        problem = "the file is empty"
-    if problem is not None:
-        os.close(descriptor)
-        raise FrameDecodeError(problem)
-    return descriptor, found
-
-
-_EXPLANATIONS = (
-    ("moov atom not found", "its index (the moov atom) is missing: cut off, still being written, or no video at all"),
-    ("matches no streams", "it has no video stream"),
-    ("not in whitelist", "it is not a video container (its content is of another type)"),
-    ("not on whitelist", "it is not a video container (its content is of another type)"),
-    ("Invalid data found when processing input", "ffmpeg finds no readable video in it"),
-    ("exceeds specified max pixel count", "its frames are too large (over 33 million pixels)"),
-    ("Cannot allocate memory", "it needs more memory than one video may take"),
-)
-
-
-def explain(result: Pass, timeout_s: float) -> str:
-    """Why a pass gave no frames, or fewer than it should, in words, with ffmpeg's own first line."""
-    if result.timed_out:
-        return f"took longer than {timeout_s:g} s and was stopped"
-    first = result.errors[0].split("] ")[-1][:160] if result.errors else ""
-    if result.frames:
-        return f"read in part: {first}"
-    said = " | ".join(result.errors)
-    for pattern, meaning in _EXPLANATIONS:
-        if pattern in said:
-            return meaning
-    if result.returncode < 0:
-        return f"ffmpeg was ended by signal {-result.returncode} on it" + (f" ({first})" if first else "")
-    return f"cannot be decoded: {first}" if first else "no frame could be decoded"
+def _past_the_end(result: Pass, window: Window | None) -> str | None:
+    """What to say of a window that begins after the video has ended."""
+    if window is None or result.duration_s is None or window.start_s < result.duration_s:
+        return None
+    until = "" if window.end_s is None else f" to {window.end_s:g} s"
+    return (
+        f"its window from {window.start_s:g} s{until} begins after the video's end at {result.duration_s:g} s; "
+        "correct its times, or take the caption out"
+    )

@@ -54,7 +54,7 @@ def load_word_list(name: str) -> WordList:
 @lru_cache(maxsize=64)
 def _read(path: str, changed: int) -> WordList:
     content = Path(path).read_bytes()
-    lines = (line.partition("#")[0] for line in content.decode("utf-8-sig").splitlines())
+    lines = (line.partition("#")[0] for line in content.decode("utf-8-sig").split("\n"))
     phrases = frozenset(tuple(words) for line in lines if (words := split_words(line.lower())))
     if not phrases:
         raise CamoeError(f"word list {path} holds no words; write one word or phrase a line")

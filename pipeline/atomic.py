@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +12,11 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(final: Path) -> Iterator[Path]:
-    """A path beside `final` to write to; on success it is flushed to disk and renamed, else removed."""
+    """A path beside `final` to write to; on success it is flushed to disk and renamed, else removed.
+
+    Where `final` is a link, what it leads to is replaced.
+    """
+    final = final.resolve() if final.is_symlink() else final
     temporary = final.with_name(f"{final.name}.tmp.{os.getpid()}")
     try:
         yield temporary
@@ -27,6 +33,24 @@ def write_atomic(final: Path, content: bytes | str) -> None:
     """Publish `content` under the name `final`, whole or not at all."""
     with atomic_path(final) as temporary, open(temporary, "wb") as stream:
         stream.write(content.encode() if isinstance(content, str) else content)
+
+
+def remove_leftovers(final: Path) -> None:
+    """Remove what killed processes left beside `final`: `NAME.tmp.PID` of a PID that no longer runs."""
+    for path in final.parent.glob(f"{glob.escape(final.name)}.*.*"):
+        kind, _, number = path.name.removeprefix(final.name + ".").partition(".")
+        if kind in ("tmp", "old") and number.isdigit() and not _is_running(int(number)):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def fsync(path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 
-from .config import Config, choices_of, load_config, option_name
+from .config import Config, choices_of, load_config, nearest_name, option_name
 from .errors import CamoeError, RunStoppedError
 
 METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
@@ -49,6 +49,10 @@ class CamoeCommand(click.Command):
             status = 130
         return sys.exit(status) if standalone_mode else status
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take what is clearly meant: `--loss_temperature 10`, and several words after an option that takes a list."""
+        return super().parse_args(ctx, _meant(args, self.params))
+
     def _run(self, *args: Any, **extra: Any) -> int:
         run: Callable[..., int | None] = super().main
         try:
@@ -61,7 +65,10 @@ class CamoeCommand(click.Command):
         except click.ClickException as error:
             context = getattr(error, "ctx", None)
             hint = f"{context.command_path if context else self.name} --help lists the options"
-            raise CamoeError(f"{error.format_message().rstrip('.')} ({hint})") from error
+            said = error.format_message().rstrip(".")
+            if isinstance(error, click.NoSuchOption):
+                said = _no_such_option(error)
+            raise CamoeError(f"{said} ({hint})") from error
         except BrokenPipeError:
             return 1
         except OSError as error:
@@ -69,6 +76,40 @@ class CamoeCommand(click.Command):
             raise RunStoppedError(f"{error.strerror or error}{where}") from error
         except MemoryError as error:
             raise RunStoppedError("out of memory") from error
+
+
+def _meant(words: list[str], params: list[click.Parameter]) -> list[str]:
+    """The words of a command line with each value of a list after its option: `--x a b` is `--x a --x b`.
+
+    A shell that expands `--x *.h5` writes the former. Where a command has arguments of its own, words are left to them.
+    """
+    options = {name: param for param in params if isinstance(param, click.Option) for name in param.opts}
+    flags = {name for param in params for name in param.secondary_opts}
+    has_arguments = any(isinstance(param, click.Argument) for param in params)
+    meant: list[str] = []
+    current, waiting = "", False
+    for place, word in enumerate(words):
+        if word == "--":
+            return meant + words[place:]
+        if waiting or not word.startswith("-") or word == "-":
+            meant += [word] if waiting or not current else [current, word]
+            waiting = False
+            continue
+        name, equals, value = word.partition("=")
+        dashed = name.replace("_", "-")
+        name = dashed if dashed in options or dashed in flags else name
+        option = options.get(name)
+        meant.append(name + equals + value)
+        waiting = option is not None and not option.is_flag and not option.count and not equals
+        current = name if option is not None and option.multiple and not has_arguments else ""
+    return meant
+
+
+def _no_such_option(error: click.NoSuchOption) -> str:
+    params = error.ctx.command.params if error.ctx else []
+    names = [name for param in params for name in (*param.opts, *param.secondary_opts) if name.startswith("--")]
+    near = nearest_name(error.option_name.lstrip("-"), [name.lstrip("-") for name in names])
+    return f"No such option {error.option_name!r}" + (f"; did you mean --{near}?" if near else "")
 
 
 class CamoeGroup(CamoeCommand, click.Group):

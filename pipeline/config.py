@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from os import PathLike, fspath
@@ -23,6 +24,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import yaml
 
 from .errors import CamoeError
+from .yaml_text import MAX_CHARACTERS, load_yaml
 
 Choices = Iterable[str] | Callable[[], Iterable[str]]
 KIND = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
@@ -96,8 +98,9 @@ def load_config(
 def read_yaml(path: str | PathLike[str], known: Iterable[str]) -> dict[str, Any]:
     """The mapping in a YAML file, its keys checked against the `known` names."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        with open(path, encoding="utf-8") as stream:
+            content = load_yaml(stream.read(MAX_CHARACTERS + 1))
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise CamoeError(f"{fspath(path)} cannot be read as a config file: {reason}") from None
     if content is None:
@@ -113,9 +116,28 @@ def read_yaml(path: str | PathLike[str], known: Iterable[str]) -> dict[str, Any]
 def unknown_name(name: object, known: Iterable[str], what: str = "setting") -> str:
     """`there is no setting 'loss_temprature'; did you mean 'loss_temperature'?`"""
     names = list(known)
-    near = get_close_matches(str(name), names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
-    return f"there is no {what} {str(name)!r}; {hint}"
+    near = nearest_name(str(name), names)
+    hint = f"did you mean {near!r}?" if near else f"there are {', '.join(names)}"
+    return f"there is no {what} {str(name)[:80]!r}; {hint}"
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Which of the names is meant: `lr` is `learning_rate`, `epoch` is `epochs`, `temperture` is `temperature`."""
+    said = "".join(_parts(name))
+    names = list(known)
+    if len(said) > 1:
+        for other in names:
+            parts = _parts(other)
+            if said in ("".join(parts), "".join(part[0] for part in parts)):
+                return other
+        for other in names:
+            if "".join(_parts(other)).startswith(said):
+                return other
+    return next(iter(get_close_matches(name, names, n=1)), None)
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in name.lower().replace("-", "_").split("_") if part]
 
 
 def dump_config(config: Config) -> str:
@@ -146,11 +168,11 @@ def _scalar(value: Any, hint: type) -> Any:
     if hint is bool:
         if isinstance(value, bool):
             return value
-        raise ValueError(f"must be true or false, not {value!r}")
+        raise ValueError(f"must be true or false, not {reprlib.repr(value)}")
     if hint in (int, float) and not isinstance(value, bool):
         try:
             number = hint(value) if isinstance(value, (int, str, hint)) else None
-        except ValueError:
+        except (ValueError, OverflowError):
             number = None
         if number is not None and not math.isnan(number):
             return number
@@ -158,7 +180,7 @@ def _scalar(value: Any, hint: type) -> Any:
         return fspath(value)
     if hint is Path and isinstance(value, (str, PathLike)):
         return Path(value)
-    raise ValueError(f"must be {KIND[hint]}, not {value!r}")
+    raise ValueError(f"must be {KIND[hint]}, not {reprlib.repr(value)}")
 
 
 def _named(value: Any, field: dataclasses.Field, hint: Any, name: str) -> Any:

@@ -25,7 +25,7 @@ def masked_mean(frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 class MeanAggregator(nn.Module):
     """`z = 1/n · Σ_t x_t`; nothing to learn."""
 
-    def __init__(self, embed_dim: int, max_frames: int, layers: int) -> None:
+    def __init__(self, *, embed_dim: int, max_frames: int, layers: int) -> None:
         super().__init__()
 
     def forward(self, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -35,7 +35,7 @@ class MeanAggregator(nn.Module):
 class SqueezeExciteAggregator(nn.Module):
     """Channel squeeze and excitation: `m = 1/n · Σ_t x_t`, `z = m ⊙ 2σ(W₂ · relu(W₁ m))`, with `W₂ = 0` at first."""
 
-    def __init__(self, embed_dim: int, max_frames: int, layers: int) -> None:
+    def __init__(self, *, embed_dim: int, max_frames: int, layers: int) -> None:
         super().__init__()
         hidden = max(embed_dim // 4, 8)
         self.squeeze = nn.Linear(embed_dim, hidden)
@@ -52,7 +52,7 @@ class AttentionAggregator(nn.Module):
     `P (max_frames, D)` are learnt positions, which only the attention sees.
     """
 
-    def __init__(self, embed_dim: int, max_frames: int, layers: int) -> None:
+    def __init__(self, *, embed_dim: int, max_frames: int, layers: int) -> None:
         super().__init__()
         self.position = nn.Parameter(torch.randn(max_frames, embed_dim) * embed_dim**-0.5)
         self.earlier = nn.ModuleList(TemporalLayer(embed_dim) for _ in range(layers - 1))
@@ -129,9 +129,9 @@ def zero_linear(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-AGGREGATORS: dict[str, Callable[[int, int, int], nn.Module]] = {
+AGGREGATORS: dict[str, Callable[..., nn.Module]] = {
     "mean": MeanAggregator,
     "se": SqueezeExciteAggregator,
     "attention": AttentionAggregator,
 }
-"""Made with `(embed_dim, max_frames, layers)`; called with `(frames, mask)`."""
+"""Made with `embed_dim=, max_frames=, layers=`; called with `(frames, mask)`."""

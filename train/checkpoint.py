@@ -1,7 +1,7 @@
 """Checkpoints: all that a run in the making needs to go on bit for bit, in one safetensors file.
 
 Tensors are the model, the optimiser's moments, the states of the generators and the best model so far; the file's
-metadata holds the rest as JSON. A checkpoint is published whole or not at all.
+metadata holds the rest as JSON, and a checksum of everything. A checkpoint is published whole or not at all.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from ..pipeline.atomic import atomic_path
 from ..pipeline.errors import CamoeError
+from ..pipeline.sealed import DamagedError, read_sealed, write_sealed
 from .config import TrainConfig
+from .record import FORMAT
 
 CHECKPOINT = "checkpoint.safetensors"
 MAY_CHANGE = ("features", "out", "overwrite", "checkpoint_seconds", "tensorboard")
@@ -41,10 +40,11 @@ class Checkpoint:
         }
 
 
-def identity_of(config: TrainConfig, store_hash: str, device: str) -> dict[str, Any]:
+def identity_of(config: TrainConfig, store_hash: str, device: str, start: str | None) -> dict[str, Any]:
     """What a run that goes on must share with the one that began."""
     values = {name: value for name, value in asdict(config).items() if name not in MAY_CHANGE}
-    same: dict[str, Any] = json.loads(json.dumps(values | {"device": device, "store": store_hash}))
+    values |= {"device": device, "store": store_hash, "start": start}
+    same: dict[str, Any] = json.loads(json.dumps(values))
     return same
 
 
@@ -61,10 +61,8 @@ def refuse_other(where: Path, begun: dict[str, Any], asked: dict[str, Any]) -> N
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Replace the folder's checkpoint; raises `OSError` when the disk refuses."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-    metadata = {"identity": json.dumps(checkpoint.identity), "facts": json.dumps(checkpoint.facts)}
-    with atomic_path(folder / CHECKPOINT) as temporary:
-        save_file(tensors, temporary, metadata)
+    notes = {"identity": checkpoint.identity, "facts": checkpoint.facts, "format": FORMAT}
+    write_sealed(folder / CHECKPOINT, checkpoint.tensors, notes)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
@@ -73,15 +71,14 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            names = file.keys()
-            tensors = {name: file.get_tensor(name) for name in names}
-        return Checkpoint(json.loads(metadata["identity"]), json.loads(metadata["facts"]), tensors)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        tensors, notes = read_sealed(path)
+    except DamagedError as error:
+        raise CamoeError(f"{error}; use --overwrite instead of --resume to train anew") from None
+    if notes.get("format") != FORMAT:
         raise CamoeError(
-            f"{path} is damaged ({' '.join(str(error).split())}); use --overwrite instead of --resume to train anew"
-        ) from None
+            f"{path} was written by another version of camoe; use --overwrite instead of --resume to train anew"
+        )
+    return Checkpoint(notes["identity"], notes["facts"], tensors)
 
 
 def _shown(value: Any) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from ..pipeline.command import camoe_command, options_from
 from .config import TrainConfig
 from .loop import fit
-from .run_folder import RECORD
+from .run_folder import load_run
 from .summary import summarise
 
 
@@ -22,4 +20,4 @@ def main(config: TrainConfig, resume: bool) -> None:
     The epoch that is best on the validation captions is kept; test captions are never looked at.
     """
     folder = fit(config, resume=resume)
-    click.echo(summarise(folder, json.loads((folder / RECORD).read_text(encoding="utf-8"))))
+    click.echo(summarise(load_run(folder)))

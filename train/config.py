@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..pipeline.config import Config, setting
 from ..pipeline.errors import CamoeError
-from .aggregators import AGGREGATORS
-from .gate import GATES
-from .losses import DUPLICATE_TEXT, LOSSES
-from .text_heads import TEXT_HEADS
+from .names import (
+    AGGREGATORS,
+    ARCHITECTURE,
+    DUPLICATE_TEXT,
+    GATES,
+    LOSSES,
+    MODELS,
+    PADDING,
+    PRECISIONS,
+    TEXT_HEADS,
+    ModelFacts,
+)
 
 FUSION = "fusion"
 WITHOUT_EFFECT = {
-    "meanp": ("experts", "aggregator", "gate", "attention_layers"),
-    "seqtransf": ("experts", "aggregator", "gate"),
-    "xpool": ("experts", "aggregator", "gate", "attention_layers"),
-    "zero-shot": ("experts", "aggregator", "gate", "attention_layers", "text_head"),
+    model: tuple(name for name in ARCHITECTURE if name not in facts.reads) for model, facts in MODELS.items()
 }
-"""Settings that a model other than `camoe` does not read; setting one of them is a mistake."""
-
-
-PRECISIONS = ("fp32", "bf16")
-
-
-def _models() -> Iterable[str]:
-    from .model import MODELS  # which itself reads this config
-
-    return MODELS
+"""Settings of the architecture that a model does not read; setting one of them is a mistake."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +39,7 @@ class TrainConfig(Config):
     allow_missing: bool = setting(False, help="Leave out captions whose video has no features.")
     validation_fraction: float = setting(0.1, help="Training videos held out where the protocol has no val captions.")
 
-    model: str = setting("camoe", help="What is trained.", choices=_models)
+    model: str = setting("camoe", help="What is trained.", choices=MODELS)
     streams: tuple[str, ...] = setting(("fusion", "entity", "action"), help="Readings of the text to compare.")
     strategy: tuple[str, ...] = setting(
         ("muw",), help="How the streams' sentences are built; NAME, or STREAM=NAME for one stream. fusion is whole."
@@ -51,13 +47,16 @@ class TrainConfig(Config):
     stream_weights: tuple[float, ...] = setting((), help="Share of each stream in score and loss; none: equal.")
     experts: int | None = setting(None, help="Experts; none: one per stream.")
     aggregator: tuple[str, ...] = setting(
-        ("attention",), help="Frames to one vector; one name, or one per expert.", choices=lambda: AGGREGATORS
+        ("attention",), help="Frames to one vector; one name, or one per expert.", choices=AGGREGATORS
     )
     attention_layers: int = setting(1, help="Layers of temporal attention in an expert.")
-    gate: str = setting("single", help="How experts are mixed.", choices=lambda: GATES)
-    text_head: str = setting("residual", help="What the sentence embeddings go through.", choices=lambda: TEXT_HEADS)
+    gate: str = setting("single", help="How experts are mixed.", choices=GATES)
+    text_head: str = setting("residual", help="What the sentence embeddings go through.", choices=TEXT_HEADS)
+    padding: str = setting(
+        "masked", help="Padded frames: left out, or as the published code treats them.", choices=PADDING
+    )
 
-    loss: str = setting("ce", help="Symmetric cross-entropy or Dual Softmax Loss.", choices=lambda: LOSSES)
+    loss: str = setting("ce", help="Symmetric cross-entropy or Dual Softmax Loss.", choices=LOSSES)
     loss_temperature: float = setting(1000.0, help="Of the Dual Softmax prior in training.")
     stop_gradient_prior: bool = setting(False, help="Treat the Dual Softmax prior as a constant.")
     duplicate_text: str = setting(
@@ -93,7 +92,8 @@ class TrainConfig(Config):
         defaults = {item.name: item.default for item in fields(self)}
         for name in WITHOUT_EFFECT.get(self.model, ()):
             if getattr(self, name) not in (defaults[name], "none"):
-                raise CamoeError(f"{name} has no effect on model {self.model}; leave it out, or train model camoe")
+                others = " or ".join(other for other, facts in MODELS.items() if name in facts.reads)
+                raise CamoeError(f"{name} has no effect on model {self.model}; leave it out, or train model {others}")
         if self.model != "camoe":
             return
         count = self.expert_count
@@ -105,6 +105,11 @@ class TrainConfig(Config):
             raise CamoeError(f"gate none leaves {count - len(self.streams)} experts unused; use gate single or full")
         if self.gate == "single" and FUSION not in self.streams:
             raise CamoeError("gate single mixes the experts for the fusion stream; add fusion to streams, or use full")
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What the trainer must know of the model."""
+        return MODELS[self.model]
 
     @property
     def expert_count(self) -> int:
@@ -134,48 +139,54 @@ class TrainConfig(Config):
         return self.out or Path("runs") / f"{self.model}-{self.loss}-{self.seed}"
 
 
+COUNTS: dict[str, tuple[int, float]] = {
+    "experts": (1, 256),
+    "attention_layers": (1, 64),
+    "batch_size": (2, 1_000_000),
+    "captions_per_video": (1, 1000),
+    "accumulate": (1, 1_000_000),
+    "epochs": (1, 1_000_000),
+    "patience": (1, 1_000_000),
+    "threads": (1, 1024),
+    "seed": (0, 2**63 - 1),
+    "weight_decay": (0, math.inf),
+    "checkpoint_seconds": (0, math.inf),
+}
+"""Least and most of each; the most is far beyond use and keeps a slip of the finger from filling the memory."""
+_MOST_NAMES = 256
+
+
 def _check_ranges(config: TrainConfig) -> None:
-    rules = {
-        "a positive number": ("loss_temperature", "learning_rate", "clip_gradient"),
-        "at least 1": (
-            "experts",
-            "attention_layers",
-            "captions_per_video",
-            "accumulate",
-            "epochs",
-            "patience",
-            "threads",
-        ),
-        "at least 2": ("batch_size",),
-        "at least 0": ("weight_decay", "seed", "checkpoint_seconds"),
-        "at least 0 and below 1": ("warmup", "dropout"),
-        "between 0 and 1": ("validation_fraction",),
-    }
-    holds = {
-        "a positive number": lambda value: value > 0,
-        "at least 1": lambda value: value >= 1,
-        "at least 2": lambda value: value >= 2,
-        "at least 0": lambda value: value >= 0,
-        "at least 0 and below 1": lambda value: 0 <= value < 1,
-        "between 0 and 1": lambda value: 0 < value < 1,
-    }
-    for rule, names in rules.items():
-        for name in names:
-            value = getattr(config, name)
-            if value is not None and not holds[rule](value):
-                raise CamoeError(f"{name} must be {rule}, not {value}")
+    for name in ("loss_temperature", "learning_rate", "clip_gradient"):
+        if not getattr(config, name) > 0:
+            raise CamoeError(f"{name} must be a positive number, not {getattr(config, name)}")
+    for name in ("learning_rate", "weight_decay"):
+        if math.isinf(getattr(config, name)):
+            raise CamoeError(f"{name} must be a finite number, not {getattr(config, name)}")
+    for name, (least, most) in COUNTS.items():
+        value = getattr(config, name)
+        if value is not None and not least <= value <= most:
+            rule = f"at least {least}" if value < least else f"at most {most}"
+            raise CamoeError(f"{name} must be {rule}, not {value}")
+    for name in ("warmup", "dropout"):
+        if not 0 <= getattr(config, name) < 1:
+            raise CamoeError(f"{name} must be at least 0 and below 1, not {getattr(config, name)}")
+    if not 0 < config.validation_fraction < 1:
+        raise CamoeError(f"validation_fraction must be between 0 and 1, not {config.validation_fraction}")
 
 
 def _check_streams(config: TrainConfig) -> None:
     for name in ("features", "streams", "strategy", "aggregator"):
         if not getattr(config, name):
             raise CamoeError(f"{name} is empty; name at least one")
+        if name != "features" and len(getattr(config, name)) > _MOST_NAMES:
+            raise CamoeError(f"{name} has {len(getattr(config, name))} entries; at most {_MOST_NAMES} make sense")
     if len(set(config.streams)) < len(config.streams):
         raise CamoeError(f"streams names one of {', '.join(config.streams)} twice; name each once")
     if config.stream_weights and (
         len(config.stream_weights) != len(config.streams)
         or min(config.stream_weights) < 0
-        or sum(config.stream_weights) <= 0
+        or not 0 < sum(config.stream_weights) < math.inf
     ):
         raise CamoeError(f"stream_weights must be {len(config.streams)} numbers from 0, not all 0; one per stream")
     special = [entry.split("=", 1)[0] for entry in config.strategy if "=" in entry]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,13 +10,17 @@ import torch
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import SUBSETS, FeatureStore, subset_code
-from .config import TrainConfig
+from ..pipeline.store.schema import FULL
+from .config import FUSION, TrainConfig
 from .model import Dropout, FeatureShape, Scorer
 
 
 @dataclass(frozen=True)
 class StreamTexts:
-    """One stream: `U` distinct sentences, `embedding (U, D)` normalised, and each caption's sentence, `row (M,)`."""
+    """One stream: `U` distinct sentences, `embedding (U, D)`, and each caption's sentence, `row (M,)`.
+
+    Embeddings are normalised where the frames are.
+    """
 
     embedding: torch.Tensor
     row: torch.Tensor
@@ -26,7 +30,8 @@ class StreamTexts:
 class Features:
     """`N` videos sorted by id and `M` captions sorted by (video, id), under one protocol.
 
-    `frames (N, T, D)` float32, L2-normalised, zero where `mask (N, T)` is false. `video_of_caption (M,)` int64 is -1
+    `frames (N, T, D)` float32, L2-normalised or, for models that take them so, as the encoder gave them; zero where
+    `mask (N, T)` is false. `video_of_caption (M,)` int64 is -1
     where the video has no features; `subset (M,)` holds the protocol's codes, 0 for such a caption.
     """
 
@@ -77,7 +82,12 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_protocol(store: FeatureStore, protocol: str | None) -> str:
-    """The named protocol, or the store's only one."""
+    """The named protocol, or the store's only one; raises `CamoeError` for another, or a store without captions."""
+    if not store.has_captions:
+        raise CamoeError(
+            f"{store.shards[0].path} holds no captions to train or evaluate with; add some with "
+            "camoe-extract --captions FILE --into STORE"
+        )
     names = list(store.protocols)
     if protocol is None and len(names) == 1:
         return names[0]
@@ -112,7 +122,8 @@ def load_features(
         _refuse_missing(store, name, owner, np.isin(codes, [subset_code(subset) for subset in subsets]))
     missing = {subset: int(((codes == code) & (owner < 0)).sum()) for subset, code in SUBSETS.items()}
     codes[owner < 0] = 0
-    frames, mask = _load_frames(store, device)
+    _refuse_missing_texts(store, config.strategies)
+    frames, mask = _load_frames(store, device, raw=config.facts.raw)
     if config.shuffle_frames:
         frames = shuffle_frames(frames, mask, config.seed)
     return Features(
@@ -121,7 +132,10 @@ def load_features(
         frames=frames,
         mask=mask,
         caption_ids=store.caption_ids,
-        texts=[load_texts(store, strategy, stream, device) for stream, strategy in config.strategies.items()],
+        texts=[
+            load_texts(store, strategy, stream, device, raw=config.facts.raw)
+            for stream, strategy in config.strategies.items()
+        ],
         video_of_caption=torch.from_numpy(owner).to(device),
         subset=torch.from_numpy(codes.astype(np.int64)).to(device),
         shape=FeatureShape(
@@ -139,27 +153,47 @@ def _refuse_missing(store: FeatureStore, protocol: str, owner: np.ndarray, asked
         videos = sorted({store.caption_video_ids[index] for index in np.flatnonzero(missing)})
         raise CamoeError(
             f"{int(missing.sum())} of {int(asked.sum())} captions of protocol {protocol} belong to {len(videos)} "
-            f"videos without features (first: {videos[0]}); run camoe-extract again, or leave them out: --allow-missing"
+            f"videos without features (first: {videos[0]}); leave these captions out with --allow-missing, or put the "
+            "videos right and run camoe-extract as before with --retry-failed"
         )
 
 
-def _load_frames(store: FeatureStore, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    frames = _unit_vectors(store.frames(), device)
+def _refuse_missing_texts(store: FeatureStore, strategies: Mapping[str, str]) -> None:
+    """Raise `CamoeError` for a stream that the store lacks, with the way to have it, or to do without."""
+    for stream, strategy in strategies.items():
+        wanted = (FULL, FUSION) if stream == FUSION or strategy == FULL else (strategy, stream)
+        if wanted in store.text_names:
+            continue
+        remedy = f"camoe-extract --captions FILE --into STORE --strategies {strategy} adds them"
+        if store.text_names == [(FULL, FUSION)]:
+            remedy = f"train on its whole captions with --streams fusion, or {remedy}"
+        raise CamoeError(
+            f"{store.shards[0].path} has no texts {'/'.join(wanted)}; it has "
+            f"{', '.join('/'.join(name) for name in store.text_names) or 'none'}; {remedy}"
+        )
+
+
+def _load_frames(store: FeatureStore, device: torch.device, *, raw: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    frames = _vectors(store.frames(), device, raw=raw)
     count = torch.from_numpy(store.frame_count).to(device)
     mask = torch.arange(frames.shape[1], device=device) < count[:, None]
     return frames.mul_(mask.unsqueeze(-1)), mask
 
 
-def load_texts(store: FeatureStore, strategy: str, stream: str, device: torch.device) -> StreamTexts:
-    """A stream's sentences, normalised, on the device."""
+def load_texts(
+    store: FeatureStore, strategy: str, stream: str, device: torch.device, *, raw: bool = False
+) -> StreamTexts:
+    """A stream's sentences on the device, normalised unless they are wanted `raw`."""
     table = store.text_table(strategy, stream)
     row = torch.from_numpy(np.asarray(table.row, np.int64)).to(device)
-    return StreamTexts(_unit_vectors(table.embedding, device), row)
+    return StreamTexts(_vectors(table.embedding, device, raw=raw), row)
 
 
-def _unit_vectors(values: np.ndarray, device: torch.device) -> torch.Tensor:
-    """float32 vectors of norm 1, or zero; in place, as fresh memory of this size takes longer than the arithmetic."""
+def _vectors(values: np.ndarray, device: torch.device, *, raw: bool) -> torch.Tensor:
+    """float32 vectors, of norm 1 or zero unless `raw`; in place, as fresh memory takes longer than the arithmetic."""
     vectors = torch.from_numpy(values).to(device).to(torch.float32, copy=True)
+    if raw:
+        return vectors
     return vectors.div_(torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp_min_(1e-12))
 
 
@@ -231,12 +265,6 @@ def draw_dropout(
     """The masks of one step for `captions (K, B)`, on the generator's device; none at rate 0."""
     if rate == 0:
         return None
-
-    def keep(*shape: int) -> torch.Tensor:
-        drawn = torch.rand(*shape, generator=generator, device=generator.device)
-        return drawn.ge_(rate).div_(1 - rate)
-
-    return Dropout(
-        texts=keep(len(model.text_heads), captions.numel(), embed_dim),
-        experts=keep(captions.shape[1], model.expert_count, embed_dim),
+    return model.draw_dropout(
+        rate, texts=captions.numel(), videos=captions.shape[1], embed_dim=embed_dim, generator=generator
     )

@@ -14,7 +14,7 @@ from .aggregators import AGGREGATORS
 class Expert(nn.Module):
     """`z = Agg(X)`, `h = normalise(z + P z)`, with `P (D, D)` zero at first; no `projection`: `h = normalise(z)`."""
 
-    def __init__(self, aggregator: nn.Module, embed_dim: int, *, projection: bool) -> None:
+    def __init__(self, aggregator: nn.Module, *, embed_dim: int, projection: bool) -> None:
         super().__init__()
         self.aggregator = aggregator
         self.projection = nn.Parameter(torch.zeros(embed_dim, embed_dim)) if projection else None
@@ -33,11 +33,15 @@ class Experts(nn.Module):
     """`E` experts beside each other: `h (B, E, D)`, one per name in `aggregators`."""
 
     def __init__(
-        self, aggregators: Sequence[str], embed_dim: int, max_frames: int, *, layers: int = 1, projection: bool = True
+        self, aggregators: Sequence[str], *, embed_dim: int, max_frames: int, layers: int = 1, projection: bool = True
     ) -> None:
         super().__init__()
         self.experts = nn.ModuleList(
-            Expert(AGGREGATORS[name](embed_dim, max_frames, layers), embed_dim, projection=projection)
+            Expert(
+                AGGREGATORS[name](embed_dim=embed_dim, max_frames=max_frames, layers=layers),
+                embed_dim=embed_dim,
+                projection=projection,
+            )
             for name in aggregators
         )
 

@@ -16,7 +16,7 @@ from .aggregators import masked_mean
 class NoGate(nn.Module):
     """`v_s = h_{s mod E}`."""
 
-    def __init__(self, streams: int, experts: int, embed_dim: int, fusion: int | None) -> None:
+    def __init__(self, *, streams: int, experts: int, embed_dim: int, fusion: int | None) -> None:
         super().__init__()
         self.owner = [stream % experts for stream in range(streams)]
 
@@ -30,7 +30,7 @@ class SingleGate(nn.Module):
     The other streams keep their own expert. `fusion` is the place of the fusion stream.
     """
 
-    def __init__(self, streams: int, experts: int, embed_dim: int, fusion: int | None) -> None:
+    def __init__(self, *, streams: int, experts: int, embed_dim: int, fusion: int | None) -> None:
         super().__init__()
         self.owner = [stream % experts for stream in range(streams)]
         self.is_fusion = [stream == fusion for stream in range(streams)]
@@ -48,7 +48,7 @@ class SingleGate(nn.Module):
 class FullGate(nn.Module):
     """Every stream mixes all experts: `v_s = Σ_e g_se h_e` with `g_s = softmax(W_s · mean(X))`."""
 
-    def __init__(self, streams: int, experts: int, embed_dim: int, fusion: int | None) -> None:
+    def __init__(self, *, streams: int, experts: int, embed_dim: int, fusion: int | None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(streams, experts, embed_dim))
 
@@ -57,9 +57,10 @@ class FullGate(nn.Module):
         return share @ experts
 
 
-GATES: dict[str, Callable[[int, int, int, int | None], nn.Module]] = {
+GATES: dict[str, Callable[..., nn.Module]] = {
     "none": NoGate,
     "single": SingleGate,
     "full": FullGate,
 }
-"""Made with `(streams, experts, embed_dim, place of the fusion stream)`; called with `(experts, frames, mask)`."""
+"""Made with `streams=, experts=, embed_dim=, fusion=` (the fusion stream's place, or none); called with
+`(experts, frames, mask)`."""

@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,17 @@ from typing import Any
 import numpy
 import torch
 
+from ..pipeline.clip_layers import find_layers
 from ..pipeline.errors import RunStoppedError
-from ..pipeline.store import FeatureStore
+from ..pipeline.sealed import Tensors
+from ..pipeline.store import FeatureStore, StoreSettings
+from ..pipeline.store.schema import FULL
 from .checkpoint import identity_of, load_checkpoint, refuse_other
 from .config import TrainConfig
 from .data import Features, hold_out_videos, load_features, resolve_device, resolve_protocol
-from .model import Scorer, build_model
+from .model import FeatureShape, Scorer, build_model
 from .report import reporter
-from .run_folder import RECORD, load_run, new_run_folder, partial_folder, refuse_existing, write_run
+from .run_folder import RECORD, load_run, new_run_folder, partial_folder, refuse_existing, tidy, write_run
 from .trainer import Outcome, Saver, train
 
 SMALL_BATCH = 1 << 18
@@ -55,13 +58,15 @@ def fit(config: TrainConfig, *, resume: bool = False) -> Path:
         held_out=held_out,
         allow_missing=config.allow_missing,
     )
-    model = build_model(config, features.shape).to(device)
-    source = store_record(store, protocol) | {
+    model, start = begin_model(config, features.shape, store.settings)
+    model.to(device)
+    source = store_record(store, protocol, config.strategies) | {
+        "start": start,
         "features": [os.path.abspath(path) for path in config.features],
         "held_out_videos": held_out,
         "load_seconds": round(time.perf_counter() - started, 3),
     }
-    identity = identity_of(config, store.content_hash, str(device))
+    identity = identity_of(config, store.content_hash, str(device), start)
     with new_run_folder(config.folder, overwrite=config.overwrite, resume=resume) as folder:
         with cpu_threads(config, features) as threads:
             outcome = _train_in(folder, model, features, config, identity, resume=resume)
@@ -74,9 +79,34 @@ def _finished(config: TrainConfig, device: torch.device) -> Path:
     """The finished run folder, if it is of the run that is asked for."""
     run = load_run(config.folder)
     store = FeatureStore.open(config.features)
-    begun = identity_of(run.config, run.record["store"]["content_hash"], run.record["device"])
-    refuse_other(config.folder, begun, identity_of(config, store.content_hash, str(device)))
+    began, start = run.record["start"], start_of(config, store.settings)
+    begun = identity_of(run.config, run.record["store"]["content_hash"], run.record["device"], began)
+    refuse_other(config.folder, begun, identity_of(config, store.content_hash, str(device), start))
+    tidy(config.folder)
     return config.folder
+
+
+def begin_model(config: TrainConfig, shape: FeatureShape, settings: StoreSettings) -> tuple[Scorer, str | None]:
+    """The model as training begins, on the CPU, and for models that can start from CLIP's text layers where it does:
+    `clip` with them, `random` where none lie beside the store."""
+    model = build_model(config, shape)
+    layers = _clip_layers(config, settings)
+    if layers is not None:
+        model.start_from_clip(layers)
+    return model, start_of(config, settings)
+
+
+def start_of(config: TrainConfig, settings: StoreSettings) -> str | None:
+    """What `begin_model` does for a model of this config: `clip`, `random`, or none where there is no choice."""
+    if not config.facts.starts_from_clip:
+        return None
+    return "random" if _clip_layers(config, settings) is None else "clip"
+
+
+def _clip_layers(config: TrainConfig, settings: StoreSettings) -> Tensors | None:
+    if not config.facts.starts_from_clip:
+        return None
+    return find_layers(config.features, clip_sha256=settings.clip_sha256)
 
 
 def _train_in(
@@ -95,13 +125,22 @@ def _train_in(
             raise RunStoppedError(f"out of GPU memory; {remedy}") from None
 
 
-def store_record(store: FeatureStore, protocol: str) -> dict[str, Any]:
-    """What identifies the features behind a result."""
+def store_record(store: FeatureStore, protocol: str, strategies: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What identifies the features behind a result, and how they were made; of the streams, those that are used."""
+    settings = store.settings
+    tagged = [stream for stream, strategy in (strategies or {}).items() if strategy != FULL]
+    definitions = settings.streams or {}
     return {
         "store": {
             "content_hash": store.content_hash,
-            "clip_model": store.settings.clip_model,
-            "clip_sha256": store.settings.clip_sha256,
+            "clip_model": settings.clip_model,
+            "clip_sha256": settings.clip_sha256,
+            "precision": settings.precision,
+            "streams": {stream: definitions[stream] for stream in tagged if stream in definitions},
+            "tagger": settings.tagger if tagged else None,
+            "fps": settings.fps,
+            "sampling": settings.sampling,
+            "max_frames": settings.max_frames,
         },
         "protocol": protocol,
         "shortfall": store.shortfall.get(protocol, {}),

@@ -16,8 +16,7 @@ import numpy as np
 import torch
 
 from ..pipeline.errors import CamoeError
-
-DUPLICATE_TEXT = ("negative", "mask", "positive")
+from .names import DUPLICATE_TEXT
 
 
 def dual_softmax_loss(

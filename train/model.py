@@ -10,19 +10,28 @@ from torch import nn
 
 from .config import FUSION, TrainConfig
 from .experts import Experts
+from .frame_attention import FrameAttention
 from .gate import GATES
+from .heads.seqtransf import SeqTransf
+from .heads.xpool import XPool
 from .scorer import MAX_LOGIT_SCALE, Dropout, ExpertScorer, FeatureShape, Scorer
 from .text_heads import TEXT_HEADS
-from .xpool import XPool
 
 __all__ = ["MAX_LOGIT_SCALE", "MODELS", "Dropout", "FeatureShape", "Scorer", "build_model"]
 
 
 def camoe(config: TrainConfig, shape: FeatureShape) -> Scorer:
     """The paper's model: experts with projections, a gate, text heads."""
-    experts = Experts(config.aggregators, shape.embed_dim, shape.max_frames, layers=config.attention_layers)
+    experts = Experts(
+        config.aggregators,
+        embed_dim=shape.embed_dim,
+        max_frames=shape.max_frames,
+        layers=config.attention_layers,
+    )
     fusion = config.streams.index(FUSION) if FUSION in config.streams else None
-    gate = GATES[config.gate](len(config.streams), config.expert_count, shape.embed_dim, fusion)
+    gate = GATES[config.gate](
+        streams=len(config.streams), experts=config.expert_count, embed_dim=shape.embed_dim, fusion=fusion
+    )
     return _scorer(config, shape, experts, gate)
 
 
@@ -31,8 +40,8 @@ def meanp(config: TrainConfig, shape: FeatureShape) -> Scorer:
     return _without_gate(config, shape, "mean")
 
 
-def seqtransf(config: TrainConfig, shape: FeatureShape) -> Scorer:
-    """CLIP4Clip's seqTransf: one transformer over the frames, added to them, then the mean; all streams share it."""
+def temporal(config: TrainConfig, shape: FeatureShape) -> Scorer:
+    """One temporal transformer over the frames for all streams, then the mean (what 0.1.0 called seqtransf)."""
     return _without_gate(config, shape, "attention")
 
 
@@ -43,26 +52,43 @@ def zero_shot(config: TrainConfig, shape: FeatureShape) -> Scorer:
 
 def _without_gate(config: TrainConfig, shape: FeatureShape, aggregator: str, *, trained: bool = True) -> Scorer:
     """One expert without projection for all streams."""
-    experts = Experts([aggregator], shape.embed_dim, shape.max_frames, layers=config.attention_layers, projection=False)
-    gate = GATES["none"](len(config.streams), 1, shape.embed_dim, None)
+    experts = Experts(
+        [aggregator],
+        embed_dim=shape.embed_dim,
+        max_frames=shape.max_frames,
+        layers=config.attention_layers,
+        projection=False,
+    )
+    gate = GATES["none"](streams=len(config.streams), experts=1, embed_dim=shape.embed_dim, fusion=None)
     return _scorer(config, shape, experts, gate, trained=trained)
 
 
+def frame_attention(config: TrainConfig, shape: FeatureShape) -> Scorer:
+    """Frames pooled anew for every text, shared by all streams (what 0.1.0 called xpool)."""
+    return FrameAttention(shape.embed_dim, **_text_side(config, shape))
+
+
+def seqtransf(config: TrainConfig, shape: FeatureShape) -> Scorer:
+    """CLIP4Clip's seqTransf."""
+    return SeqTransf(embed_dim=shape.embed_dim, max_frames=shape.max_frames, **_text_side(config, shape, head="none"))
+
+
 def xpool(config: TrainConfig, shape: FeatureShape) -> Scorer:
-    """X-Pool's text-conditioned pooling of frames, shared by all streams."""
-    return XPool(shape.embed_dim, **_text_side(config, shape))
+    """X-Pool."""
+    return XPool(embed_dim=shape.embed_dim, padding=config.padding, **_text_side(config, shape, head="none"))
 
 
 def _scorer(
     config: TrainConfig, shape: FeatureShape, experts: Experts, gate: nn.Module, *, trained: bool = True
 ) -> Scorer:
-    return ExpertScorer(experts, gate, **_text_side(config, shape, trained=trained), trainable_scale=trained)
+    head = config.text_head if trained else "none"
+    return ExpertScorer(experts, gate, **_text_side(config, shape, head=head), trainable_scale=trained)
 
 
-def _text_side(config: TrainConfig, shape: FeatureShape, *, trained: bool = True) -> dict[str, Any]:
-    head = TEXT_HEADS[config.text_head if trained else "none"]
+def _text_side(config: TrainConfig, shape: FeatureShape, *, head: str | None = None) -> dict[str, Any]:
+    make_head = TEXT_HEADS[head or config.text_head]
     return {
-        "text_heads": [head(shape.embed_dim) for _ in config.streams],
+        "text_heads": [make_head(shape.embed_dim) for _ in config.streams],
         "weights": config.weights,
         "logit_scale": min(shape.clip_logit_scale, MAX_LOGIT_SCALE),
     }
@@ -71,6 +97,8 @@ def _text_side(config: TrainConfig, shape: FeatureShape, *, trained: bool = True
 MODELS: dict[str, Callable[[TrainConfig, FeatureShape], Scorer]] = {
     "camoe": camoe,
     "meanp": meanp,
+    "temporal": temporal,
+    "frame-attention": frame_attention,
     "seqtransf": seqtransf,
     "xpool": xpool,
     "zero-shot": zero_shot,

@@ -44,8 +44,13 @@ def reporter(folder: Path, *, tensorboard: bool, begun: int | None = None) -> It
 
 def _lines_until(path: Path, epoch: int) -> list[str]:
     """A killed run may have written further than its checkpoint, and half a line."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] <= epoch]
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] <= epoch]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CamoeError(
+            f"{path} is damaged ({' '.join(str(error).split())}); use --overwrite instead of --resume to train anew"
+        ) from None
 
 
 def _summary_writer(folder: Path, begun: int | None) -> Any:

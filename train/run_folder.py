@@ -7,31 +7,38 @@ leaves that folder; where it holds a checkpoint, the run can go on from it.
 from __future__ import annotations
 
 import fcntl
+import glob
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load
 
-from ..pipeline.atomic import fsync
-from ..pipeline.config import dump_config, load_config
-from ..pipeline.errors import CamoeError
+from ..pipeline.atomic import fsync, write_atomic
+from ..pipeline.config import dump_config, load_config, read_yaml
+from ..pipeline.errors import CamoeError, RunStoppedError
+from ..pipeline.record import read_record
+from ..pipeline.sealed import file_bytes
 from ..pipeline.store import StoreError, find_shards
 from .checkpoint import CHECKPOINT
 from .config import TrainConfig
 from .divergence import DivergedError
-from .model import FeatureShape, Scorer, build_model
+from .model import Scorer, build_model
+from .record import FORMAT, RunRecord
 
 CONFIG, METRICS, MODEL, RECORD = "config.yaml", "metrics.jsonl", "model.safetensors", "run.json"
 LOCK = ".lock"
+FORMER_NAMES = {"seqtransf": "temporal", "xpool": "frame-attention"}
+"""What format 1 called models that are not the published ones."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +57,18 @@ class Run:
         Raises `CamoeError` where neither does.
         """
         for paths in (tuple(self.record["features"]), self.config.features):
-            with suppress(StoreError):
+            with suppress(StoreError, OSError, ValueError):
                 find_shards(paths)
                 return paths
         raise CamoeError(
             f"the store {', '.join(self.record['features'])} that {self.path} was trained on is not there; "
             "name it with --features"
         )
+
+    @property
+    def title(self) -> str:
+        """What a table calls the model: `seqtransf (no CLIP init)` where it began without CLIP's text layers."""
+        return title(self.config.model, self.record["start"])
 
     @property
     def protocol(self) -> str:
@@ -69,21 +81,53 @@ class Run:
 
 
 def load_run(path: str | PathLike[str]) -> Run:
-    """Read a run folder; raises `CamoeError` when it is none, or is damaged."""
+    """Read a run folder, of this version or an earlier one; raises `CamoeError` when it is none, or is damaged."""
     folder = Path(path)
     missing = [name for name in (CONFIG, MODEL, RECORD) if not (folder / name).is_file()]
     if missing:
         raise CamoeError(
             f"{folder} is not a run folder ({', '.join(missing)} missing); give one that camoe-train wrote"
         )
-    config = load_config(TrainConfig, folder / CONFIG)
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        model = build_model(config, FeatureShape(**record["shape"]))
-        model.load_state_dict(load_file(folder / MODEL))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise CamoeError(f"{folder} is damaged ({' '.join(str(error).split())}); train it again") from None
-    return Run(folder, config, record, model.eval())
+        record = read_record(RunRecord, json.loads((folder / RECORD).read_text(encoding="utf-8")), RECORD)
+        config = _read_config(folder / CONFIG, record.format)
+        model = _read_model(folder / MODEL, config, record)
+    except (OSError, ValueError, TypeError, RuntimeError, ArithmeticError, SafetensorError) as error:
+        raise CamoeError(f"{folder} is damaged ({_plain(error)}); train it again") from None
+    return Run(folder, config, record.to_json(), model.eval())
+
+
+def _read_config(path: Path, written_as: int) -> TrainConfig:
+    if written_as == FORMAT:
+        return load_config(TrainConfig, path)
+    model = read_yaml(path, [item.name for item in fields(TrainConfig)]).get("model")
+    if model not in FORMER_NAMES:
+        return load_config(TrainConfig, path)
+    return load_config(TrainConfig, path, {"model": FORMER_NAMES[model]})
+
+
+def _read_model(path: Path, config: TrainConfig, record: RunRecord) -> Scorer:
+    """Built without memory of its own, so that a record which lies about sizes costs none."""
+    content = path.read_bytes()
+    if record.model_sha256 not in (None, hashlib.sha256(content).hexdigest()):
+        raise ValueError(f"{path.name} does not match its checksum")
+    state = load(content)
+    with torch.device("meta"):
+        model = build_model(config, record.shape)
+    model.load_state_dict(state, assign=True)
+    if wrong := [name for name, tensor in state.items() if tensor.dtype != torch.float32]:
+        raise ValueError(f"{path.name}: {wrong[0]} is {state[wrong[0]].dtype}, not float32")
+    return model
+
+
+def _plain(error: BaseException) -> str:
+    words = " ".join(str(error).split())
+    return (words if len(words) < 300 else f"{words[:300]}…").encode("ascii", "backslashreplace").decode()
+
+
+def title(model: str, start: str | None) -> str:
+    """A model's name, and where its start is not the published one, that."""
+    return f"{model} (no CLIP init)" if start == "random" else model
 
 
 def partial_folder(final: Path) -> Path:
@@ -125,6 +169,8 @@ def new_run_folder(final: Path, *, overwrite: bool, resume: bool = False) -> Ite
     partial.mkdir(parents=True, exist_ok=True)
     with _locked(partial):
         try:
+            _restore_replaced(final)
+            refuse_existing(final, overwrite=overwrite, resume=resume)
             for path in partial.iterdir():
                 if path.name != LOCK and (not resume or ".tmp." in path.name):
                     path.unlink()
@@ -133,12 +179,28 @@ def new_run_folder(final: Path, *, overwrite: bool, resume: bool = False) -> Ite
                 fsync(file)
             _publish(partial, final)
         except BaseException as error:
-            if isinstance(error, DivergedError) or not (partial / CHECKPOINT).exists():
+            resumable = (partial / CHECKPOINT).exists() and not isinstance(error, DivergedError)
+            if not resumable:
                 shutil.rmtree(partial, ignore_errors=True)
                 with suppress(OSError):
                     for parent in parents:
                         parent.rmdir()
+            if isinstance(error, OSError):
+                raise _stopped(error, final, resumable=resumable) from None
             raise
+    tidy(final)
+
+
+def _stopped(error: OSError, final: Path, *, resumable: bool) -> RunStoppedError:
+    """What the disk refused, and what is left."""
+    reason = error.strerror or _plain(error)
+    where = error.filename or final
+    rest = "go on with --resume" if resumable else "start it again, as nothing is left of it"
+    return RunStoppedError(f"{final} could not be written ({reason}: {where}); make room and {rest}")
+
+
+def tidy(final: Path) -> None:
+    """Take away what a finished run no longer needs."""
     for name in (CHECKPOINT, LOCK):
         (final / name).unlink(missing_ok=True)
 
@@ -153,8 +215,17 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def _restore_replaced(final: Path) -> None:
+    """A kill between the two renames of `_publish` leaves the replaced run aside; a later kill leaves it to delete."""
+    for replaced in map(Path, glob.glob(f"{glob.escape(str(final.parent / f'.{final.name}.replaced'))}.*")):
+        if final.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+        else:
+            os.rename(replaced, final)
+
+
 def _publish(partial: Path, final: Path) -> None:
-    replaced = final.with_name(f"{final.name}.old.{os.getpid()}")
+    replaced = final.with_name(f".{final.name}.replaced.{os.getpid()}")
     if final.exists():
         os.rename(final, replaced)
     os.rename(partial, final)
@@ -163,7 +234,9 @@ def _publish(partial: Path, final: Path) -> None:
 
 
 def write_run(folder: Path, config: TrainConfig, record: dict[str, Any], state: dict[str, torch.Tensor]) -> None:
-    """Everything but the metrics, which the loop writes as it goes."""
-    (folder / CONFIG).write_text(dump_config(config), encoding="utf-8")
-    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    save_file({name: tensor.cpu().contiguous() for name, tensor in state.items()}, folder / MODEL)
+    """Everything but the metrics, which are written as training goes."""
+    content = file_bytes(state)
+    whole = {"format": FORMAT} | record | {"model_sha256": hashlib.sha256(content).hexdigest()}
+    write_atomic(folder / CONFIG, dump_config(config))
+    write_atomic(folder / MODEL, content)
+    write_atomic(folder / RECORD, json.dumps(whole, indent=2) + "\n")

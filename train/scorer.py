@@ -2,16 +2,18 @@
 
 A scorer encodes texts and videos apart and then compares them, so that an evaluation encodes everything once:
 
-    encode_videos (N, T, D), (N, T) -> videos (N, …)      encode_texts (S, M, D) -> texts (S, M, …)
-    compare texts, videos -> sim (S, M, N) in logit units   score = Σ_s w_s sim_s  (M, N), Σ_s w_s = 1
+    encode_texts (S, M, D) -> texts (S, M, D)         encode_videos (N, T, D), (N, T) -> videos (S, N, …)
+    compare texts, videos, mask (N, T) -> sim (S, M, N) in logit units
+    score = Σ_s w_s sim_s  (M, N), Σ_s w_s = 1
 
-A text-conditioned scorer keeps frames in `videos` and does its work in `compare` (`xpool.py`).
+Streams come first everywhere; what all streams share has one entry there. A text-conditioned scorer keeps frames in
+`videos` and does its work in `compare` (`frame_attention.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -37,10 +39,21 @@ class FeatureShape:
 
 @dataclass(frozen=True)
 class Dropout:
-    """Masks of one step, zero or `1 / (1 - rate)`, drawn outside the model: `texts (S, M, D)`, `experts (N, E, D)`."""
+    """Masks of one step, zero or `1 / (1 - rate)`, drawn before it; a model has those that it takes.
 
-    texts: torch.Tensor
-    experts: torch.Tensor
+    `texts (S, M, D)`, `experts (N, E, D)`, `pairs (S, M, N, D)`.
+    """
+
+    texts: torch.Tensor | None = None
+    experts: torch.Tensor | None = None
+    pairs: torch.Tensor | None = None
+
+    def part(self, texts: slice, videos: slice) -> Dropout:
+        """The masks of some texts and some videos, as their encoders take them."""
+        return Dropout(
+            None if self.texts is None else self.texts[:, texts],
+            None if self.experts is None else self.experts[videos],
+        )
 
 
 class Scorer(nn.Module):
@@ -69,26 +82,33 @@ class Scorer(nn.Module):
         """`E`: how many dropout masks a video needs."""
         return 1
 
+    def start_from_clip(self, layers: Mapping[str, torch.Tensor]) -> None:
+        """Take over CLIP's text layers; only for models whose facts say that they can."""
+        raise NotImplementedError
+
     def encode_videos(self, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
-        """`X (N, T, D)` normalised frames, zero where `mask (N, T)` is false -> what `compare` takes, `(N, …)`."""
+        """`X (N, T, D)` frames, zero where `mask (N, T)` is false -> what `compare` takes, `(S, N, …)`."""
         raise NotImplementedError
 
     def encode_texts(self, texts: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
         """`c (S, M, D)` normalised sentence embeddings -> `t (S, M, D)`, normalised."""
-        if dropout is not None:
+        if dropout is not None and dropout.texts is not None:
             texts = texts * dropout.texts
         heads = [head(stream) for head, stream in zip(self.text_heads, texts, strict=True)]
         return F.normalize(torch.stack(heads), dim=-1)
 
-    def compare(self, texts: torch.Tensor, videos: torch.Tensor) -> torch.Tensor:
-        """`t (S, M, D)`, `v (N, S, D)` -> `sim (S, M, N)` in logit units."""
-        return self.logit_scale.exp() * torch.einsum("smd,nsd->smn", texts, videos)
+    def compare(
+        self, texts: torch.Tensor, videos: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None
+    ) -> torch.Tensor:
+        """`t (S, M, D)`, `v (S, N, D)` and the frames' `mask (N, T)` -> `sim (S, M, N)` in logit units."""
+        return self.logit_scale.exp() * torch.einsum("smd,snd->smn", texts, videos)
 
     def similarity(
         self, texts: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None
     ) -> torch.Tensor:
         """All of the above: `(S, M, N)`."""
-        return self.compare(self.encode_texts(texts, dropout), self.encode_videos(frames, mask, dropout))
+        videos = self.encode_videos(frames, mask, dropout)
+        return self.compare(self.encode_texts(texts, dropout), videos, mask, dropout)
 
     def mix(self, similarity: torch.Tensor) -> torch.Tensor:
         """`Σ_s w_s sim_s`: `(S, M, N) -> (M, N)`."""
@@ -97,6 +117,20 @@ class Scorer(nn.Module):
     def score(self, texts: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Texts `(S, M, D)` against videos `(N, T, D)`: `(M, N)`."""
         return self.mix(self.similarity(texts, frames, mask))
+
+    def draw_dropout(
+        self, rate: float, *, texts: int, videos: int, embed_dim: int, generator: torch.Generator
+    ) -> Dropout:
+        """The masks of one step for so many texts and videos, on the generator's device."""
+        return Dropout(
+            texts=self._keep(rate, generator, len(self.text_heads), texts, embed_dim),
+            experts=self._keep(rate, generator, videos, self.expert_count, embed_dim),
+        )
+
+    @staticmethod
+    def _keep(rate: float, generator: torch.Generator, *shape: int) -> torch.Tensor:
+        drawn = torch.rand(*shape, generator=generator, device=generator.device)
+        return drawn.ge_(rate).div_(1 - rate)
 
     @torch.no_grad()
     def clamp_scale(self) -> None:
@@ -125,6 +159,6 @@ class ExpertScorer(Scorer):
         return len(self.experts.experts)
 
     def encode_videos(self, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
-        """`(N, T, D), (N, T)` -> `v (N, S, D)`, normalised."""
+        """`(N, T, D), (N, T)` -> `v (S, N, D)`, normalised."""
         experts = self.experts(frames, mask, None if dropout is None else dropout.experts)
-        return F.normalize(self.gate(experts, frames, mask), dim=-1)
+        return F.normalize(self.gate(experts, frames, mask), dim=-1).transpose(0, 1)

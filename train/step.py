@@ -20,7 +20,7 @@ def batch_loss(
     captions = captions.view(-1, captions.shape[-1])
     texts = _encode_texts(model, features, config, dropout, slice(None), captions)
     videos = _encode_videos(model, features, config, dropout, slice(None), captions)
-    return _weighted(model, stream_losses(model, features, captions, texts, videos, config))
+    return _weighted(model, stream_losses(model, features, captions, texts, videos, config, dropout))
 
 
 def backward(
@@ -36,13 +36,15 @@ def backward(
     videos_of = partial(_encode_videos, model, features, config, dropout)
     if config.accumulate == 1:
         whole = slice(None)
-        losses = stream_losses(model, features, captions, texts_of(whole, captions), videos_of(whole, captions), config)
+        encoded = texts_of(whole, captions), videos_of(whole, captions)
+        losses = stream_losses(model, features, captions, *encoded, config, dropout)
         _weighted(model, losses).backward()
         return losses.detach()
     text_parts = [partial(texts_of, part, captions) for part in _parts(captions.numel(), config.accumulate)]
     video_parts = [partial(videos_of, part, captions) for part in _parts(captions.shape[1], config.accumulate)]
     texts, videos = _cached(text_parts), _cached(video_parts)
-    losses = stream_losses(model, features, captions, torch.cat(texts, dim=1), torch.cat(videos), config)
+    joined = torch.cat(texts, dim=1), torch.cat(videos, dim=1)
+    losses = stream_losses(model, features, captions, *joined, config, dropout)
     _weighted(model, losses).backward()
     for encode, cached in zip(text_parts + video_parts, texts + videos, strict=True):
         again = encode()
@@ -58,10 +60,12 @@ def stream_losses(
     texts: torch.Tensor,
     videos: torch.Tensor,
     config: TrainConfig,
+    dropout: Dropout | None = None,
 ) -> torch.Tensor:
     """`L(sim_s)` for each stream `(S,)`, the mean over the `K` captions; `captions (K, B)`, embeddings of all."""
     size, batch = captions.shape
-    sim = model.compare(texts, videos).view(-1, size, batch, batch)
+    mask = features.mask[features.video_of_caption[captions[0]]]
+    sim = model.compare(texts, videos, mask, dropout).view(-1, size, batch, batch)
     same_text = None if config.duplicate_text == "negative" else features.same_text(captions)
     losses = LOSSES[config.loss](
         sim,
@@ -97,7 +101,7 @@ def _encode_texts(
     captions: torch.Tensor,
 ) -> torch.Tensor:
     texts = features.texts_of(captions.flatten()[part])
-    kept = None if dropout is None else Dropout(dropout.texts[:, part], dropout.experts)
+    kept = None if dropout is None else dropout.part(part, slice(None))
     with _precision(features, config):
         return _at_least_float32(model.encode_texts(texts, kept))
 
@@ -111,7 +115,7 @@ def _encode_videos(
     captions: torch.Tensor,
 ) -> torch.Tensor:
     rows = features.video_of_caption[captions[0, part]]
-    kept = None if dropout is None else Dropout(dropout.texts, dropout.experts[part])
+    kept = None if dropout is None else dropout.part(slice(None), part)
     with _precision(features, config):
         return _at_least_float32(model.encode_videos(features.frames.index_select(0, rows), features.mask[rows], kept))
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from ..pipeline.store import describe_shortfall
+from .run_folder import Run
 
 
-def summarise(folder: Path, record: dict[str, Any]) -> str:
-    """A few lines from `run.json`."""
+def summarise(run: Run) -> str:
+    """A few lines about a run, from its record."""
+    record = run.record
     best, counts = record["selection"], record["counts"]
-    lines = [f"{folder}  ({record['parameters']:,} parameters, protocol {record['protocol']})"]
+    lines = [f"{run.path}  ({record['parameters']:,} parameters, protocol {record['protocol']})"]
+    if record["start"] == "random":
+        lines.append(
+            f"  {run.title}: the published one starts from CLIP's text layers, which camoe-extract "
+            "--clip-layers 4 puts beside a store"
+        )
     lines.append(
         "  "
         + ", ".join(f"{name}: {item['captions']} captions of {item['videos']} videos" for name, item in counts.items())

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from ..pipeline.errors import CamoeError
 from .checkpoint import Checkpoint, save_checkpoint
@@ -18,6 +17,7 @@ from .config import TrainConfig
 from .data import BatchSampler, Features, draw_dropout
 from .divergence import Trace, check, loss_level
 from .model import Scorer
+from .progress import Progress
 from .report import Report
 from .step import backward, batch_loss
 from .validation import validate
@@ -71,19 +71,16 @@ def train(
     outcome = _untrained(model, features, report, started) if begun is None else trainer.restore(begun)
     started -= 0.0 if begun is None else outcome.seconds
     steps, saved = trainer.sampler.steps, time.perf_counter()
-    with tqdm(total=config.epochs * steps, initial=outcome.epochs * steps, unit="step", disable=None) as progress:
+    with Progress(config.epochs, steps, outcome.epochs) as progress:
         while outcome.epochs < config.epochs and not _out_of_patience(outcome, config):
             epoch = outcome.epochs + 1
-            row = {"epoch": epoch} | trainer.epoch(epoch, progress.update) | validate(model, features)
+            row = {"epoch": epoch} | trainer.epoch(epoch, progress.step) | validate(model, features)
             if row["R@1"] > outcome.best["R@1"]:
                 outcome.best, outcome.state = row, _copy_state(model)
             outcome.epochs, outcome.examples = epoch, outcome.examples + trainer.examples
             outcome.seconds = time.perf_counter() - started
             report(row | {"seconds": round(outcome.seconds, 3)})
-            progress.set_description(
-                f"epoch {epoch}/{config.epochs}, loss {row['loss']:.3f}, "
-                f"val R@1 {row['R@1']:.1f}, best {outcome.best['R@1']:.1f}"
-            )
+            progress.epoch(row, outcome.best["R@1"])
             if saver is not None and time.perf_counter() - saved >= saver.seconds:
                 save_checkpoint(saver.folder, trainer.checkpoint(outcome, saver.identity))
                 saved = time.perf_counter()

@@ -16,11 +16,12 @@ def score_matrix(
 ) -> torch.Tensor:
     """The model's scores `(M, N)` for rows of captions and of videos, in their order; texts and videos encoded once."""
     encoded_videos = torch.cat(
-        [model.encode_videos(features.frames[part], features.mask[part]) for part in videos.split(chunk)]
+        [model.encode_videos(features.frames[part], features.mask[part]) for part in videos.split(chunk)], dim=1
     )
+    mask = features.mask[videos]
     return torch.cat(
         [
-            model.mix(model.compare(model.encode_texts(features.texts_of(part)), encoded_videos))
+            model.mix(model.compare(model.encode_texts(features.texts_of(part)), encoded_videos, mask))
             for part in captions.split(chunk)
         ]
     )

@@ -69,7 +69,7 @@ class _Similarity(nn.Module):
         with torch.autocast(frames.device.type, torch.bfloat16, enabled=self.in_bf16):
             encoded = self.scorer.encode_texts(texts, dropout), self.scorer.encode_videos(frames, mask, dropout)
         readings, videos = (part.float() if part.dtype == torch.bfloat16 else part for part in encoded)
-        return self.scorer.compare(readings, videos)
+        return self.scorer.compare(readings, videos, mask)
 
 
 class Draws:
@@ -100,15 +100,16 @@ class Draws:
     def dropout(self, captions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Masks for texts `(members, S, K·B, D)` and experts `(members, B, E, D)`; ones at rate 0, none if all are."""
         drawn = {
-            (seed, rate): draw_dropout(self.model, rate, captions[0], self.embed_dim, generator)
+            (seed, rate): _masks(draw_dropout(self.model, rate, captions[0], self.embed_dim, generator))
             for (seed, rate), generator in self.noise.items()
         }
         some = next((masks for masks in drawn.values() if masks is not None), None)
         if some is None:
             return None
-        ones = Dropout(torch.ones_like(some.texts), torch.ones_like(some.experts))
-        masks = [drawn[config.seed, config.dropout] or ones for config in self.configs]
-        return torch.stack([mask.texts for mask in masks]), torch.stack([mask.experts for mask in masks])
+        texts, experts = some
+        ones = torch.ones_like(texts), torch.ones_like(experts)
+        kept = [drawn[config.seed, config.dropout] or ones for config in self.configs]
+        return torch.stack([texts for texts, _ in kept]), torch.stack([experts for _, experts in kept])
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these members."""
@@ -117,6 +118,15 @@ class Draws:
         self.samplers = {seed: sampler for seed, sampler in self.samplers.items() if seed in seeds}
         pairs = {(config.seed, config.dropout) for config in self.configs}
         self.noise = {pair: generator for pair, generator in self.noise.items() if pair in pairs}
+
+
+def _masks(dropout: Dropout | None) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The masks that models which can be stacked take."""
+    if dropout is None:
+        return None
+    assert dropout.texts is not None
+    assert dropout.experts is not None
+    return dropout.texts, dropout.experts
 
 
 class _Alike:

@@ -30,7 +30,7 @@ def architecture(training: Training) -> Hashable:
     shuffled batches.
     """
     config = training.config
-    if config.model in ("zero-shot", "xpool") or config.accumulate > 1 or config.shuffle_frames:
+    if not config.facts.stacks or config.accumulate > 1 or config.shuffle_frames:
         return training.key
     fusion = config.streams.index(FUSION) if FUSION in config.streams else None
     shape: tuple[Hashable, ...] = (config.model, len(config.streams), fusion, config.text_head, config.attention_layers)

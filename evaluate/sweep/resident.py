@@ -20,6 +20,7 @@ from ...train.data import (
     shuffle_frames,
 )
 from ...train.model import Scorer
+from ...train.names import MODELS
 from ...train.scoring import RunScorer
 from .settings import FULL
 
@@ -45,10 +46,10 @@ class Resident:
         self.protocol = resolve_protocol(self.store, protocol)
         self.allow_missing, self.device = allow_missing, device
         self.paths = tuple(features)
-        self._base: Features | None = None
-        self._texts: dict[tuple[str, str], StreamTexts] = {}
+        self._base: dict[bool, Features] = {}
+        self._texts: dict[tuple[bool, str, str], StreamTexts] = {}
         self._held_out: dict[tuple[float, int], list[str]] = {}
-        self._shuffled: tuple[int, torch.Tensor] | None = None
+        self._shuffled: tuple[tuple[bool, int], torch.Tensor] | None = None
 
     def held_out(self, config: TrainConfig) -> list[str]:
         """Training videos that serve as `val`, as `fit` holds them out."""
@@ -61,7 +62,8 @@ class Resident:
 
     def features(self, config: TrainConfig) -> Features:
         """What `fit` would load for the config; its captions of `test` are there too."""
-        base = self._base or self._load()
+        raw = config.facts.raw
+        base = self._base.get(raw) or self._load(raw)
         subset = base.subset
         if held_out := self.held_out(config):
             place = {video_id: row for row, video_id in enumerate(base.video_ids)}
@@ -70,8 +72,8 @@ class Resident:
             subset = subset.masked_fill(moved, SUBSETS["val"])
         return replace(
             base,
-            frames=self._shuffle(base, config.seed) if config.shuffle_frames else base.frames,
-            texts=[self._stream(stream, strategy) for stream, strategy in config.strategies.items()],
+            frames=self._shuffle(base, raw, config.seed) if config.shuffle_frames else base.frames,
+            texts=[self._stream(raw, stream, strategy) for stream, strategy in config.strategies.items()],
             subset=subset,
         )
 
@@ -79,9 +81,10 @@ class Resident:
         """The model and the features of a cell, as an evaluation takes them."""
         return ResidentScorer(model, features, self.store)
 
-    def _load(self) -> Features:
-        config = TrainConfig(features=self.paths, streams=(FUSION,))
-        self._base = load_features(
+    def _load(self, raw: bool) -> Features:
+        model = next(name for name, facts in MODELS.items() if facts.raw == raw)
+        config = TrainConfig(features=self.paths, streams=(FUSION,), model=model)
+        base = self._base[raw] = load_features(
             self.store,
             config,
             protocol=self.protocol,
@@ -89,19 +92,19 @@ class Resident:
             subsets=tuple(SUBSETS),
             allow_missing=self.allow_missing,
         )
-        self._texts[FUSION, FULL] = self._base.texts[0]
-        return self._base
+        self._texts[raw, FUSION, FULL] = base.texts[0]
+        return base
 
-    def _stream(self, stream: str, strategy: str) -> StreamTexts:
-        key = (FUSION if strategy == FULL else stream, strategy)
+    def _stream(self, raw: bool, stream: str, strategy: str) -> StreamTexts:
+        key = (raw, FUSION if strategy == FULL else stream, strategy)
         if key not in self._texts:
-            self._texts[key] = load_texts(self.store, strategy, stream, self.device)
+            self._texts[key] = load_texts(self.store, strategy, stream, self.device, raw=raw)
         return self._texts[key]
 
-    def _shuffle(self, base: Features, seed: int) -> torch.Tensor:
+    def _shuffle(self, base: Features, raw: bool, seed: int) -> torch.Tensor:
         """The last seed's frames are kept."""
-        if self._shuffled is None or self._shuffled[0] != seed:
-            self._shuffled = (seed, shuffle_frames(base.frames, base.mask, seed))
+        if self._shuffled is None or self._shuffled[0] != (raw, seed):
+            self._shuffled = ((raw, seed), shuffle_frames(base.frames, base.mask, seed))
         return self._shuffled[1]
 
 

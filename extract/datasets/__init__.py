@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ...pipeline.captions.own import FORMATS, READERS, read_own
 from ...pipeline.errors import CamoeError
 from .activitynet import load_activitynet
 from .base import CaptionSet
@@ -13,37 +14,49 @@ from .files import VideoFile, VideoItem
 from .lsmdc import load_lsmdc
 from .msrvtt import load_msrvtt
 from .msvd import load_msvd
-from .own import load_csv, load_json
 
-Adapter = Callable[[Path, list[VideoFile] | None, int], tuple[CaptionSet, list[VideoItem]]]
+Adapter = Callable[[Path, list[VideoFile] | None], tuple[CaptionSet, list[VideoItem]]]
 
-ADAPTERS: dict[str, Adapter] = {
-    "csv": load_csv,
-    "json": load_json,
+BENCHMARKS: dict[str, Adapter] = {
     "msrvtt": load_msrvtt,
     "msvd": load_msvd,
     "lsmdc": load_lsmdc,
     "didemo": load_didemo,
     "activitynet": load_activitynet,
 }
+"""Data sets that say themselves which captions are train, val and test."""
 
-__all__ = ["ADAPTERS", "CaptionSet", "VideoFile", "VideoItem", "load_dataset"]
+ADAPTERS = (*READERS, *BENCHMARKS)
+
+__all__ = ["ADAPTERS", "CaptionSet", "VideoFile", "VideoItem", "dataset_of", "load_dataset"]
+
+
+def dataset_of(captions: Path) -> str | None:
+    """The data set that a caption file is by its suffix, `csv` or `json`; `None` where that does not say it."""
+    return FORMATS.get(captions.suffix.lower())
 
 
 def load_dataset(
-    name: str, captions: Path, files: list[VideoFile] | None, *, seed: int = 0
+    name: str,
+    captions: Path,
+    files: list[VideoFile] | None,
+    *,
+    seed: int = 0,
+    known_split: Mapping[str, int] | None = None,
 ) -> tuple[CaptionSet, list[VideoItem]]:
     """Captions of the data set `name`, and the video items to extract.
 
     `captions` is the annotation file, or the folder that holds the data set's annotation files under their published
     names. With `files` (the videos on disk) captions of other videos are left out and counted; `None` keeps all.
-    `seed` splits own data that come without splits. Raises `CamoeError` for an unknown name and for files that are
-    missing or cannot be read.
+    `seed` splits own data that come without splits; `known_split` (file id -> subset code) are the videos that were
+    split before, and stay. Raises `CamoeError` for an unknown name and for files that are missing or cannot be read.
     """
     if name not in ADAPTERS:
         raise CamoeError(f"--dataset {name!r} does not exist; choose from {', '.join(ADAPTERS)}")
     if not captions.exists():
         raise CamoeError(f"--captions {captions} does not exist")
-    if captions.is_dir() and name in ("csv", "json"):
+    if name in BENCHMARKS:
+        return BENCHMARKS[name](captions, files)
+    if captions.is_dir():
         raise CamoeError(f"--captions {captions} is a folder; --dataset {name} needs a file")
-    return ADAPTERS[name](captions, files, seed)
+    return read_own(captions, files, format=name, seed=seed, known_split=known_split)

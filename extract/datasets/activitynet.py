@@ -14,24 +14,27 @@ PUBLISHED = {PROTOCOL: {"train videos": 10009, "test videos": 4917}}
 _PREFIX = "v_"
 
 
-def load_activitynet(captions: Path, files: list[VideoFile] | None, seed: int) -> tuple[CaptionSet, list[VideoItem]]:
+def load_activitynet(captions: Path, files: list[VideoFile] | None) -> tuple[CaptionSet, list[VideoItem]]:
     """`train.json` and `val_1.json`: `{"v_…": {duration, sentences, timestamps}}`; files with or without the `v_`."""
     annotations = Annotations(captions)
     found = {TRAIN: annotations.find("train.json"), TEST: annotations.find("val_1.json")}
     if not any(found.values()):
         raise CamoeError(f"--captions: neither train.json nor val_1.json is in the folder {annotations.folder}")
-    collector = Collector(by_name(files, prefix=_PREFIX))
+    paragraphs = {code: _paragraphs(path) for code, path in found.items() if path}
+    ids = {video for known in paragraphs.values() for video in known}
+    collector = Collector(by_name(files, prefix=_PREFIX, ids=ids))
     collector.missing_files = annotations.missing
-    for code, path in found.items():
-        for video, paragraph in _paragraphs(path).items() if path else ():
-            collector.add(video.removeprefix(_PREFIX), paragraph, {PROTOCOL: code})
+    for code, known in paragraphs.items():
+        for video, paragraph in known.items():
+            collector.add(video, paragraph, {PROTOCOL: code})
     return collector.finish(annotations.read, PUBLISHED)
 
 
 def _paragraphs(path: Path) -> dict[str, str]:
+    """The paragraph of each video, by its id without `v_`."""
     try:
         return {
-            video: " ".join(str(sentence).strip() for sentence in entry["sentences"])
+            video.removeprefix(_PREFIX): " ".join(str(sentence).strip() for sentence in entry["sentences"])
             for video, entry in read_json(path).items()
         }
     except (AttributeError, TypeError, KeyError) as error:

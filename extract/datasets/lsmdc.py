@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...pipeline.errors import CamoeError
 from ...pipeline.store.schema import TEST, TRAIN, VAL
-from .base import Annotations, CaptionSet, Collector, read_text
+from .base import Annotations, CaptionSet, Collector, text_lines
 from .files import VideoFile, VideoItem, by_name
 
 PROTOCOL = "lsmdc"
@@ -20,7 +20,7 @@ PUBLISHED = {
 }
 
 
-def load_lsmdc(captions: Path, files: list[VideoFile] | None, seed: int) -> tuple[CaptionSet, list[VideoItem]]:
+def load_lsmdc(captions: Path, files: list[VideoFile] | None) -> tuple[CaptionSet, list[VideoItem]]:
     """The three lists under their published names: six columns separated by tabs, no header.
 
     The clips lie in one folder per film, cut already: the times of the lists are the film's and are not used.
@@ -32,8 +32,8 @@ def load_lsmdc(captions: Path, files: list[VideoFile] | None, seed: int) -> tupl
     collector = Collector(by_name(files))
     collector.missing_files = annotations.missing
     for code, path in found.items():
-        for line in read_text(path).splitlines() if path else ():
-            cells = line.rstrip("\n").split("\t")
+        for line in text_lines(path) if path else ():
+            cells = line.split("\t")
             if len(cells) == 6:
                 collector.add(cells[0], cells[5], {PROTOCOL: code})
             elif line.strip():

@@ -13,14 +13,16 @@ from pathlib import Path
 
 from ...pipeline.errors import CamoeError
 from ...pipeline.store.schema import TEST, TRAIN, VAL
-from .base import Annotations, CaptionSet, Collector, read_json, read_text
+from .base import Annotations, CaptionSet, Collector, read_json, read_lines
 from .files import VideoFile, VideoItem, by_name
 
 ONE_K_A = {"msrvtt-1ka-9k": "MSRVTT_train.9k.csv", "msrvtt-1ka-7k": "MSRVTT_train.7k.csv"}
 FULL = "msrvtt-full"
 FULL_LISTS = {TRAIN: "MSRVTT_train.full.csv", VAL: "MSRVTT_val.full.csv", TEST: "MSRVTT_test.full.csv"}
 FULL_RANGES = {TRAIN: range(6513), VAL: range(6513, 7010), TEST: range(7010, 10000)}
-CAPTIONS = ("MSRVTT_data.json", "MSR_VTT.json", "annotation/MSR_VTT.json")
+OFFICIAL, OFFICIAL_TEST = "train_val_videodatainfo.json", "test_videodatainfo.json"
+"""As the data set's authors publish it: the full split's train and val, and its test, in two files."""
+CAPTIONS = ("MSRVTT_data.json", "MSR_VTT.json", "annotation/MSR_VTT.json", OFFICIAL)
 TEST_LIST = "MSRVTT_JSFUSION_test.csv"
 PUBLISHED = {
     "msrvtt-1ka-9k": {"train videos": 9000, "test videos": 1000, "test captions": 1000},
@@ -29,9 +31,10 @@ PUBLISHED = {
 }
 
 
-def load_msrvtt(captions: Path, files: list[VideoFile] | None, seed: int) -> tuple[CaptionSet, list[VideoItem]]:
-    """`MSRVTT_data.json` (`sentences` of `video_id, caption`) or `MSR_VTT.json` (`annotations` of `image_id, caption`),
-    and beside it `MSRVTT_JSFUSION_test.csv`; train lists and the full split's lists where they are there.
+def load_msrvtt(captions: Path, files: list[VideoFile] | None) -> tuple[CaptionSet, list[VideoItem]]:
+    """`MSRVTT_data.json` (`sentences` of `video_id, caption`), or the same from the authors, in their two files, or
+    `MSR_VTT.json` (`annotations` of `image_id, caption`); beside it `MSRVTT_JSFUSION_test.csv`, train lists and the
+    full split's lists where they are there.
 
     Without the json the 1,000 test sentences are read, without the csv the full split; what lacks is the shortfall.
     """
@@ -40,6 +43,8 @@ def load_msrvtt(captions: Path, files: list[VideoFile] | None, seed: int) -> tup
     if not source and not tests:
         raise CamoeError(f"--captions: neither {CAPTIONS[0]} nor {TEST_LIST} is in the folder {annotations.folder}")
     sentences = list(_sentences(source)) if source else []
+    if source and source.name == OFFICIAL and (rest := annotations.optional(OFFICIAL_TEST)):
+        sentences += _sentences(rest)
     chosen = _chosen(tests) if tests else {}
     trains = {protocol: _train_videos(protocol, annotations, sentences, chosen) for protocol in ONE_K_A}
     full = _full_split(annotations)
@@ -73,7 +78,7 @@ def _sentences(path: Path) -> Iterator[tuple[str, str]]:
 
 def _column(path: Path, *names: str) -> list[tuple[str, ...]]:
     """Columns of one of the published csv lists."""
-    rows = csv.DictReader(read_text(path).splitlines())
+    rows = csv.DictReader(read_lines(path))
     try:
         return [tuple(row[name].strip() for name in names) for row in rows]
     except (KeyError, AttributeError) as error:

@@ -24,7 +24,7 @@ PUBLISHED = {
 }
 
 
-def load_msvd(captions: Path, files: list[VideoFile] | None, seed: int) -> tuple[CaptionSet, list[VideoItem]]:
+def load_msvd(captions: Path, files: list[VideoFile] | None) -> tuple[CaptionSet, list[VideoItem]]:
     """`raw-captions.pkl` or `captions_msvd.json`, beside `train_list.txt`, `val_list.txt`, `test_list.txt`."""
     annotations = Annotations(captions)
     source = annotations.require(annotations.source("raw-captions.pkl", "captions_msvd.json"))

@@ -79,13 +79,14 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> list[Row]:
     say(text)
     _log(out, text)
     evaluated = _run_experiments(config, say)
-    rows = [chance_row(sum(clip.subset == SUBSET for clip in clips))]
+    videos = sum(clip.subset == SUBSET for clip in clips)
+    rows = [chance_row(videos)]
     rows += [measured_row(row.title, evaluated[row.name], row.rerank) for row in EXPERIMENTS]
     (out / "table.json").write_text(json.dumps([row.as_dict() for row in rows], indent=2) + "\n", encoding="utf-8")
     plot_table(rows, out / "table.png")
     for what in (VIDEO_FOLDER, CAPTION_FILE, STORE, "runs", LOG):
         say(f"{out / what}")
-    say(f"{out / 'table.json'}\n{out / 'table.png'}\n\n{format_table(rows)}")
+    say(f"{out / 'table.json'}\n{out / 'table.png'}\n\n{format_table(rows, videos)}")
     say(f"\nThe whole demo took {time.monotonic() - started:.0f} s.")
     return rows
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +9,12 @@ import click
 
 from ..atomic import write_atomic
 from ..command import camoe_group
+from ..csv_text import csv_text
 from ..errors import CamoeError
 from .export import export_store
 from .imports import Imported, ImportOptions, import_export, import_store, is_export, parse_texts
 from .info import describe, size_text
-from .join import join_stores
+from .merge import merge_stores
 from .reader import FeatureStore, find_shards
 from .verify import is_listed, verify_store
 
@@ -39,7 +38,7 @@ def main() -> None:
 @PATHS
 def info(paths: tuple[Path, ...]) -> None:
     """Settings, counts, protocols, texts and the content hash of a store."""
-    for line in describe(FeatureStore.open(paths), paths):
+    for line in describe(FeatureStore.open(paths)):
         click.echo(line)
 
 
@@ -73,7 +72,7 @@ def merge(paths: tuple[Path, ...], out: Path) -> None:
 
     Parts that were made with different settings are refused.
     """
-    store = join_stores(paths, out)
+    store = merge_stores(paths, out)
     click.echo(f"{out}: {_counts(store)}, content {store.content_hash}")
 
 
@@ -94,15 +93,23 @@ def export(paths: tuple[Path, ...], out: Path) -> None:
 @_out("The new store: FILE.h5 or a folder.")
 @click.option("--clip-model", metavar="NAME", help="Which model made the features, for example ViT-B-16-SigLIP.")
 @click.option("--logit-scale", type=float, metavar="NUMBER", help="What the model multiplies cosines by (CLIP: 100).")
-@click.option("--clip-sha256", default="imported", show_default=True, metavar="HEX", help="Of the model's weights.")
+@click.option("--clip-sha256", metavar="HEX", help="Of the model's weights, where known; else its name stands for it.")
 @click.option("--precision", default="imported", show_default=True, metavar="TEXT", help="That the model ran in.")
 @click.option("--fps", type=float, metavar="NUMBER", help="Frames a second that were encoded, where it is known.")
 @click.option(
     "--max-frames", type=int, default=12, show_default=True, metavar="INTEGER", help="Longer videos: evenly spaced."
 )
-@click.option("--captions", type=click.Path(path_type=Path), metavar="FILE.csv", help="video_id, caption, split.")
+@click.option("--captions", type=click.Path(path_type=Path), metavar="FILE", help="As camoe-extract reads them.")
 @click.option(
-    "--texts", multiple=True, metavar="[STRATEGY/STREAM=]FILE.npy", help="Embeddings of the csv's rows, (M, D)."
+    "--texts", multiple=True, metavar="[STRATEGY/STREAM=]FILE.npy", help="Embeddings of its captions, (M, D)."
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="INTEGER",
+    help="Splits captions that lack a split.",
 )
 @click.option(
     "--write-captions", type=click.Path(path_type=Path), metavar="FILE.csv", help="Keep captions found in SOURCE."
@@ -112,12 +119,13 @@ def import_(
     out: Path,
     clip_model: str | None,
     logit_scale: float | None,
-    clip_sha256: str,
+    clip_sha256: str | None,
     precision: str,
     fps: float | None,
     max_frames: int,
     captions: Path | None,
     texts: tuple[str, ...],
+    seed: int,
     write_captions: Path | None,
 ) -> int:
     """Make a store from features that another tool computed, with any model.
@@ -136,7 +144,7 @@ def import_(
         if clip_model is None or logit_scale is None:
             raise CamoeError("--clip-model and --logit-scale say which model made the features; give both")
         options = ImportOptions(
-            clip_model, logit_scale, clip_sha256, precision, fps, max_frames, captions, parse_texts(texts)
+            clip_model, logit_scale, clip_sha256, precision, fps, max_frames, captions, parse_texts(texts), seed
         )
         done = import_store(source, out, options)
     if write_captions is not None:
@@ -147,15 +155,12 @@ def import_(
 
 
 def _write_captions(path: Path, done: Imported) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("video_id", "caption"))
-    writer.writerows(done.found_captions.items())
-    write_atomic(path, text.getvalue())
+    write_atomic(path, csv_text([("video_id", "caption"), *done.found_captions.items()]))
 
 
 def _report(done: Imported, max_frames: int, captions: Path | None) -> list[str]:
     lines = [f"{done.store}: {_counts(FeatureStore.open(done.store))}"]
+    lines += [f"captions left out: {count} ({reason})" for reason, count in done.skipped_captions.items()]
     if done.shortened:
         lines.append(f"{done.shortened} videos were longer than {max_frames} frames and sampled evenly")
     if done.found_captions and captions is not None:

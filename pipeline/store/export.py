@@ -42,7 +42,8 @@ def npz_arrays(store: FeatureStore) -> Iterator[tuple[str, np.ndarray]]:
     if store.video_ids:
         yield "ids", _text(store.video_ids)
         yield "status", _text(store.video_status)
-        yield "source", _text(decode_strings(store.video_column("source")))
+        for name in ("source", "fingerprint"):
+            yield name, _text(decode_strings(store.video_column(name)))
         for name in ("source_size", "source_mtime", "duration_s"):
             yield name, store.video_column(name)
         yield "frame_count", store.frame_count
@@ -54,6 +55,9 @@ def npz_arrays(store: FeatureStore) -> Iterator[tuple[str, np.ndarray]]:
         yield "caption_texts", _text(store.caption_texts)
         for name, codes in store.protocols.items():
             yield f"protocols/{name}", codes
+        yield "shortfall", np.array(json.dumps(store.shortfall))
+        for name, notes in store.text_notes.items():
+            yield f"notes/{name}", np.array(json.dumps(notes))
         for strategy, stream in store.text_names:
             table = store.text_table(strategy, stream)
             yield f"texts/{strategy}/{stream}/sentence", _text(table.sentence)

@@ -1,36 +1,42 @@
-"""`failures.csv`: what could not be read, and why, one row per video."""
+"""`failures.csv`: what could not be read, and why, one row a video: a view of what the shards record.
+
+Stores of version 1 kept this file as their record, which is read where the shards are theirs.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 from ..atomic import write_atomic
+from ..csv_text import csv_text, plain_cell
+from .schema import FAILED, Failure
+from .shard import ShardIndex
 
 COLUMNS = ("id", "path", "stage", "reason")
-FAILED, PARTIAL = "decode", "damaged"
-"""Stages: nothing could be decoded; some frames could, and are in the store."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """One row; `stage` is `decode` (the video is not in the store) or `damaged` (it is, with what could be read)."""
-
-    id: str
-    path: str
-    stage: str
-    reason: str
+FIRST_VERSION = "camoe-store-1"
 
 
 def failures_path(store: Path) -> Path:
-    """Where the failures of a store are kept: in its folder, or beside a single file."""
+    """Where the failures of a store are shown: in its folder, or beside a single file."""
     if store.is_dir():
         return store / "failures.csv"
     alone = store.with_name(f"{store.stem}.failures.csv")
     return alone if alone.exists() else store.parent / "failures.csv"
+
+
+def legacy_failures(shards: Sequence[ShardIndex]) -> dict[str, Failure]:
+    """What a store of version 1 keeps beside its shards, but for videos that it has after all."""
+    if any(shard.version != FIRST_VERSION for shard in shards):
+        return {}
+    found: dict[str, Failure] = {}
+    for path in {failures_path(shard.path) for shard in shards}:
+        found |= read_failures(path)
+    have = {video_id for shard in shards for video_id in shard.video_ids}
+    return {name: failure for name, failure in found.items() if failure.stage != FAILED or name not in have}
 
 
 def read_failures(path: Path) -> dict[str, Failure]:
@@ -38,33 +44,14 @@ def read_failures(path: Path) -> dict[str, Failure]:
     if not path.exists():
         return {}
     rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8", errors="replace")))
-    return {row[0]: Failure(*row) for row in rows if len(row) == len(COLUMNS) and tuple(row) != COLUMNS}
+    found = [Failure(*map(plain_cell, row)) for row in rows if len(row) == len(COLUMNS) and tuple(row) != COLUMNS]
+    return {failure.id: failure for failure in found}
 
 
-def append_failure(path: Path, failure: Failure) -> None:
-    """Add one row by a single write, on a line of its own also where a kill cut the last one short."""
-    line = io.StringIO()
-    writer = csv.writer(line, lineterminator="\n")
-    before = path.read_bytes()[-1:] if path.exists() else b""
-    if not before:
-        writer.writerow(COLUMNS)
-    elif before != b"\n":
-        line.write("\n")
-    writer.writerow(astuple(failure))
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(descriptor, line.getvalue().encode("utf-8", "replace"))
-    finally:
-        os.close(descriptor)
-
-
-def write_failures(path: Path, failures: dict[str, Failure]) -> None:
+def write_failures(path: Path, failures: Mapping[str, Failure]) -> None:
     """The whole file, sorted by id; no file where there is nothing to tell."""
     if not failures:
         path.unlink(missing_ok=True)
         return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(astuple(failures[video_id]) for video_id in sorted(failures))
-    write_atomic(path, text.getvalue().encode("utf-8", "replace"))
+    rows = [COLUMNS, *(astuple(failures[video_id]) for video_id in sorted(failures))]
+    write_atomic(path, csv_text(rows).encode("utf-8", "replace"))

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 
-from .failures import FAILED, failures_path, read_failures
-from .notes import format_notes
+from .notes import format_notes, is_notes
 from .reader import FeatureStore
-from .schema import SUBSETS, StoreSettings
+from .schema import FAILED, SUBSETS, StoreSettings
 from .shortfall import describe_shortfall
 
 _BAR = 30
 
 
-def describe(store: FeatureStore, paths: Sequence[Path]) -> list[str]:
-    """Settings, counts, frames a video, protocols, texts and the content hash; `paths` are where the store lies."""
+def describe(store: FeatureStore) -> list[str]:
+    """Settings, counts, frames a video, protocols, texts and the content hash."""
     size = sum(shard.path.stat().st_size for shard in store.shards)
     lines = [f"shards    {len(store.shards)}, {size_text(size)}"]
     lines += _settings(store.settings)
-    lines += _videos(store, paths)
+    lines += _videos(store)
     lines += _captions(store)
     lines.append(f"content   {store.content_hash}")
     if store.text_names:
@@ -51,13 +49,8 @@ def _settings(settings: StoreSettings) -> Iterator[str]:
         yield "versions  " + ", ".join(f"{name} {number}" for name, number in settings.versions.items())
 
 
-def _videos(store: FeatureStore, paths: Sequence[Path]) -> Iterator[str]:
-    failed = {
-        failure.id
-        for path in {failures_path(path) for path in [*paths, *(shard.path for shard in store.shards)]}
-        for failure in read_failures(path).values()
-        if failure.stage == FAILED
-    } - set(store.video_ids)
+def _videos(store: FeatureStore) -> Iterator[str]:
+    failed = [failure for failure in store.failures.values() if failure.stage == FAILED]
     if not store.video_ids:
         yield f"videos    0, {len(failed)} failed" if failed else "videos    0"
         return
@@ -89,4 +82,7 @@ def _captions(store: FeatureStore) -> Iterator[str]:
 def _texts(store: FeatureStore) -> list[str]:
     notes = {name: note for name, note in store.text_notes.items() if note}
     bare = ["/".join(name) for name in store.text_names if "/".join(name) not in notes]
-    return [*format_notes(notes), *(f"{name}  (made elsewhere: no counts)" for name in bare)]
+    lines = [*format_notes(notes), *(f"{name}  (made elsewhere: no counts)" for name in bare)]
+    if any(note["captions"] > len(store.caption_ids) for note in notes.values() if is_notes(note)):
+        lines.append("(counts include captions that have been replaced or dropped since)")
+    return lines

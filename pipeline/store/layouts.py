@@ -12,6 +12,7 @@ import io
 import json
 import math
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -26,13 +27,17 @@ from ..errors import CamoeError
 
 _EXTRAS = ("_timestamps_ms", "_fps")
 _CAPTIONS = (".txt", ".cap")
+_PLAIN_KINDS = "fiubUS"
 _MAX_BYTES = 1 << 30
 """Of one video's features."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One video: `source` for people, and what gives its frames `(T, D)` or `(D,)` and their times in seconds."""
+    """One video: `source` for people, and what gives its frames `(T, D)` or `(D,)` and their times in seconds.
+
+    `load` and `load_times` raise `CamoeError` for whatever keeps an array from being read.
+    """
 
     id: str
     source: str
@@ -80,9 +85,10 @@ def _folder_items(folder: Path) -> Iterator[Item]:
 
 def _reader(path: Path) -> Callable[[], bytes]:
     def read() -> bytes:
-        if path.stat().st_size > _MAX_BYTES:
-            raise CamoeError(f"{path} is larger than {_MAX_BYTES:,} bytes; features of one video never are")
-        return path.read_bytes()
+        with _told_of(path):
+            if path.stat().st_size > _MAX_BYTES:
+                raise CamoeError(f"{path} is larger than {_MAX_BYTES:,} bytes; features of one video never are")
+            return path.read_bytes()
 
     return read
 
@@ -105,7 +111,7 @@ def _tar_entries(path: Path) -> Iterator[_Entry]:
 
 def _tar_reader(path: Path, offset: int, size: int) -> Callable[[], bytes]:
     def read() -> bytes:
-        with open(path, "rb") as stream:
+        with _told_of(path), open(path, "rb") as stream:
             stream.seek(offset)
             return stream.read(size)
 
@@ -228,6 +234,8 @@ def parse_npy(content: bytes, where: str) -> np.ndarray:
         shape, dtype = _npy_header(stream)
         if dtype.hasobject:
             raise CamoeError(f"{where} holds pickled objects, which are never opened; save plain numbers")
+        if dtype.kind not in _PLAIN_KINDS or dtype.shape:
+            raise CamoeError(f"{where} holds {dtype}; save plain numbers or texts")
         if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
             raise CamoeError(f"{where} declares an array {shape} of {dtype}, which it does not hold; it is damaged")
         stream.seek(0)
@@ -244,13 +252,19 @@ def _npy_header(stream: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
 
 @contextmanager
 def _told_of(where: object) -> Iterator[None]:
-    """What the libraries find wrong, as one sentence that names the file."""
+    """Whatever the libraries find wrong with bytes that anyone may have written, as one sentence that names the file.
+
+    A broken header alone makes NumPy raise seven kinds of errors (SyntaxError, TokenError, TypeError, …), so no list
+    of them is complete.
+    """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except CamoeError:
         raise
-    except (ValueError, EOFError, tarfile.TarError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise CamoeError(f"{where} cannot be read ({reason})") from None
 
 

@@ -6,16 +6,17 @@ is opened for verification.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from ..atomic import write_atomic
+from ..checksum import file_sha256 as file_sha256
 
 FOLDER_MANIFEST = "SHA256SUMS"
 
 
 def manifest_path(shard: Path) -> Path:
     """Where the checksum of a shard is kept: beside a single file, or in the folder of shards."""
+    shard = shard.resolve()
     alone = shard.with_name(shard.name + ".sha256")
     return alone if alone.exists() else shard.parent / FOLDER_MANIFEST
 
@@ -31,12 +32,3 @@ def read_manifest(path: Path) -> dict[str, str]:
 def write_manifest(path: Path, sums: dict[str, str]) -> None:
     """Replace the manifest, whole."""
     write_atomic(path, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

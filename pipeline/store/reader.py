@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from .content import add_sums, captions_sum
+from .content import add_sums, captions_sum, videos_sum
+from .failures import legacy_failures
 from .notes import merge_notes
-from .safe_open import StoreError, checked_dataset, child_group, decode_strings, open_hdf5
-from .schema import FULL, FUSION, Captions, TextName, TextTable, broken_rows
+from .resolve import removed_videos, standing_failures
+from .rows import gather_rows
+from .safe_open import StoreError, decode_strings
+from .schema import FULL, FUSION, CaptionKey, Captions, Failure, TextName, TextTable, Videos, broken_rows
 from .shard import VIDEO_COLUMNS, ShardIndex, read_index
-from .union import JoinedCaptions, joined_settings
+from .union import UnitedCaptions, united_settings
 
 StorePaths = str | PathLike[str] | Sequence[str | PathLike[str]]
-
-_BLOCK_BYTES = 16 << 20
 
 
 def find_shards(paths: StorePaths) -> list[Path]:
@@ -46,7 +46,7 @@ def find_shards(paths: StorePaths) -> list[Path]:
 
 def _remedy(missing: Path) -> str:
     if missing.with_name(missing.name + ".parts").is_dir():
-        return "its making was not finished: run the same command again"
+        return "camoe-extract has begun it and not ended: run the same command again"
     return "give a store that camoe-extract wrote"
 
 
@@ -58,8 +58,8 @@ class FeatureStore:
 
     def __init__(self, shards: Sequence[ShardIndex]) -> None:
         self.shards = list(shards)
-        self.settings = joined_settings(self.shards)
-        self._check_videos()
+        self.settings = united_settings(self.shards)
+        self._places = self._locate_videos()
 
     @classmethod
     def open(cls, paths: StorePaths) -> FeatureStore:
@@ -70,27 +70,35 @@ class FeatureStore:
         """
         return cls([read_index(path) for path in find_shards(paths)])
 
-    def _check_videos(self) -> None:
-        place: dict[str, Path] = {}
-        for shard in self.shards:
-            for video_id in shard.video_ids:
+    def _locate_videos(self) -> dict[str, tuple[int, int]]:
+        """Shard number and row of each video that still counts, sorted by id."""
+        place: dict[str, tuple[int, int]] = {}
+        removed = removed_videos(self.shards)
+        for number, shard in enumerate(self.shards):
+            lost = removed.get(shard.path, frozenset())
+            for row, video_id in enumerate(shard.video_ids):
+                if video_id in lost:
+                    continue
                 if video_id in place:
                     raise StoreError(
-                        f"video {video_id!r} lies in both {place[video_id]} and {shard.path}; give only one of them"
+                        f"video {video_id!r} lies in both {self.shards[place[video_id][0]].path} and {shard.path}; "
+                        "give only one of them"
                     )
-                place[video_id] = shard.path
+                place[video_id] = number, row
+        return dict(sorted(place.items()))
 
     # -- videos -----------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _video_order(self) -> np.ndarray:
-        ids = [video_id for shard in self.shards for video_id in shard.video_ids]
-        return np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.int64)
-
-    @cached_property
     def video_ids(self) -> list[str]:
         """`N` ids of the videos that have frames, sorted."""
-        return sorted(video_id for shard in self.shards for video_id in shard.video_ids)
+        return list(self._places)
+
+    @cached_property
+    def failures(self) -> dict[str, Failure]:
+        """What could not be read, or only in part, by video id."""
+        found = {**legacy_failures(self.shards), **standing_failures(self.shards, self._places)}
+        return {name: found[name] for name in sorted(found)}
 
     @cached_property
     def frame_count(self) -> np.ndarray:
@@ -121,39 +129,29 @@ class FeatureStore:
         return self._video_column("frame_time_s")
 
     def video_column(self, name: str) -> np.ndarray:
-        """One of the small per-video columns: `source`, `source_size`, `source_mtime`, `duration_s`, `status`."""
+        """A small per-video column: `source`, `source_size`, `source_mtime`, `fingerprint`, `duration_s`, `status`."""
         return self._video_column(name)
 
     def _video_column(self, name: str) -> np.ndarray:
-        holders = [shard for shard in self.shards if shard.video_ids]
-        if not holders:
+        if not self._places:
             raise StoreError(f"{self.shards[0].path} holds no videos; add the store with the frames to --features")
-        total = len(self.video_ids)
-        position = np.empty(total, np.int64)
-        position[self._video_order] = np.arange(total)
-        result: np.ndarray | None = None
-        start = 0
-        for shard in holders:
-            with open_hdf5(shard.path) as file:
-                dataset = checked_dataset(child_group(file, "videos"), name, *VIDEO_COLUMNS[name])
-                if len(dataset) != len(shard.video_ids):
-                    raise StoreError(f"{shard.path} has changed while it was read; open the store again")
-                if result is None:
-                    result = np.empty((total, *dataset.shape[1:]), dataset.dtype)
-                if result.shape[1:] != dataset.shape[1:]:
-                    raise StoreError(f"{shard.path}: {dataset.name} has shape {dataset.shape}, unlike other shards")
-                if dataset.dtype.itemsize > result.dtype.itemsize:
-                    result = result.astype(dataset.dtype)
-                _read_into(result, dataset, position[start : start + len(dataset)])
-                start += len(dataset)
-        assert result is not None
-        return result
+        return gather_rows([shard.path for shard in self.shards], name, self.video_places)
+
+    @property
+    def video_places(self) -> np.ndarray:
+        """`(N, 2)` int64: the number of the shard that holds each video, and its row there."""
+        return np.array(list(self._places.values()), np.int64).reshape(-1, 2)
+
+    @property
+    def has_videos(self) -> bool:
+        """Whether any shard is about videos, be it that none of them could be read."""
+        return any(shard.kind != "texts" for shard in self.shards)
 
     # -- captions and texts -----------------------------------------------------------------------------------------
 
     @cached_property
-    def _captions(self) -> JoinedCaptions:
-        return JoinedCaptions.read([shard for shard in self.shards if shard.kind != "frames"])
+    def _captions(self) -> UnitedCaptions:
+        return UnitedCaptions.read(self.shards)
 
     @property
     def has_captions(self) -> bool:
@@ -217,23 +215,37 @@ class FeatureStore:
                 f"{', '.join('/'.join(name) for name in self.text_names) or 'none'} "
                 "(camoe-extract --captions FILE --into STORE adds more)"
             )
-        return self._captions.join_table(wanted)
+        return self._captions.table(wanted)
+
+    def captions_with_texts(self) -> Mapping[TextName, set[CaptionKey]]:
+        """Which captions the store holds texts of, by `(strategy, stream)`."""
+        return self._captions.holding() if self.has_captions else {}
+
+    def find_sentences(self, name: TextName, wanted: Container[str]) -> dict[str, np.ndarray]:
+        """The embeddings `(D,)` float16 that the store has of the `wanted` sentences of a strategy and stream."""
+        return self._captions.find_sentences(name, wanted) if self.has_captions else {}
 
     @cached_property
     def content_hash(self) -> str:
         """64 hexadecimal digits that tell what the store holds, the same however it is cut into shards."""
-        sums = [total for shard in self.shards for name, total in shard.sums.items() if name != "captions"]
+        sums = [self.videos_content_sum]
         if self.has_captions:
-            sums.append(captions_sum(self._captions.captions))
+            sums += [*self._captions.table_sums(), captions_sum(self._captions.captions)]
         return add_sums(sums)
 
+    @cached_property
+    def videos_content_sum(self) -> str:
+        """The content sum of the videos that still count."""
+        removed = removed_videos(self.shards)
+        sums = [shard.sums["videos"] for shard in self.shards if "videos" in shard.sums and shard.path not in removed]
+        for number, shard in enumerate(self.shards):
+            if shard.path in removed:
+                left = [place for place in self._places.values() if place[0] == number]
+                sums += [videos_sum(self._videos_at(np.array(left, np.int64)))] if left else []
+        return add_sums(sums)
 
-def _read_into(result: np.ndarray, dataset: h5py.Dataset, position: np.ndarray) -> None:
-    """Rows of a data set to their places, block by block where they do not lie in one piece."""
-    if len(position) and (np.diff(position) == 1).all():
-        dataset.read_direct(result, dest_sel=np.s_[position[0] : position[-1] + 1])
-        return
-    rows = max(1, _BLOCK_BYTES * len(dataset) // max(1, dataset.nbytes))
-    for start in range(0, len(dataset), rows):
-        block = dataset[start : start + rows]
-        result[position[start : start + len(block)]] = block
+    def _videos_at(self, places: np.ndarray) -> Videos:
+        paths = [shard.path for shard in self.shards]
+        columns = {name: gather_rows(paths, name, places) for name in VIDEO_COLUMNS}
+        texts = {name: decode_strings(columns[name]) for name, (kind, _) in VIDEO_COLUMNS.items() if kind == "S"}
+        return Videos(**(columns | texts))  # type: ignore[arg-type]

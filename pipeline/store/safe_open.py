@@ -47,10 +47,20 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     except CamoeError as error:
         raise StoreError(f"{path}: {error}") from None
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        if isinstance(error, LookupError | TypeError | AttributeError) and not _is_from_h5py(error):
+            raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StoreError(
             f"{path} cannot be read as a feature store ({reason}); restore it or run camoe-extract again"
         ) from error
+
+
+def _is_from_h5py(error: BaseException) -> bool:
+    """Whether h5py raised it, which means damage; else it is a mistake of our own, which nothing should hide."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and "h5py" in Path(trace.tb_frame.f_code.co_filename).parts
 
 
 def _check_regular(path: Path) -> None:
@@ -86,7 +96,8 @@ def checked_dataset(parent: h5py.Group | None, name: str, kinds: str, ndim: int 
         raise StoreError(f"{where} is missing; the file is not a whole feature store")
     if dataset.external or dataset.is_virtual:
         raise StoreError(f"{where} takes its data from other files, which a store never does; do not trust this file")
-    if dataset.dtype.kind not in kinds or dataset.dtype.itemsize == 0 or dataset.ndim != ndim:
+    plain = dataset.dtype.kind in kinds and dataset.dtype.itemsize > 0 and dataset.dtype.isnative
+    if not plain or dataset.ndim != ndim:
         raise StoreError(
             f"{where} should hold {_KINDS[kinds[0]]} of rank {ndim}, not {dataset.dtype} of rank {dataset.ndim}"
         )
@@ -125,7 +136,10 @@ def read_attribute(place: h5py.Group | h5py.Dataset, name: str, default: Any = N
 def read_json_attribute(place: h5py.Group | h5py.Dataset, name: str, kind: type) -> Any:
     """An attribute that holds JSON of one `kind`, by default an empty one."""
     text = read_attribute(place, name)
-    value = kind() if text is None else json.loads(str(text))
+    try:
+        value = kind() if text is None else json.loads(str(text))
+    except (ValueError, RecursionError):
+        value = None
     if not isinstance(value, kind):
         raise StoreError(f"{place.file.filename}: the attribute {name} of {place.name} is not a {kind.__name__}")
     return value

@@ -9,7 +9,9 @@ import numpy as np
 
 from ..errors import CamoeError
 
-SCHEMA_VERSION = "camoe-store-1"
+SCHEMA_VERSION = "camoe-store-2"
+READABLE_VERSIONS = ("camoe-store-1", SCHEMA_VERSION)
+"""Version 1 kept failures in a file beside the shards, and knew neither fingerprints nor removals."""
 
 UNUSED, TRAIN, VAL, TEST = range(4)
 SUBSETS: dict[str, int] = {"train": TRAIN, "val": VAL, "test": TEST}
@@ -21,6 +23,30 @@ FUSION, FULL = "fusion", "full"
 
 TextName = tuple[str, str]
 """`(strategy, stream)`, for example `("muw", "entity")`."""
+
+CaptionKey = tuple[str, str]
+"""`(video id, caption id)`; a caption's id is unique within its video."""
+
+FAILED, PARTIAL = "decode", "damaged"
+"""Stages of a failure: nothing could be decoded; some frames could, and are in the store."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A video that could not be read; `stage` is `decode` (it has no frames) or `damaged` (it has some)."""
+
+    id: str
+    path: str
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What earlier shards of the same store hold and what no longer counts: replaced here, or dropped."""
+
+    videos: tuple[str, ...] = ()
+    captions: tuple[CaptionKey, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +96,8 @@ class Videos:
 
     `frames (N, T, D)` float16 are CLIP's `encode_image` outputs, not normalised, zero past `frame_count (N,)`;
     `frame_time_s (N, T)` is NaN there. `source` is relative to the videos' folder; `source_mtime` and
-    `duration_s` are in seconds (`duration_s` is NaN where the file does not say).
+    `duration_s` are in seconds (`duration_s` is NaN where the file does not say). `fingerprint` tells the source's
+    content (`checksum.fingerprint`), empty where it is not known. `N` may be 0.
     """
 
     id: list[str]
@@ -82,8 +109,11 @@ class Videos:
     frame_count: np.ndarray
     frames: np.ndarray
     frame_time_s: np.ndarray
+    fingerprint: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if not self.fingerprint:
+            object.__setattr__(self, "fingerprint", [""] * len(self.id))
         _same_length("videos", {item.name: len(getattr(self, item.name)) for item in fields(self)})
         if self.frames.ndim != 3 or self.frame_time_s.shape != self.frames.shape[:2]:
             raise ValueError(
@@ -147,10 +177,18 @@ class Shard:
     texts: dict[TextName, TextTable] = field(default_factory=dict)
     text_notes: dict[str, dict] = field(default_factory=dict)
     """Counts that the audit prints, per `strategy/stream` (fallbacks, truncations, kept words)."""
+    failures: tuple[Failure, ...] = ()
+    removed: Removed = Removed()
+    order: int = 0
+    """`removed` speaks of shards of a lower order; of two failures of one video the later counts."""
 
     def __post_init__(self) -> None:
         if self.videos is None and self.captions is None:
             raise ValueError("a shard holds videos, captions, or both")
+        if self.videos is None and (self.failures or self.removed.videos):
+            raise ValueError("failures and removed videos belong to a shard of videos, which may be empty")
+        if self.captions is None and self.removed.captions:
+            raise ValueError("removed captions belong to a shard of captions, which may be empty")
         for name, table in self.texts.items():
             if self.captions is None or len(table.row) != len(self.captions.id):
                 raise ValueError(f"texts {'/'.join(name)} do not match the captions of their shard")
@@ -161,6 +199,22 @@ class Shard:
         if self.captions is None:
             return "frames"
         return "texts" if self.videos is None else "both"
+
+
+def no_videos(settings: StoreSettings) -> Videos:
+    """An empty table of videos, for a shard that only tells of failures or removals."""
+    frames = settings.max_frames or 1
+    return Videos(
+        id=[],
+        source=[],
+        source_size=np.zeros(0, np.int64),
+        source_mtime=np.zeros(0),
+        duration_s=np.zeros(0, np.float32),
+        status=[],
+        frame_count=np.zeros(0, np.int64),
+        frames=np.zeros((0, frames, settings.embed_dim), np.float16),
+        frame_time_s=np.zeros((0, frames), np.float32),
+    )
 
 
 def subset_code(subset: str) -> int:

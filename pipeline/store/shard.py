@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..errors import CamoeError
 from .safe_open import (
     StoreError,
     checked_dataset,
@@ -20,7 +24,21 @@ from .safe_open import (
     read_json_attribute,
     read_strings,
 )
-from .schema import DAMAGED, OK, SCHEMA_VERSION, Captions, StoreSettings, TextName, TextTable
+from .schema import (
+    DAMAGED,
+    FAILED,
+    OK,
+    PARTIAL,
+    READABLE_VERSIONS,
+    SCHEMA_VERSION,
+    CaptionKey,
+    Captions,
+    Failure,
+    Removed,
+    StoreSettings,
+    TextName,
+    TextTable,
+)
 from .writer import JSON_SETTINGS
 
 VIDEO_COLUMNS: dict[str, tuple[str, int]] = {
@@ -33,10 +51,12 @@ VIDEO_COLUMNS: dict[str, tuple[str, int]] = {
     "frame_count": ("i", 1),
     "frames": ("f", 3),
     "frame_time_s": ("f", 2),
+    "fingerprint": ("S", 1),
 }
-"""The data sets of `/videos`: kind of numpy type, and rank."""
+"""The data sets of `/videos`: kind of numpy type, and rank. `fingerprint` is missing from files of version 1."""
 
 _KINDS = {"frames": (True, False), "texts": (False, True), "both": (True, True)}
+_MAX_FRAMES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -44,9 +64,13 @@ class ShardIndex:
     """What a shard says of itself, without its big arrays."""
 
     path: Path
+    version: str
     settings: StoreSettings
     kind: str
+    order: int
     video_ids: list[str]
+    failures: tuple[Failure, ...]
+    removed: Removed
     text_names: list[TextName]
     sums: dict[str, str]
     """Content sums: `videos`, `captions`, and one per `strategy/stream`."""
@@ -57,7 +81,7 @@ def read_index(path: Path) -> ShardIndex:
     """The index of one shard; raises `StoreError` for a file that is not one."""
     with open_hdf5(path) as file:
         schema = read_attribute(file, "schema")
-        if schema != SCHEMA_VERSION:
+        if schema not in READABLE_VERSIONS:
             raise StoreError(
                 f"{path} is not a feature store of this version (schema {schema!r}, expected {SCHEMA_VERSION!r}); "
                 "give one that camoe-extract wrote"
@@ -79,9 +103,13 @@ def read_index(path: Path) -> ShardIndex:
             notes["/".join(name)] = read_json_attribute(group, "notes", dict)
         return ShardIndex(
             path=path,
+            version=str(schema),
             settings=settings,
             kind=kind,
+            order=_read_order(file),
             video_ids=_read_video_ids(videos, settings) if videos is not None else [],
+            failures=_read_failures(file),
+            removed=_read_removed(file),
             text_names=names,
             sums=sums,
             text_notes=notes,
@@ -90,14 +118,50 @@ def read_index(path: Path) -> ShardIndex:
 
 def _read_sum(group: h5py.Group) -> str:
     value = str(read_attribute(group, "content_sum", "0"))
-    int(value, 16)
+    if not re.fullmatch("[0-9a-f]{1,64}", value):
+        raise StoreError(f"{group.file.filename}: the content sum of {group.name} is none; the file is not sound")
     return value
+
+
+def _read_order(file: h5py.File) -> int:
+    order = read_attribute(file, "order", 0)
+    if not isinstance(order, int) or order < 0:
+        raise StoreError(f"{file.filename} has the order {order!r}, which is no number; the file is not a sound store")
+    return order
+
+
+def _read_failures(file: h5py.File) -> tuple[Failure, ...]:
+    group = child_group(file, "failures")
+    if group is None:
+        return ()
+    columns = [read_strings(group, name) for name in ("id", "path", "stage", "reason")]
+    if len(set(map(len, columns))) > 1 or not set(columns[2]) <= {FAILED, PARTIAL}:
+        raise StoreError(f"{file.filename}: /failures does not fit together; the file is not a sound store")
+    return tuple(Failure(*row) for row in zip(*columns, strict=True))
+
+
+def _read_removed(file: h5py.File) -> Removed:
+    group = child_group(file, "removed")
+    if group is None:
+        return Removed()
+    owners, ids = read_strings(group, "caption_video_ids"), read_strings(group, "caption_ids")
+    if len(owners) != len(ids):
+        raise StoreError(f"{file.filename}: /removed does not fit together; the file is not a sound store")
+    keys: list[CaptionKey] = list(zip(owners, ids, strict=True))
+    return Removed(tuple(read_strings(group, "videos")), tuple(keys))
+
+
+def video_dataset(group: h5py.Group | None, name: str) -> h5py.Dataset | np.ndarray:
+    """A column of `/videos`; the fingerprints that a file of version 1 does not have are empty."""
+    if name == "fingerprint" and group is not None and name not in group:
+        return np.zeros(len(checked_dataset(group, "id", *VIDEO_COLUMNS["id"])), "S1")
+    return checked_dataset(group, name, *VIDEO_COLUMNS[name])
 
 
 def _read_video_ids(group: h5py.Group, settings: StoreSettings) -> list[str]:
     """The ids, after a look at all columns."""
     where = group.file.filename
-    columns = {name: checked_dataset(group, name, *form) for name, form in VIDEO_COLUMNS.items()}
+    columns = {name: video_dataset(group, name) for name in VIDEO_COLUMNS}
     lengths = {len(dataset) for dataset in columns.values()}
     frames, times = columns["frames"].shape, columns["frame_time_s"].shape
     if len(lengths) > 1 or frames[:2] != times or frames[2] != settings.embed_dim:
@@ -131,7 +195,8 @@ def read_captions(path: Path) -> Captions:
                 protocols[name] = read_column(found, name, "u")
                 shortfall[name] = read_json_attribute(found[name], "shortfall", dict)
         columns = {name: read_strings(group, name) for name in ("id", "video_id", "text")}
-        return Captions(**columns, protocols=protocols, shortfall=shortfall)
+        with _as_damage(path):
+            return Captions(**columns, protocols=protocols, shortfall=shortfall)
 
 
 def text_table_shape(path: Path, name: TextName) -> tuple[int, int]:
@@ -155,7 +220,17 @@ def read_text_table(path: Path, name: TextName, room: np.ndarray | None = None) 
             room = np.empty(checked_dataset(group, "embedding", "f", 2).shape, np.float16)
         if room.size:
             group["embedding"].read_direct(room)
-        return TextTable(sentence=read_strings(group, "sentence"), embedding=room, row=row)
+        with _as_damage(path):
+            return TextTable(sentence=read_strings(group, "sentence"), embedding=room, row=row)
+
+
+@contextmanager
+def _as_damage(path: Path) -> Iterator[None]:
+    """What a record finds wrong with columns that were read is the file's fault."""
+    try:
+        yield
+    except (CamoeError, ValueError) as error:
+        raise StoreError(f"{path}: {error}; the file is not a sound store") from None
 
 
 def _table_groups(file: h5py.File, name: TextName) -> tuple[h5py.Group, h5py.Group]:
@@ -194,7 +269,41 @@ def _read_settings(file: h5py.File) -> StoreSettings:
         settings = StoreSettings(**values)
     except TypeError:
         raise StoreError(f"{file.filename} does not say how it was made; the file is not a whole store") from None
-    numbers = (settings.clip_logit_scale, settings.embed_dim, settings.fps or 0, settings.max_frames or 0)
-    if not all(isinstance(number, int | float) for number in numbers):
-        raise StoreError(f"{file.filename} gives texts where numbers belong; the file is not a sound store")
+    for name, is_sound in _SOUND.items():
+        value = getattr(settings, name)
+        if not is_sound(value):
+            raise StoreError(
+                f"{file.filename} has the {name} {value!r}, which cannot be; the file is not a sound store"
+            )
     return settings
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_optional_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and 0 < value <= _MAX_FRAMES
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and value > 0
+
+
+_SOUND: dict[str, Callable[[Any], bool]] = {
+    "clip_model": _is_text,
+    "clip_sha256": _is_text,
+    "clip_logit_scale": _is_positive,
+    "embed_dim": _is_count,
+    "precision": _is_text,
+    "fps": lambda value: value is None or _is_positive(value),
+    "max_frames": lambda value: value is None or _is_count(value),
+    "sampling": _is_optional_text,
+    "tagger": _is_optional_text,
+    "captions_sha256": _is_optional_text,
+}
+"""What each setting of a sound file is like."""

@@ -1,36 +1,39 @@
-"""Several shards as one: their settings, captions and texts joined, or refused where they contradict each other."""
+"""Several shards read as one: their settings, captions and texts, or a refusal where they contradict each other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from .content import table_sum
+from .resolve import by_order, removed_captions
 from .safe_open import StoreError
-from .schema import UNUSED, Captions, StoreSettings, TextName, TextTable
+from .schema import UNUSED, CaptionKey, Captions, StoreSettings, TextName, TextTable
 from .shard import ShardIndex, read_captions, read_text_table, text_table_shape
 
-_JOINED = ("strategies", "streams", "captions_sha256")
+_UNITED = ("strategies", "streams", "captions_sha256")
 """Settings of which shards hold parts; of the others, all shards that state one state the same."""
 
 
-def joined_settings(shards: Sequence[ShardIndex]) -> StoreSettings:
+def united_settings(shards: Sequence[ShardIndex]) -> StoreSettings:
     """What the shards state together; a field is compared with the first shard that states it."""
-    merged = shards[0].settings
+    united = shards[0].settings
     stated: dict[str, Path] = {}
     for shard in shards:
         for item in fields(StoreSettings):
             if getattr(shard.settings, item.name) is not None:
                 stated.setdefault(item.name, shard.path)
-        differences = merged.differences(shard.settings, ("in the first", "in the second"), ignore=_JOINED)
+        differences = united.differences(shard.settings, ("in the first", "in the second"), ignore=_UNITED)
         if differences:
             first = stated[differences[0].split(" ", 1)[0]]
             raise StoreError(f"{first} and {shard.path} were made with different settings: {'; '.join(differences)}")
-        merged = _with_missing(merged, shard.settings)
-    return merged
+        united = _with_missing(united, shard.settings)
+    latest = [shard.settings.captions_sha256 for shard in by_order(shards) if shard.settings.captions_sha256]
+    return replace(united, captions_sha256=latest[-1]) if latest else united
 
 
 def _with_missing(settings: StoreSettings, more: StoreSettings) -> StoreSettings:
@@ -52,86 +55,176 @@ def _with_missing(settings: StoreSettings, more: StoreSettings) -> StoreSettings
 
 
 @dataclass(frozen=True)
-class JoinedCaptions:
+class _Part:
+    """One shard's captions that still count; `rows` are their places in the shard, `position` those in the union."""
+
+    shard: ShardIndex
+    captions: Captions
+    rows: np.ndarray
+    is_whole: bool
+    position: np.ndarray
+
+    def read_table(self, name: TextName, room: np.ndarray | None = None) -> TextTable:
+        """The shard's texts of the captions that still count."""
+        table = read_text_table(self.shard.path, name, room)
+        return table if self.is_whole else TextTable(table.sentence, table.embedding, table.row[self.rows])
+
+
+@dataclass(frozen=True)
+class UnitedCaptions:
     """Captions of several shards as one sorted table; a caption may recur where shards hold different texts of it."""
 
     captions: Captions
-    position: dict[Path, np.ndarray]
-    """Per shard, the place of each of its captions in the joined table."""
-    text_names: dict[Path, list[TextName]]
+    parts: list[_Part]
 
     @classmethod
-    def read(cls, shards: Sequence[ShardIndex]) -> JoinedCaptions:
-        names = {shard.path: shard.text_names for shard in shards}
-        parts = {shard.path: read_captions(shard.path) for shard in shards}
-        if len(parts) == 1:
-            ((path, part),) = parts.items()
-            if all(one < next_ for one, next_ in pairwise(zip(part.video_id, part.id, strict=True))):
-                return cls(part, {path: np.arange(len(part.id))}, names)
-        text_of: dict[tuple[str, str], str] = {}
-        for path, part in parts.items():
-            _refuse_doubles(path, part)
-            for video_id, caption_id, text in zip(part.video_id, part.id, part.text, strict=True):
-                if text_of.setdefault((video_id, caption_id), text) != text:
-                    raise StoreError(
-                        f"caption {caption_id!r} of video {video_id!r} reads differently in {path} and in another "
-                        "shard; they were made from different caption files"
-                    )
+    def read(cls, shards: Sequence[ShardIndex]) -> UnitedCaptions:
+        removed = removed_captions(shards)
+        found = [
+            _live_part(shard, removed.get(shard.path, frozenset()))
+            for shard in by_order(shards)
+            if shard.kind != "frames"
+        ]
+        if len(found) == 1 and _is_sorted(found[0].captions):
+            part = replace(found[0], position=np.arange(len(found[0].rows)))
+            return cls(part.captions, [part])
+        text_of = _texts_by_key(found)
         keys = sorted(text_of)
         place = {key: index for index, key in enumerate(keys)}
-        position = {
-            path: np.array([place[key] for key in zip(part.video_id, part.id, strict=True)], np.int64)
-            for path, part in parts.items()
-        }
-        protocols: dict[str, np.ndarray] = {}
-        shortfall: dict[str, dict] = {}
-        for path, part in parts.items():
-            for name, codes in part.protocols.items():
-                joined = protocols.setdefault(name, np.zeros(len(keys), np.uint8))
-                there = joined[position[path]]
-                if ((there != codes) & (there != UNUSED) & (codes != UNUSED)).any():
-                    raise StoreError(f"protocol {name} puts a caption into another subset in {path} than elsewhere")
-                joined[position[path]] = np.maximum(there, codes)
-            shortfall |= part.shortfall
+        parts = [
+            replace(part, position=np.array([place[key] for key in _keys(part.captions)], np.int64)) for part in found
+        ]
         captions = Captions(
             id=[caption_id for _, caption_id in keys],
             video_id=[video_id for video_id, _ in keys],
             text=[text_of[key] for key in keys],
-            protocols=protocols,
-            shortfall=shortfall,
+            protocols=_united_protocols(parts, len(keys)),
+            shortfall={name: lack for part in parts for name, lack in part.captions.shortfall.items()},
         )
-        return cls(captions, position, names)
+        return cls(captions, parts)
 
-    def join_table(self, name: TextName) -> TextTable:
-        holders = [path for path, names in self.text_names.items() if name in names]
+    def table(self, name: TextName) -> TextTable:
+        """One strategy and stream, a row for each caption; raises `StoreError` where a caption has none or two."""
+        holders = [part for part in self.parts if name in part.shard.text_names]
         row = np.full(len(self.captions.id), -1, np.int64)
-        shapes = [text_table_shape(path, name) for path in holders]
+        shapes = [text_table_shape(part.shard.path, name) for part in holders]
         embedding = np.empty((sum(rows for rows, _ in shapes), shapes[0][1]), np.float16)
         place: dict[str, int] = {}
-        for path, (rows, _) in zip(holders, shapes, strict=True):
+        for part, (rows, _) in zip(holders, shapes, strict=True):
             before = len(place)
-            table = read_text_table(path, name, embedding[before : before + rows])
-            if (row[self.position[path]] >= 0).any():
-                raise StoreError(f"texts {'/'.join(name)} of a caption lie in {path} and in another shard; give one")
-            if len(self.position) == 1:
-                table.row[self.position[path]] = table.row.copy()
+            table = part.read_table(name, embedding[before : before + rows])
+            if (row[part.position] >= 0).any():
+                raise StoreError(
+                    f"texts {'/'.join(name)} of a caption lie in {part.shard.path} and in another shard; give one"
+                )
+            if len(self.parts) == 1 and part.is_whole:
+                table.row[part.position] = table.row.copy()
                 return table
-            joined = np.array([place.setdefault(text, len(place)) for text in table.sentence], np.int64)
+            united = np.array([place.setdefault(text, len(place)) for text in table.sentence], np.int64)
             if len(place) - before < rows:
-                embedding[joined[joined >= before]] = table.embedding[joined >= before]
-            row[self.position[path]] = joined[table.row]
+                embedding[united[united >= before]] = table.embedding[united >= before]
+            row[part.position] = united[table.row]
         if (row < 0).any():
             raise StoreError(
                 f"{int((row < 0).sum())} of {len(row)} captions have no texts {'/'.join(name)} "
                 f"(first: {self.captions.id[int(np.argmin(row))]!r}); run the same camoe-extract command again"
             )
-        return TextTable(list(place), embedding[: len(place)], row)
+        table = TextTable(list(place), embedding[: len(place)], row)
+        return table if all(part.is_whole for part in holders) else _without_unused(table)
+
+    def find_sentences(self, name: TextName, wanted: Container[str]) -> dict[str, np.ndarray]:
+        """The embeddings `(D,)` float16 of those of the `wanted` sentences that some shard holds."""
+        found: dict[str, np.ndarray] = {}
+        for part in self.parts:
+            if name in part.shard.text_names:
+                table = read_text_table(part.shard.path, name)
+                rows = [row for row, text in enumerate(table.sentence) if text in wanted and text not in found]
+                found |= {table.sentence[row]: table.embedding[row].copy() for row in rows}
+        return found
+
+    def table_sums(self) -> list[str]:
+        """The content sum of each shard's texts, counting only captions that still count."""
+        return [
+            part.shard.sums["/".join(name)] if part.is_whole else table_sum(part.captions, name, part.read_table(name))
+            for part in self.parts
+            for name in part.shard.text_names
+        ]
+
+    def holding(self) -> Mapping[TextName, set[CaptionKey]]:
+        """Which captions there are texts of, by strategy and stream."""
+        found: dict[TextName, set[CaptionKey]] = {}
+        for part in self.parts:
+            for name in part.shard.text_names:
+                found.setdefault(name, set()).update(_keys(part.captions))
+        return found
+
+
+def _keys(captions: Captions) -> list[CaptionKey]:
+    return list(zip(captions.video_id, captions.id, strict=True))
+
+
+def _is_sorted(captions: Captions) -> bool:
+    return all(one < following for one, following in pairwise(_keys(captions)))
+
+
+def _live_part(shard: ShardIndex, removed: frozenset[CaptionKey]) -> _Part:
+    captions = read_captions(shard.path)
+    _refuse_doubles(shard.path, captions)
+    rows = np.array([row for row, key in enumerate(_keys(captions)) if key not in removed], np.int64)
+    is_whole = len(rows) == len(captions.id)
+    if not is_whole:
+        captions = caption_rows(captions, rows)
+    return _Part(shard, captions, rows, is_whole, np.empty(0, np.int64))
+
+
+def caption_rows(captions: Captions, rows: np.ndarray) -> Captions:
+    """Some of the captions, by their rows."""
+    chosen = rows.tolist()
+    return Captions(
+        id=[captions.id[row] for row in chosen],
+        video_id=[captions.video_id[row] for row in chosen],
+        text=[captions.text[row] for row in chosen],
+        protocols={name: codes[rows] for name, codes in captions.protocols.items()},
+        shortfall=captions.shortfall,
+    )
+
+
+def _texts_by_key(parts: Sequence[_Part]) -> dict[CaptionKey, str]:
+    text_of: dict[CaptionKey, str] = {}
+    for part in parts:
+        for key, text in zip(_keys(part.captions), part.captions.text, strict=True):
+            if text_of.setdefault(key, text) != text:
+                video_id, caption_id = key
+                raise StoreError(
+                    f"caption {caption_id!r} of video {video_id!r} reads differently in {part.shard.path} and in "
+                    "another shard; they were made from different caption files"
+                )
+    return text_of
+
+
+def _united_protocols(parts: Sequence[_Part], count: int) -> dict[str, np.ndarray]:
+    protocols: dict[str, np.ndarray] = {}
+    for part in parts:
+        for name, codes in part.captions.protocols.items():
+            united = protocols.setdefault(name, np.zeros(count, np.uint8))
+            there = united[part.position]
+            if ((there != codes) & (there != UNUSED) & (codes != UNUSED)).any():
+                raise StoreError(
+                    f"protocol {name} puts a caption into another subset in {part.shard.path} than elsewhere"
+                )
+            united[part.position] = np.maximum(there, codes)
+    return protocols
+
+
+def _without_unused(table: TextTable) -> TextTable:
+    used, row = np.unique(table.row, return_inverse=True)
+    return TextTable([table.sentence[place] for place in used.tolist()], table.embedding[used], row.astype(np.int64))
 
 
 def _refuse_doubles(path: Path, captions: Captions) -> None:
-    keys = list(zip(captions.video_id, captions.id, strict=True))
+    keys = _keys(captions)
     if len(set(keys)) == len(keys):
         return
-    seen: set[tuple[str, str]] = set()
+    seen: set[CaptionKey] = set()
     video_id, caption_id = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]
     raise StoreError(f"{path}: video {video_id!r} has two captions {caption_id!r}; the file is not a sound store")

@@ -15,12 +15,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ..checksum import file_sha256
 from .content import add_sums, captions_sum, table_sum, videos_sum
-from .manifest import FOLDER_MANIFEST, file_sha256, manifest_path, read_manifest
+from .manifest import FOLDER_MANIFEST, manifest_path, read_manifest
 from .reader import FeatureStore, find_shards
 from .safe_open import StoreError, checked_dataset, child_group, decode_strings, open_hdf5
 from .schema import TextName, Videos
-from .shard import VIDEO_COLUMNS, read_captions, read_index, read_text_table
+from .shard import VIDEO_COLUMNS, read_captions, read_index, read_text_table, video_dataset
 
 _BLOCK_ROWS = 1024
 _SECONDS, _SECONDS_PER_BYTE = 60.0, 2e-7
@@ -111,7 +112,7 @@ def read_everything(path: Path) -> Iterator[str]:
     if broken:
         return
     checks: list[tuple[str, Callable[[], str]]] = []
-    if index.video_ids:
+    if "videos" in index.sums:
         checks.append(("videos", lambda: _videos_sum(path)))
     if index.kind != "frames":
         checks.append(("captions", lambda: captions_sum(read_captions(path))))
@@ -154,11 +155,11 @@ def _videos_sum(path: Path) -> str:
     sums = []
     with open_hdf5(path) as file:
         group = child_group(file, "videos")
-        columns = {name: checked_dataset(group, name, *form) for name, form in VIDEO_COLUMNS.items()}
+        columns = {name: video_dataset(group, name) for name in VIDEO_COLUMNS}
         for start in range(0, len(columns["id"]), _BLOCK_ROWS):
             rows = np.s_[start : start + _BLOCK_ROWS]
             values: dict[str, Any] = {name: dataset[rows] for name, dataset in columns.items()}
-            values |= {name: decode_strings(values[name]) for name in ("id", "source", "status")}
+            values |= {name: decode_strings(values[name]) for name in ("id", "source", "status", "fingerprint")}
             sums.append(videos_sum(Videos(**values)))
     return add_sums(sums)
 

@@ -7,6 +7,7 @@ shard is ever open for writing on the disk.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..atomic import write_atomic
 from ..errors import CamoeError
 from .content import captions_sum, table_sum, videos_sum
 from .safe_open import TEXT_ERRORS
-from .schema import SCHEMA_VERSION, Captions, Shard, StoreSettings, TextName, TextTable, Videos
+from .schema import SCHEMA_VERSION, Captions, Failure, Removed, Shard, StoreSettings, TextName, TextTable, Videos
 
 _CHUNK_BYTES = 1 << 20
 JSON_SETTINGS = ("streams", "strategies", "versions")
@@ -32,9 +33,11 @@ def write_shard(path: str | Path, shard: Shard) -> None:
 def shard_bytes(shard: Shard) -> bytes:
     """The HDF5 file of a shard; the same shard gives the same bytes."""
     with h5py.File("shard", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
-        write_settings(file, shard.settings, shard.kind)
+        write_settings(file, shard.settings, shard.kind, order=shard.order)
+        write_failures(file, shard.failures)
+        _write_removed(file, shard.removed)
         if shard.videos is not None:
-            _write_videos(file.create_group("videos"), shard.videos)
+            write_videos(file.create_group("videos"), shard.videos)
         if shard.captions is not None:
             write_captions(file, shard.captions, captions_sum(shard.captions))
             file.create_group("texts")
@@ -45,10 +48,11 @@ def shard_bytes(shard: Shard) -> bytes:
         return image
 
 
-def write_settings(file: h5py.File, settings: StoreSettings, kind: str) -> None:
+def write_settings(file: h5py.File, settings: StoreSettings, kind: str, *, order: int) -> None:
     """The root attributes; what does not apply to the shard is left out."""
     write_attribute(file, "schema", SCHEMA_VERSION)
     write_attribute(file, "kind", kind)
+    write_attribute(file, "order", order)
     for name, value in asdict(settings).items():
         if value is not None:
             write_attribute(file, name, json.dumps(value) if name in JSON_SETTINGS else value)
@@ -63,9 +67,26 @@ def write_attribute(place: h5py.Group | h5py.Dataset, name: str, value: str | fl
         place.attrs[name] = value
 
 
-def _write_videos(group: h5py.Group, videos: Videos) -> None:
+def write_failures(file: h5py.File, failures: Sequence[Failure]) -> None:
+    """The group `/failures`, where there are any."""
+    if failures:
+        group = file.create_group("failures")
+        for name in ("id", "path", "stage", "reason"):
+            write_column(group, name, encode_strings([getattr(failure, name) for failure in failures]))
+
+
+def _write_removed(file: h5py.File, removed: Removed) -> None:
+    if removed.videos or removed.captions:
+        group = file.create_group("removed")
+        write_column(group, "videos", encode_strings(list(removed.videos)))
+        write_column(group, "caption_video_ids", encode_strings([video_id for video_id, _ in removed.captions]))
+        write_column(group, "caption_ids", encode_strings([caption_id for _, caption_id in removed.captions]))
+
+
+def write_videos(group: h5py.Group, videos: Videos) -> None:
+    """The columns of `/videos`."""
     write_attribute(group, "content_sum", videos_sum(videos))
-    for name in ("id", "source", "status"):
+    for name in ("id", "source", "status", "fingerprint"):
         write_column(group, name, encode_strings(getattr(videos, name)))
     write_column(group, "source_size", videos.source_size.astype(np.int64))
     write_column(group, "source_mtime", videos.source_mtime.astype(np.float64))

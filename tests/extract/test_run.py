@@ -9,6 +9,8 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -213,9 +215,28 @@ def test_a_changed_source_is_refused(world: Path, tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     shutil.copytree(world / "videos", videos)
     extract(config(world, tmp_path / "store", videos=videos))
-    os.utime(videos / "odd" / "green.mp4", (1, 1))
-    with pytest.raises(CamoeError, match=r"green\.mp4 has changed since it was extracted"):
+    before = FeatureStore.open(tmp_path / "store")
+    green = videos / "odd" / "green.mp4"
+    os.utime(green, (1, 1))
+    assert extract(config(world, tmp_path / "store", videos=videos)).frames.ok == 0, "a new time is no new content"
+    content = bytearray(green.read_bytes())
+    content[len(content) // 2] ^= 1
+    green.write_bytes(content)
+    with pytest.raises(CamoeError, match=r"green\.mp4 has changed since it was extracted; .* --replace-changed"):
         extract(config(world, tmp_path / "store", videos=videos))
+    shutil.copy(videos / "even" / "red.mp4", green)
+    done = extract(config(world, tmp_path / "store", videos=videos, replace_changed=True))
+    assert done.frames.ok == 1
+    store = FeatureStore.open(tmp_path / "store")
+    assert store.video_ids == before.video_ids
+    red, place = store.video_ids.index("even/red"), store.video_ids.index("odd/green")
+    assert np.array_equal(store.frames()[place], store.frames()[red])
+    assert store.content_hash != before.content_hash
+    green.write_bytes(b"")
+    assert extract(config(world, tmp_path / "store", videos=videos, replace_changed=True)).failed == 1
+    store = FeatureStore.open(tmp_path / "store")
+    assert "odd/green" not in store.video_ids
+    assert store.failures["odd/green"].reason == "the file is empty"
 
 
 def test_bad_videos_are_recorded_and_can_be_retried(world: Path, tmp_path: Path) -> None:
@@ -247,17 +268,23 @@ def test_bad_videos_are_recorded_and_can_be_retried(world: Path, tmp_path: Path)
 def test_only_bad_videos(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "a.mp4").write_bytes(b"")
-    with pytest.raises(CamoeError, match="no video could be decoded"):
-        extract(config(tmp_path, tmp_path / "shards.h5", captions=None))
+    for name in ("shards.h5", "store"):
+        done = extract(config(tmp_path, tmp_path / name, captions=None))
+        assert (done.failed, done.exit_status) == (1, 3)
+        assert FeatureStore.open(tmp_path / name).failures["a"].reason == "the file is empty"
+        assert extract(config(tmp_path, tmp_path / name, captions=None)).exit_status == 3
 
 
 def _extract(settings: ExtractConfig) -> None:
     extract(settings)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["shards.h5", "store"])
-def test_killed_at_random_and_continued(world: Path, tmp_path: Path, whole: FeatureStore, name: str) -> None:
-    """Twenty kills in a row, then the same command to its end: nothing lost, nothing twice, finished work untouched."""
+def test_killed_at_random_and_continued(
+    world: Path, tmp_path: Path, whole: FeatureStore, name: str, soak_count: Callable[[int, int], int]
+) -> None:
+    """Kills in a row, then the same command to its end: nothing lost, nothing twice, finished work untouched."""
     out = tmp_path / name
     settings = config(world, out, shard_size=1)
     started = time.monotonic()
@@ -265,7 +292,7 @@ def test_killed_at_random_and_continued(world: Path, tmp_path: Path, whole: Feat
     length = time.monotonic() - started
     random.seed(0)
     seen: dict[Path, int] = {}
-    for _ in range(20):
+    for _ in range(soak_count(10, 100)):
         child = multiprocessing.get_context("fork").Process(target=_extract, args=(settings,))
         child.start()
         time.sleep(random.uniform(0.05, 0.5) * length)
@@ -282,6 +309,34 @@ def test_killed_at_random_and_continued(world: Path, tmp_path: Path, whole: Feat
     if name == "shards.h5":
         leftovers = sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("shards"))
         assert leftovers == ["shards.h5", "shards.h5.sha256"]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["shards.h5", "store"])
+def test_retries_killed_at_random(
+    world: Path, tmp_path: Path, whole: FeatureStore, name: str, soak_count: Callable[[int, int], int]
+) -> None:
+    """A store in which every second video failed, mended by retries that are killed again and again."""
+    videos = tmp_path / "videos"
+    shutil.copytree(world / "videos", videos)
+    for path in (videos / "odd").iterdir():
+        path.write_bytes(b"")
+    settings = config(world, tmp_path / name, videos=videos, shard_size=1, retry_failed=True)
+    extract(replace(settings, retry_failed=False))
+    shutil.copytree(world / "videos", videos, dirs_exist_ok=True)
+    random.seed(0)
+    for _ in range(soak_count(5, 100)):
+        child = multiprocessing.get_context("fork").Process(target=_extract, args=(settings,))
+        child.start()
+        time.sleep(random.uniform(0.05, 1.0))
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        held = FeatureStore.open(tmp_path / name)
+        assert set(held.video_ids).isdisjoint(held.failures)
+        assert len(held.video_ids) + len(held.failures) == 12
+    assert extract(settings).exit_status == 0
+    store = FeatureStore.open(tmp_path / name)
+    assert (store.content_hash, store.failures) == (whole.content_hash, {})
 
 
 def test_two_runs_into_one_store(world: Path, tmp_path: Path, ffmpeg: str) -> None:
@@ -343,3 +398,13 @@ def test_the_ten_real_clips(shared: Path, tmp_path: Path) -> None:
     store = FeatureStore.open(tmp_path / "shards.h5")
     assert store.frame_count.sum() == 91
     assert len(store.caption_ids) == 21
+
+
+def test_where_a_store_may_go(tmp_path) -> None:
+    (tmp_path / "s.h5").touch()
+    with pytest.raises(CamoeError, match=r"--into .*s.h5 adds to a store and --out .*t.h5 makes one; give one of them"):
+        ExtractConfig(videos=tmp_path, into=tmp_path / "s.h5", out=tmp_path / "t.h5")
+    with pytest.raises(CamoeError, match=r"--out e1.npz promises a .npz file, and a feature store is .*e1.h5"):
+        ExtractConfig(videos=tmp_path, out=Path("e1.npz"))
+    assert ExtractConfig(videos=tmp_path).store == Path("shards.h5")
+    assert ExtractConfig(captions=Path("c.jsonl")).dataset_name == "json"

@@ -1,6 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
-from camoe.extract.sampling import SAMPLING, TIME_TOLERANCE_S, clip4clip_steps, grid_points, pick_frames
+from camoe.extract.config import ExtractConfig
+from camoe.extract.sampling import MAX_FRAMES, SAMPLING, TIME_TOLERANCE_S, grid_points, pick_frames
+from camoe.pipeline.errors import CamoeError
+from camoe.pipeline.store import safe_open
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,14 +35,16 @@ def test_a_gap_takes_the_next_frame_once() -> None:
     assert pick_frames([0.0, 5.0, 6.0], fps=1, max_frames=3, sampling="head") == [0, 1]
 
 
+def test_as_many_frames_as_a_store_can_hold() -> None:
+    """A video's frames are at least one chunk; the widest CLIP has 1,024 numbers a frame, others up to 8,192."""
+    ExtractConfig(videos=Path(), max_frames=MAX_FRAMES)
+    with pytest.raises(CamoeError, match="max_frames must be at most 4096, not 2000000"):
+        ExtractConfig(videos=Path(), max_frames=2_000_000)
+    assert MAX_FRAMES * 8192 * np.dtype(np.float16).itemsize <= safe_open._MAX_CHUNK_BYTES
+
+
 def test_no_frames() -> None:
     assert pick_frames([], fps=1, max_frames=12, sampling="uniform") == []
-
-
-def test_clip4clip_truncates_the_frame_rate() -> None:
-    assert clip4clip_steps(29.97, 1) == (29, [0])
-    assert clip4clip_steps(25.0, 2) == (25, [0, 12])
-    assert clip4clip_steps(0.5, 1) == (1, [0])
 
 
 @given(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import socket
 import threading
 import time
@@ -12,7 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from camoe.extract import child
+from camoe.extract.child import Children, DecodingCancelledError, kill_children
 from camoe.extract.ffmpeg import inspect_binary
+from camoe.extract.files import find_videos
 from camoe.extract.video import Decoder, FrameDecodeError, Window
 from camoe.pipeline.errors import CamoeError
 from PIL import Image
@@ -145,6 +149,154 @@ def test_a_crashing_ffmpeg_is_told(tmp_path: Path, ffmpeg: str, ordinary: Path) 
         decoder.decode(ordinary / "h264.mp4")
 
 
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ("kill -KILL $$", r"read in part: ffmpeg was killed by signal 9 \(SIGKILL\), perhaps for want of memory"),
+        ("kill -SEGV $$", r"read in part: ffmpeg was killed by signal 11 \(SIGSEGV\)"),
+        ("exit 255", "read in part: ffmpeg was told to end by a signal, or took too much processor time"),
+        ("exit 7", "read in part: ffmpeg ended with status 7 and did not say why"),
+    ],
+)
+def test_an_ffmpeg_that_ends_too_early_leaves_damage(
+    decoder: Decoder, tmp_path: Path, ordinary: Path, end: str, reason: str
+) -> None:
+    """Three of eight frames, without a word in the log: what the kernel leaves of a child that took too much."""
+    early = replace(decoder, binary=_ending_early(decoder, tmp_path, end))
+    video = early.decode(ordinary / "h264.mp4")
+    assert len(video.frames) == 3
+    assert video.damage is not None
+    assert re.match(reason, video.damage)
+
+
+def _ending_early(decoder: Decoder, folder: Path, end: str):
+    """The real ffmpeg, stopped after three frames, in a process that then ends as told."""
+    wrapper = folder / "ffmpeg-ending-early"
+    wrapper.write_text(
+        f'#!/bin/bash\ncase "$*" in *showinfo*) {decoder.binary.path} "${{@:1:$#-1}}" -frames:v 3 "${{@: -1}}"; '
+        f'{end};; *) exec {decoder.binary.path} "$@";; esac\n'
+    )
+    wrapper.chmod(0o755)
+    return inspect_binary(str(wrapper))
+
+
+def test_too_much_memory_or_processor_time_is_damage(
+    decoder: Decoder, long_video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our own limits, met by a real ffmpeg in the middle of its work."""
+    monkeypatch.setattr(child, "_CPU_PER_SECOND", 0)
+    slow = replace(decoder, fps=25.0, max_frames=4000, sampling="head", resolution=1024)
+    video = slow.decode(long_video)
+    assert 0 < len(video.frames) < 1200
+    assert video.damage == "read in part: ffmpeg was told to end by a signal, or took too much processor time"
+
+
+FORGED = (
+    "showinfo pts: 1 ",
+    "[Parsed_showinfo_12 @ 0x5581] [info] n:   0 pts:   9999 pts_time:99",
+    "[error] forged",
+    "[info]   Duration: 09:00:00.00, start: 0.000000, bitrate: 8 kb/s",
+    "[info] Input #0, mpegts, from 'x':",
+    "frame:0    pts:77777   pts_time:9",
+    "config in time_base: 1/1, frame_rate: 1/1",
+)
+
+
+def test_text_in_a_file_decides_nothing(decoder: Decoder, tmp_path: Path, make_video) -> None:
+    """Lines of ffmpeg's log as titles, names of tags and chapters, and names of streams, with line breaks."""
+    video = ("-c:v", "libx264", "-pix_fmt", "yuv420p")
+    for suffix in (".mp4", ".mkv"):
+        plain = decoder.decode(make_video(tmp_path / f"plain{suffix}", *video))
+        for number, line in enumerate([*FORGED, "\n".join(FORGED) + "\n"]):
+            path = _tagged(tmp_path, make_video, f"{number}{suffix}", line, video)
+            forged = decoder.decode(path)
+            assert (line, forged.times_s.tolist()) == (line, plain.times_s.tolist())
+            assert np.array_equal(forged.frames, plain.frames)
+            assert (forged.damage, forged.duration_s) == (None, plain.duration_s)
+
+
+def _tagged(folder: Path, make_video, name: str, line: str, video: tuple[str, ...]) -> Path:
+    described = folder / "tags.txt"
+    escaped = re.sub(r"([=;#\\\n])", r"\\\1", line)
+    tags = "".join(f"{tag}={escaped}\n" for tag in ("title", "comment", "artist", "encoder"))
+    described.write_text(f";FFMETADATA1\n{tags}[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1000\ntitle={escaped}\n")
+    source = ("-f", "lavfi", "-i", "testsrc=size=64x48:rate=10:duration=2", "-i", str(described))
+    options = ("-map_metadata", "1", "-map_chapters", "1", "-map", "0", *video)
+    return make_video(folder / name, *options, "-metadata:s:v", f"handler_name={line}", source=source)
+
+
+def test_line_breaks_in_a_tags_name_decide_nothing(decoder: Decoder, tmp_path: Path, make_video) -> None:
+    """ffmpeg prints the name of a tag as it stands, so that what follows a line break looks like a line of its log."""
+    plain = make_video(tmp_path / "plain.mkv", "-c:v", "libx264", "-pix_fmt", "yuv420p")
+    expected = decoder.decode(plain)
+    for line in FORGED:
+        name = ("A" * (len(line) + 2)).encode()
+        tagged = make_video(
+            tmp_path / "tagged.mkv", "-c", "copy", "-metadata", f"{name.decode()}=x", source=("-i", str(plain))
+        )
+        content = tagged.read_bytes()
+        assert content.count(name) == 1
+        tagged.write_bytes(content.replace(name, b"\n" + line.encode() + b"\n"))
+        forged = decoder.decode(tagged)
+        assert (line, forged.times_s.tolist(), forged.damage) == (line, expected.times_s.tolist(), None)
+        assert np.array_equal(forged.frames, expected.frames)
+        assert forged.duration_s == expected.duration_s or np.isnan(forged.duration_s)
+
+
+def test_nothing_starts_once_cancelled(
+    decoder: Decoder, tmp_path: Path, long_video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A seek that is killed by the end of the run is followed by no other pass; a new decoder works as before."""
+    started = tmp_path / "started"
+    wrapper = tmp_path / "counting-ffmpeg"
+    wrapper.write_text(
+        f'#!/bin/sh\ncase "$*" in *showinfo*) echo >> {started}; case "$*" in *" -ss "*) sleep 30;; esac;; esac\n'
+        f'exec {decoder.binary.path} "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    seeking = replace(
+        decoder, binary=inspect_binary(str(wrapper)), fps=1.0, max_frames=8, seek_cost_s=0.1, children=Children()
+    )
+    monkeypatch.setattr(child, "_all_children", {seeking.children})
+    outcome: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            seeking.decode(long_video)
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not started.exists() or started.read_text().count("\n") < 2:
+        time.sleep(0.02)
+    begun = time.monotonic()
+    kill_children()
+    thread.join()
+    assert time.monotonic() - begun < 5
+    assert isinstance(outcome[0], DecodingCancelledError)
+    assert started.read_text().count("\n") == 2
+    with pytest.raises(DecodingCancelledError):
+        seeking.decode(long_video)
+    assert started.read_text().count("\n") == 2
+    assert len(replace(decoder, children=Children()).decode(long_video).frames) == 12
+
+
+def test_hundreds_of_frames_of_a_long_video(decoder: Decoder, long_video: Path) -> None:
+    """More frames than ffmpeg lets one nest in an expression."""
+    many = replace(decoder, fps=10.0, max_frames=1000, resolution=16, children=Children())
+    video = many.decode(long_video)
+    assert (len(video.frames), video.damage) == (1000, None)
+
+
+def test_a_name_that_is_no_text(decoder: Decoder, tmp_path: Path, ordinary: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.mp4")).write_bytes((ordinary / "h264.mp4").read_bytes())
+    (file,) = find_videos(tmp_path)
+    assert file.id == "caf\\xe9"
+    with pytest.raises(FrameDecodeError, match="its name is not valid UTF-8; rename it"):
+        decoder.decode(file.path)
+
+
 def test_not_an_ffmpeg(tmp_path: Path) -> None:
     with pytest.raises(CamoeError, match="does not run as ffmpeg"):
         inspect_binary(str(tmp_path / "absent"))
@@ -207,7 +359,7 @@ def test_a_window_is_a_video_of_its_own(decoder: Decoder, long_video: Path) -> N
 
 
 def test_a_window_past_the_end(decoder: Decoder, ordinary: Path) -> None:
-    with pytest.raises(FrameDecodeError, match="no frame"):
+    with pytest.raises(FrameDecodeError, match="window from 50 s to 60 s begins after the video's end at 2 s"):
         decoder.decode(ordinary / "h264.mp4", Window(50.0, 60.0))
 
 

@@ -67,6 +67,26 @@ def test_defaults_and_values_equal_to_defaults(tmp_path: Path) -> None:
     assert seen[-1].loss_temperature == 1000.0
 
 
+@pytest.mark.parametrize(
+    ("words", "features", "stream"),
+    [
+        (["--features", "a.h5", "b.h5", "c.h5"], ("a.h5", "b.h5", "c.h5"), ()),
+        (["--features", "a.h5", "b.h5", "--epochs", "1", "--features", "c.h5"], ("a.h5", "b.h5", "c.h5"), ()),
+        (["--features=a.h5", "b.h5", "--stream", "s=A,B", "t=C"], ("a.h5", "b.h5"), ("s=A,B", "t=C")),
+        (["--features", "a.h5,", "b.h5", "--shuffle"], ("a.h5", "b.h5"), ()),
+        (["--features", "-odd.h5", "b.h5"], ("-odd.h5", "b.h5"), ()),
+    ],
+)
+def test_words_after_a_list_belong_to_it(words: list[str], features: tuple[str, ...], stream: tuple[str, ...]) -> None:
+    main(words, standalone_mode=False)
+    assert (seen[-1].features, seen[-1].stream) == (features, stream)
+
+
+def test_underscores_are_dashes() -> None:
+    main(["--features", "a", "--loss_temperature", "10", "--no_shuffle", "--to=a_b"], standalone_mode=False)
+    assert (seen[-1].loss_temperature, seen[-1].out) == (10.0, Path("a_b"))
+
+
 def test_help_shows_defaults_and_choices(capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of(["--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
@@ -87,9 +107,14 @@ def test_help_shows_defaults_and_choices(capsys: pytest.CaptureFixture[str]) -> 
         ),
         (["--features", "a", "--loss-temperature", "x"], "--loss-temperature must be a number, not 'x'"),
         (["--features", "a", "--epochs", "1.5"], "--epochs must be a whole number, not '1.5'"),
-        (["--features", "a", "--los-temperature", "1"], "No such option '--los-temperature'"),
+        (["--features", "a", "--los-temperature", "1"], "No such option '--los-temperature'; did you mean --loss-temp"),
+        (["--features", "a", "--lt", "1"], "No such option '--lt'; did you mean --loss-temperature?"),
+        (["--features", "a", "--temperature", "1"], "No such option '--temperature'; did you mean --loss-temperature?"),
+        (["--features", "a", "--epoch", "1"], "No such option '--epoch'; did you mean --epochs?"),
+        (["--features", "a", "--quux", "1"], "No such option '--quux' (camoe-example --help lists the options)"),
+        (["--features", "a", "--to", "x", "y"], "Got unexpected extra argument (y)"),
         (["--features"], "Option '--features' requires an argument (camoe-example --help lists the options)"),
-        (["--features", "a", "stray"], "Got unexpected extra argument (stray)"),
+        (["stray", "--features", "a"], "Got unexpected extra argument (stray)"),
         ([], "--features is missing: The feature store."),
     ],
 )

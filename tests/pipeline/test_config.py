@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,6 +88,48 @@ def test_other_mistakes(tmp_path: Path) -> None:
         load_config(ExampleConfig, None, {"features": "a", "out": 3})
     with pytest.raises(CamoeError, match=r"gate must be one of none, single, not 'x'"):
         replace(ExampleConfig(features=("a",)), gate="x")
+
+
+HOSTILE = {
+    "deep flow": "a: " + "[" * 15_000,
+    "deep blocks": "a: " + "- " * 15_000,
+    "deep keys": "? " * 15_000 + "x",
+    "laughs": "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)),
+    "merges": "a0: &a0 {k: x}\n"
+    + "".join(f"a{n}: &a{n} {{<<: [{','.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 10)),
+    "itself": "a: &a [*a]",
+    "digits": "batch_size: " + "9" * 5000,
+    "more digits": "batch_size: " + "1:" * 400_000 + "1",
+    "large": "a: '" + "x" * 2_000_000 + "'",
+    "date": "out: 2026-99-99",
+    "tag": "out: !!python/object/apply:os.system [echo]",
+    "huge": "loss_temperature: 1" + "0" * 400,
+    "bytes": "out: !!binary 'x'",
+    "controls": "out: \x00",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_yaml_is_one_sentence(name: str, tmp_path: Path) -> None:
+    started = time.perf_counter()
+    with pytest.raises(CamoeError) as caught:
+        load("features: [a]\n" + HOSTILE[name], tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path}/x.yaml")
+    assert len(str(caught.value)) < 600
+    assert time.perf_counter() - started < 5
+
+
+@pytest.mark.soak
+def test_mutated_yaml_is_read_or_refused(
+    tmp_path: Path, mutants: Callable[..., Iterator[bytes]], soak_count: Callable[[int, int], int]
+) -> None:
+    text = dump_config(ExampleConfig(features=("a.h5", "b"), loss_temperature=3.5, out=Path("runs/x"), widths=(3, 4)))
+    for mutant in mutants(text.encode() * 3, soak_count(150, 1000), seed=1):
+        (tmp_path / "m.yaml").write_bytes(mutant)
+        try:
+            load_config(ExampleConfig, tmp_path / "m.yaml")
+        except CamoeError as error:
+            assert len(str(error)) < 2000  # noqa: PT017
 
 
 @given(

@@ -35,6 +35,8 @@ def make_store(
     clip_sha256: str = "ab" * 32,
     max_frames: int = MAX_FRAMES,
     seed: int = 0,
+    with_captions: bool = True,
+    streams: tuple[str, ...] = ("fusion", "entity", "action"),
 ) -> Path:
     """A made-up store: a video's frames and texts share a latent vector, but texts see it through a skewed map, so that
     zero-shot finds some and heads can learn the rest. Default: 160 training, 40 val and 40 test videos."""
@@ -57,6 +59,8 @@ def make_store(
         part[:, keep] = texts[:, keep]
         sentences = [f"{stream} {row}" for row in range(len(owner))]
         name = ("full", stream) if stream == "fusion" else ("muw", stream)
+        if stream not in streams:
+            continue
         tables[name] = TextTable(sentences, part.astype(np.float16), np.arange(len(owner)))
     kept = [index for index, video_id in enumerate(ids) if video_id not in without_features]
     shard = Shard(
@@ -86,8 +90,10 @@ def make_store(
             video_id=[ids[index] for index in owner],
             text=[f"fusion {row}" for row in range(len(owner))],
             protocols=dict.fromkeys(protocols, codes),
-        ),
-        texts=tables,
+        )
+        if with_captions
+        else None,
+        texts=tables if with_captions else {},
     )
     write_shard(path, shard)
     return path

@@ -25,7 +25,9 @@ def no_host_sync() -> Iterator[Callable[[str | int], None]]:
     torch.cuda.set_sync_debug_mode("default")
 
 
-@pytest.mark.parametrize("changes", [{"aggregator": "attention"}, {"model": "xpool"}, {"precision": "bf16"}])
+@pytest.mark.parametrize(
+    "changes", [{"aggregator": "attention"}, {"model": "xpool"}, {"model": "seqtransf"}, {"precision": "bf16"}]
+)
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_step_never_waits_for_the_device(
     quick: Quick, no_host_sync: Callable[[str | int], None], changes: dict, accumulate: int

@@ -60,7 +60,7 @@ def test_captions_without_features_are_refused_unless_told(store_maker: Callable
     path = store_maker(subsets={"train": 4, "val": 2, "test": 2}, without_features=("v0001", "v0004", "v0007"))
     message = (
         r"4 of 12 captions of protocol own belong to 2 videos without features \(first: v0001\); "
-        r"run camoe-extract again, or leave them out: --allow-missing"
+        r"leave these captions out with --allow-missing, or put the videos right .* with --retry-failed"
     )
     with pytest.raises(CamoeError, match=message):
         load(path)
@@ -70,6 +70,22 @@ def test_captions_without_features_are_refused_unless_told(store_maker: Callable
     assert len(features.captions_of("train")) == 6
     assert features.video_of_caption[2:4].tolist() == [-1, -1]
     assert features.missing == {"train": 2, "val": 2, "test": 2}
+
+
+def test_a_store_without_captions_is_named(store_maker: Callable[..., Path]) -> None:
+    store = store_maker("frames.h5", subsets={"train": 4}, with_captions=False)
+    with pytest.raises(CamoeError, match=r"frames.h5 holds no captions .* camoe-extract --captions FILE --into STORE"):
+        load(store)
+
+
+def test_a_store_of_whole_captions_says_how_to_train_on_them(store_maker: Callable[..., Path]) -> None:
+    store = store_maker("whole.h5", subsets={"train": 4}, streams=("fusion",))
+    message = (
+        r"whole.h5 has no texts muw/entity; it has full/fusion; train on its whole captions with --streams fusion, or"
+    )
+    with pytest.raises(CamoeError, match=message):
+        load(store)
+    assert len(load(store, streams="fusion").texts) == 1
 
 
 def test_same_text(store_path: Path) -> None:

@@ -17,8 +17,10 @@ from camoe.train.trainer import Trainer
 Quick = Callable[..., TrainConfig]
 MODELS = [
     {"aggregator": "mean,se,attention", "gate": "full"},
+    {"model": "temporal"},
     {"model": "seqtransf"},
     {"model": "meanp", "text_head": "none"},
+    {"model": "frame-attention"},
     {"model": "xpool"},
 ]
 
@@ -129,7 +131,8 @@ def test_bf16_is_close_and_its_loss_is_fp32(quick: Quick, store_path: Path, chan
     for one, other in zip(exact[1:], rough[1:], strict=True):
         assert other.dtype == torch.float32
         assert other.isfinite().all()
-        assert torch.cosine_similarity(one.flatten(), other.flatten(), dim=0) > 0.98
+        if one.norm() > 1e-6:  # a bias of X-Pool's keys has no gradient but rounding
+            assert torch.cosine_similarity(one.flatten(), other.flatten(), dim=0) > 0.98
 
 
 def test_every_loss_setting_is_read(quick: Quick, features: Features) -> None:

@@ -32,6 +32,19 @@ def test_an_untrained_model_that_is_kept_is_told(
     assert "kept: the untrained model, as no epoch did better on val (40 videos)" in capsys.readouterr().out
 
 
+def test_a_line_now_and_then_where_there_is_no_terminal(
+    store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["--features", str(store_path), "--epochs", "2", "--model", "meanp", "--out"]
+    assert main([*arguments, str(tmp_path / "short")], standalone_mode=False) == 0
+    assert "epoch" not in capsys.readouterr().err
+    monkeypatch.setattr("camoe.train.progress.EVERY_SECONDS", 0.0)
+    assert main([*arguments, str(tmp_path / "long")], standalone_mode=False) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
+    assert "val R@1" in lines[0]
+
+
 def test_resume_leaves_a_finished_run_alone(store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     arguments = ["--features", str(store_path), "--out", str(tmp_path / "run"), "--epochs", "1", "--model", "meanp"]
     for _ in range(2):
@@ -72,5 +85,9 @@ def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    for words in ("--gate [none|single|full]", "--model [camoe|meanp|seqtransf|xpool|zero-shot]", "[default: 1000.0]"):
+    for words in (
+        "--gate [none|single|full]",
+        "--model [camoe|meanp|temporal|frame-attention|seqtransf|xpool|zero-shot]",
+        "[default: 1000.0]",
+    ):
         assert words in text

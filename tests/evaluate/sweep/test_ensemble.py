@@ -17,6 +17,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "attention": {"aggregator": "attention", "captions_per_video": 2},
     "mixed experts": {"aggregator": ("attention", "se", "mean"), "attention_layers": 2},
     "one stream, three experts": {"aggregator": "mean", "streams": ("fusion",), "experts": 3},
+    "temporal": {"model": "temporal"},
     "seqtransf": {"model": "seqtransf"},
     "meanp without heads": {"model": "meanp", "text_head": "none"},
 }

@@ -58,9 +58,10 @@ def test_settings_without_effect() -> None:
         "loss_temperature",
         "stop_gradient_prior",
         "attention_layers",
+        "padding",
         "rerank_temperature",
     }
-    assert idle(cell(loss="dsl", rerank="dsl")) == set()
+    assert idle(cell(loss="dsl", rerank="dsl")) == {"padding"}
 
 
 def test_the_command_tells_mistakes_in_one_line(tmp_path: Path, random_store_maker) -> None:

@@ -31,7 +31,7 @@ def test_lists_and_folders_of_films(tmp_path) -> None:
     assert captions.text[2] == 'SOMEONE says "hi", and stops.'
     assert captions.protocols["lsmdc"].tolist() == [3, 1, 1]
     assert [(item.id, item.start_s, item.end_s) for item in items] == [(TEST, None, None), (CLIP, None, None)]
-    assert captions.skipped == {"not six columns": 1, "video not found": 1}
+    assert captions.skipped == {"not six columns": 1, "video not found: 1004_Juno_00.01.00.000-00.01.02.000": 1}
     assert captions.shortfall["lsmdc"] == {
         "expected": {"train captions": 101079, "val captions": 7408, "test videos": 1000, "test captions": 1000},
         "found": {"train captions": 2, "val captions": 0, "test videos": 1, "test captions": 1},
@@ -44,3 +44,13 @@ def test_lists_and_folders_of_films(tmp_path) -> None:
 def test_no_list(tmp_path) -> None:
     with pytest.raises(CamoeError, match=r"none of LSMDC16_annos_training.csv, .* is in the folder"):
         load_dataset("lsmdc", tmp_path, None, seed=0)
+
+
+def test_only_line_breaks_end_a_line(tmp_path) -> None:
+    small(tmp_path)
+    rows = f"{CLIP}\t0\t1\t0\t1\tone\u2028two\x0cthree\x85four\n"
+    (tmp_path / "LSMDC16_annos_training.csv").write_text(rows)
+    captions, _ = load_dataset("lsmdc", tmp_path, None)
+    (text,) = (text for video, text in zip(captions.video_id, captions.text, strict=True) if video == CLIP)
+    assert text.startswith("one\u2028two")
+    assert "not six columns" not in captions.skipped

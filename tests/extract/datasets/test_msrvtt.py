@@ -127,7 +127,7 @@ def test_a_part_of_the_videos_is_a_shortfall(tmp_path) -> None:
     captions, items = load_dataset("msrvtt", tmp_path, files, seed=0)
     assert [item.id for item in items] == ["extra", "video0", "video7020"]
     assert captions.caption_id == ["video0#000", "video7020#000"]
-    assert captions.skipped == {"video not found": 4}
+    assert captions.skipped == {"video not found: video1, video6600, video7021": 4}
     assert captions.shortfall["msrvtt-1ka-9k"] == {
         "expected": {"train videos": 9000, "test videos": 1000, "test captions": 1000},
         "found": {"train videos": 1, "test videos": 1, "test captions": 1},
@@ -172,3 +172,26 @@ def test_what_is_wrong_is_said(tmp_path) -> None:
     (tmp_path / "MSRVTT_JSFUSION_test.csv").write_text("key,video\nx,y\n")
     with pytest.raises(CamoeError, match=r"MSRVTT_JSFUSION_test.csv lacks the column video_id or sentence"):
         load_dataset("msrvtt", tmp_path, None, seed=0)
+
+
+def test_only_line_breaks_end_a_line_of_the_test_list(tmp_path) -> None:
+    jsfusion(tmp_path, {"video7020": "a man\u2028walks\x0cby", "video7021": "a dog"})
+    captions, _ = load_dataset("msrvtt", tmp_path, None)
+    assert captions.text[0].startswith("a man\u2028walks")
+    assert captions.video_id == ["video7020", "video7021"]
+
+
+def test_the_authors_files(tmp_path) -> None:
+    """`train_val_videodatainfo.json` and `test_videodatainfo.json`, given as a folder or as the first of them."""
+    for name, ids in (("train_val", (0, 6513, 7009)), ("test", (7010, 7020))):
+        content = {
+            "info": {},
+            "videos": [{"video_id": f"video{n}", "split": "x", "id": n} for n in ids],
+            "sentences": [{"sen_id": n, "video_id": f"video{n}", "caption": f"a clip {n}"} for n in ids],
+        }
+        (tmp_path / f"{name}_videodatainfo.json").write_text(json.dumps(content))
+    for place in (tmp_path, tmp_path / "train_val_videodatainfo.json"):
+        captions, _ = load_dataset("msrvtt", place, None)
+        assert captions.video_id == ["video0", "video6513", "video7009", "video7010", "video7020"]
+        assert captions.protocols["msrvtt-full"].tolist() == [1, 2, 2, 3, 3]
+        assert sorted(captions.sources) == ["test_videodatainfo.json", "train_val_videodatainfo.json"]

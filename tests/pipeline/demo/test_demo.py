@@ -47,12 +47,18 @@ def test_chance_is_what_guessing_gives() -> None:
 def test_mean_and_deviation() -> None:
     def evaluation(value: float) -> dict:
         metrics = dict.fromkeys(("R@1", "R@5", "R@10", "MdR", "MnR"), value)
-        return {"rerankings": {"dsl": {"t2v": metrics, "v2t": metrics}}}
+        training = {"model": "camoe", "selection": {"epoch": 0 if value == 1.0 else 7}}
+        return {"rerankings": {"dsl": {"t2v": metrics, "v2t": metrics}}, "training": training}
 
     row = measured_row("x", [evaluation(1.0), evaluation(3.0)], "dsl")
     assert row.mean["t2v"]["R@1"] == 2.0
     assert row.std["v2t"]["MdR"] == pytest.approx(2**0.5)
-    assert "2.0 ± 1.4" in format_table([row])
+    assert "2.0 ± 1.4" in format_table([row], 240)
+    assert "kept: the untrained model in 1 of 2 runs" in format_table([row], 240)
+    assert "mean nothing" not in format_table([row], 240)
+    assert "With 16 test clips these numbers mean nothing: one clip more or less is 6 points." in format_table(
+        [row], 16
+    )
 
 
 def test_no_seeds(capsys: pytest.CaptureFixture) -> None:

@@ -19,12 +19,16 @@ import pytest
 from camoe.pipeline.errors import CamoeError, RunStoppedError
 from camoe.pipeline.store import FeatureStore, Shard, StoreError, shard_bytes
 from camoe.pipeline.store.build import StoreBuilder
-from camoe.pipeline.store.failures import FAILED, PARTIAL, Failure, append_failure, read_failures, write_failures
+from camoe.pipeline.store.failures import read_failures
+from camoe.pipeline.store.inventory import Source
 from camoe.pipeline.store.manifest import read_manifest
+from camoe.pipeline.store.merge import merge_stores
+from camoe.pipeline.store.schema import FAILED, PARTIAL, Failure, Removed, no_videos
 
 ShardMaker = Callable[..., Shard]
 WRITER = [sys.executable, str(Path(__file__).with_name("write_store.py"))]
 FORK = multiprocessing.get_context("fork")
+LOST = Failure("lost", "lost.mp4", FAILED, "empty")
 KEYS = [("a", "0", "a man"), ("b", "0", "a dog")]
 
 
@@ -74,8 +78,8 @@ def test_more_is_added_beside_and_finished_shards_are_untouched(make_shard: Shar
     fill(out, make_shard(["a"], None))
     before = state(out)
     with StoreBuilder(out, make_shard(["b"], None).settings) as builder:
-        assert list(builder.known_videos) == ["a"]
-        assert builder.known_videos["a"] == (0, 1.0)
+        assert list(builder.inventory.videos) == ["a"]
+        assert builder.inventory.videos["a"] == Source(0, 1.0, "")
         builder.publish(make_shard(["b"], None))
         builder.finish()
     after = state(out)
@@ -90,8 +94,8 @@ def test_another_strategy_into_a_single_file(make_shard: ShardMaker, tmp_path: P
     with pytest.raises(CamoeError, match=r"strategies are full in the store and muw asked for \(--into adds\)"):
         fill(out, more)
     with StoreBuilder(out, more.settings, adding=True) as builder:
-        assert builder.has_texts(("full", "fusion"), ("a", "0"))
-        assert not builder.has_texts(("muw", "entity"), ("a", "0"))
+        assert builder.inventory.has_texts(("full", "fusion"), ("a", "0"))
+        assert not builder.inventory.has_texts(("muw", "entity"), ("a", "0"))
         builder.publish(more)
         builder.finish()
     store = FeatureStore.open(out)
@@ -114,7 +118,6 @@ def test_another_strategy_into_a_single_file(make_shard: ShardMaker, tmp_path: P
         ({"clip_model": "ViT-B/16"}, "clip_model is ViT-B/32 in the store and ViT-B/16 asked for"),
         ({"clip_sha256": "00"}, "clip_sha256 is abab.* in the store and 00 asked for"),
         ({"tagger": "rules"}, "tagger is hanta in the store and rules asked for"),
-        ({"captions_sha256": "00"}, "captions_sha256 is cdcd.* in the store and 00 asked for"),
         ({"streams": {"entity": "NOUN,ADJ"}}, "stream entity is NOUN in the store and NOUN,ADJ asked for"),
     ],
 )
@@ -157,7 +160,10 @@ def test_nothing_is_left_where_nothing_came_of_it(make_shard: ShardMaker, tmp_pa
         with StoreBuilder(tmp_path / name, make_shard().settings):
             pass
     assert list(tmp_path.iterdir()) == []
-    with StoreBuilder(tmp_path / "s.h5", make_shard().settings) as builder, pytest.raises(CamoeError, match="no video"):
+    with (
+        StoreBuilder(tmp_path / "s.h5", make_shard().settings) as builder,
+        pytest.raises(CamoeError, match="there is nothing to write"),
+    ):
         builder.finish()
 
 
@@ -181,7 +187,7 @@ def test_leftovers_are_removed_and_unlisted_shards_counted(make_shard: ShardMake
     (out / "frames-00001.h5.tmp.123").write_bytes(b"half")
     (out / "frames-00001.h5").write_bytes(shard_bytes(make_shard(["b"], None)))
     with StoreBuilder(out, make_shard().settings) as builder:
-        assert sorted(builder.known_videos) == ["a", "b"]
+        assert sorted(builder.inventory.videos) == ["a", "b"]
         builder.publish(make_shard(["c"], None))
         builder.finish()
     assert sorted(read_manifest(out / "SHA256SUMS")) == ["frames-00000.h5", "frames-00001.h5", "frames-00002.h5"]
@@ -205,9 +211,9 @@ def test_killed_at_every_step(make_shard: ShardMaker, tmp_path: Path) -> None:
         with StoreBuilder(out, shards[0].settings, adding=True) as builder:
             for shard in shards:
                 if shard.videos is None:
-                    if not builder.has_texts(("full", "fusion"), ("a", "0")):
+                    if not builder.inventory.has_texts(("full", "fusion"), ("a", "0")):
                         builder.publish(shard)
-                elif shard.videos.id[0] not in builder.known_videos:
+                elif shard.videos.id[0] not in builder.inventory.videos:
                     builder.publish(shard)
             builder.finish()
         assert out.read_bytes() == expected, step
@@ -235,33 +241,63 @@ def die_at(step: int, work: Callable[[], object]) -> None:
 # -- failures.csv
 
 
-def test_failures(make_shard: ShardMaker, tmp_path: Path) -> None:
+def test_failures_are_recorded_in_shards_and_shown(make_shard: ShardMaker, tmp_path: Path) -> None:
     bad, half = Failure("é,1", "a/é,1.mp4", FAILED, 'no "video"\nstream'), Failure("b", "b.mp4", PARTIAL, "cut")
-    out = tmp_path / "s.h5"
-    with StoreBuilder(out, make_shard().settings) as builder:
-        builder.publish(make_shard(["b"], None))
-        builder.record(bad)
-        builder.record(half)
-        builder.finish()
-    assert read_failures(tmp_path / "s.failures.csv") == {"b": half, "é,1": bad}
-    assert (tmp_path / "s.failures.csv").read_text().startswith("id,path,stage,reason\nb,b.mp4,damaged,cut\n")
-    with StoreBuilder(out, make_shard().settings) as builder:
-        assert builder.failed == {"é,1"}
-        builder.forget_failures(["é,1", "b"])
-        builder.finish()
-    assert not (tmp_path / "s.failures.csv").exists()
+    for name in ("s.h5", "store"):
+        out = tmp_path / name
+        fill(out, replace(make_shard(["b"], None), failures=(bad, half)))
+        assert FeatureStore.open(out).failures == {"b": half, "é,1": bad}
+        shown = tmp_path / "s.failures.csv" if name == "s.h5" else out / "failures.csv"
+        assert read_failures(shown) == {"b": half, "é,1": bad}
+        assert shown.read_text().startswith("id,path,stage,reason\nb,b.mp4,damaged,cut\n")
+        shown.write_text("id,path,stage,reason\nother,other.mp4,decode,told by nobody\n")
+        with StoreBuilder(out, make_shard().settings) as builder:
+            assert builder.inventory.failed == {"é,1"}
+            mended = replace(make_shard(["b", "é,1"], None), removed=Removed(videos=("b",)))
+            builder.publish(mended)
+            builder.finish()
+        assert not shown.exists()
+        assert FeatureStore.open(out).video_ids == ["b", "é,1"]
 
 
-def test_a_row_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
-    path = tmp_path / "failures.csv"
-    append_failure(path, Failure("a", "a.mp4", FAILED, "x"))
-    with path.open("a") as file:
-        file.write("b,b.mp4,dec")
-    assert list(read_failures(path)) == ["a"]
-    append_failure(path, Failure("c", "c.mp4", FAILED, "x"))
-    assert list(read_failures(path)) == ["a", "c"]
-    write_failures(path, {})
-    assert not path.exists()
+def test_only_failures_make_a_store(make_shard: ShardMaker, tmp_path: Path) -> None:
+    lost = Failure("a", "a.mp4", FAILED, "empty")
+    for name in ("s.h5", "store"):
+        settings = make_shard(["a"], None).settings
+        fill(tmp_path / name, Shard(settings, videos=no_videos(settings), failures=(lost,)))
+        store = FeatureStore.open(tmp_path / name)
+        assert (store.video_ids, store.failures) == ([], {"a": lost})
+
+
+# -- later shards speak for earlier ones
+
+
+@pytest.mark.parametrize("name", ["s.h5", "store"])
+def test_what_is_removed_no_longer_counts(make_shard: ShardMaker, tmp_path: Path, name: str) -> None:
+    """A replaced video, a dropped one, a corrected caption and a dropped one: as if they had never been otherwise."""
+    old = make_shard(["a", "b", "c"], [*KEYS, ("c", "0", "a cat")])
+    new = make_shard(["bb", "b"], [("b", "0", "two dogs")])
+    corrected = replace(new, removed=Removed(videos=("b", "c"), captions=(("b", "0"), ("c", "0"))))
+    fill(tmp_path / name, old)
+    fill(tmp_path / name, corrected)
+    fill(tmp_path / "clean.h5", make_shard(["a", "bb"], [KEYS[0]]), make_shard(["b"], [("b", "0", "two dogs")]))
+    store, clean = FeatureStore.open(tmp_path / name), FeatureStore.open(tmp_path / "clean.h5")
+    assert store.video_ids == ["a", "b", "bb"]
+    assert store.caption_texts == ["a man", "two dogs"]
+    assert store.content_hash == clean.content_hash
+    assert store.text_table("muw", "entity").sentence == clean.text_table("muw", "entity").sentence
+    merge_stores([tmp_path / name], tmp_path / "merged")
+    merged = FeatureStore.open(tmp_path / "merged")
+    assert merged.content_hash == clean.content_hash
+    assert not any(shard.removed.videos or shard.removed.captions for shard in merged.shards)
+
+
+def test_removals_speak_of_their_own_store_only(make_shard: ShardMaker, tmp_path: Path) -> None:
+    fill(tmp_path / "one", make_shard(["a"], None))
+    settings = make_shard(["a"], None).settings
+    fill(tmp_path / "two", make_shard(["b"], None))
+    fill(tmp_path / "two", Shard(settings, videos=no_videos(settings), removed=Removed(videos=("a", "b"))))
+    assert FeatureStore.open([tmp_path / "one", tmp_path / "two"]).video_ids == ["a"]
 
 
 # -- other processes
@@ -340,14 +376,17 @@ def test_failing_calls_publish_nothing(
     assert sorted(path.name for path in (tmp_path / "store").glob("*.h5*")) == ["frames-00000.h5"]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", ["store", "s.h5"])
-def test_kills_at_random_moments(writer: ModuleType, tmp_path: Path, name: str) -> None:
-    """Twenty kills in a row; every published name verifies, and the last run ends in what a clean run makes."""
+def test_kills_at_random_moments(
+    writer: ModuleType, tmp_path: Path, name: str, soak_count: Callable[[int, int], int]
+) -> None:
+    """Kills in a row; every published name verifies, and the last run ends in what a clean run makes."""
     out = tmp_path / name
     folder = tmp_path / "s.h5.parts" if name == "s.h5" else out
     draw = random.Random(0)
     killed, longest = 0, 0.3
-    while killed < 20:
+    while killed < soak_count(10, 100):
         process = FORK.Process(target=writer.fill, args=(out, 24, 1))
         process.start()
         time.sleep(draw.uniform(0, longest))
@@ -394,3 +433,48 @@ def test_settings_of_a_damaged_store_are_not_believed(make_shard: ShardMaker, tm
         StoreBuilder(out, make_shard().settings),
     ):
         pass
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["merged.h5", "merged"])
+def test_merges_killed_at_every_step(
+    make_shard: ShardMaker, tmp_path: Path, name: str, soak_count: Callable[[int, int], int]
+) -> None:
+    """What is left is nothing or the whole, and the same command then ends in the whole and in no leftovers."""
+    fill(tmp_path / "store", make_shard(["a", "b"], KEYS), replace(make_shard(["c"], None), failures=(LOST,)))
+    expected = FeatureStore.open(tmp_path / "store").content_hash
+    for step in range(0, 100, soak_count(7, 1)):
+        out = tmp_path / f"{step}" / name
+        out.parent.mkdir()
+        child = FORK.Process(target=die_at, args=(step, lambda out=out: merge_stores([tmp_path / "store"], out)))
+        child.start()
+        child.join(60)
+        if not out.exists():
+            merge_stores([tmp_path / "store"], out)
+        store = FeatureStore.open(out)
+        assert (store.content_hash, store.failures) == (expected, {"lost": LOST}), step
+        assert not list(out.parent.glob("*.tmp.*")), step
+
+
+def test_a_link_to_a_store_stays_a_link(make_shard: ShardMaker, tmp_path: Path) -> None:
+    for name in ("s.h5", "store"):
+        (tmp_path / "real").mkdir(exist_ok=True)
+        fill(tmp_path / "real" / name, make_shard(["a"], None))
+        (tmp_path / name).symlink_to(tmp_path / "real" / name)
+        fill(tmp_path / name, make_shard(["b"], None))
+        assert (tmp_path / name).is_symlink()
+        assert FeatureStore.open(tmp_path / "real" / name).video_ids == ["a", "b"]
+
+
+def test_a_merge_that_fails_at_its_end_leaves_nothing(
+    make_shard: ShardMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path / "store", make_shard(["a"], None))
+
+    def refuse(path: Path, *_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("camoe.pipeline.store.merge.write_failures", refuse)
+    with pytest.raises(RunStoppedError, match=r"m\.h5 could not be written \(No space left on device\)"):
+        merge_stores([tmp_path / "store"], tmp_path / "m.h5")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]

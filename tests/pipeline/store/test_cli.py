@@ -8,6 +8,7 @@ import json
 import random
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore, Shard
 from camoe.pipeline.store.build import StoreBuilder
 from camoe.pipeline.store.cli import main
-from camoe.pipeline.store.failures import FAILED, Failure
+from camoe.pipeline.store.schema import FAILED, Failure
 from camoe.pipeline.store.verify import verify_store
 
 ShardMaker = Callable[..., Shard]
@@ -44,8 +45,8 @@ def store(make_shard: ShardMaker, tmp_path: Path) -> Path:
     with StoreBuilder(out, make_shard().settings) as builder:
         builder.publish(make_shard(["a", "ccc", "dx"], None))
         builder.publish(make_shard(None))
-        builder.publish(make_shard(["b", "ü"], None))
-        builder.record(Failure("lost", "lost.mp4", FAILED, "empty file"))
+        lost = Failure("lost", "lost.mp4", FAILED, "empty file")
+        builder.publish(replace(make_shard(["b", "ü"], None), failures=(lost,)))
         builder.finish()
     return out
 
@@ -207,7 +208,8 @@ def test_export_npz_and_back(store: Path, tmp_path: Path, capsys: pytest.Capture
     arrays = np.load(tmp_path / "s.npz", allow_pickle=False)
     assert sorted(arrays) == sorted(
         ["settings", "ids", "status", "source", "source_size", "source_mtime", "duration_s", "frame_count", "frames"]
-        + ["frame_time_s", "caption_ids", "caption_video_ids", "caption_texts", "protocols/own"]
+        + ["frame_time_s", "caption_ids", "caption_video_ids", "caption_texts", "protocols/own", "shortfall"]
+        + ["fingerprint", "notes/full/fusion", "notes/muw/entity"]
         + [f"texts/{name}/{part}" for name in ("full/fusion", "muw/entity") for part in PARTS]
     )
     assert arrays["ids"].tolist() == ["a", "b", "ccc", "dx", "ü"]
@@ -345,14 +347,14 @@ def test_import_with_texts(features: dict, tmp_path: Path) -> None:
     texts = ["--texts", tmp_path / "whole.npy", "--texts", f"muw/entity={tmp_path / 'entity.npy'}"]
     assert call("import", tmp_path / "f.npz", "--out", tmp_path / "s", *MODEL, "--captions", captions, *texts) == 0
     store = check_imported(tmp_path / "s", features)
-    assert store.caption_ids == ["a#000", "a#001", "b_1#000", "c#000", "c#001"]
-    assert store.caption_texts == ["a dog", "a cat, red", "a dog", "", "a cow"]
-    assert store.protocols["own"].tolist() == [1, 1, 3, 0, 2]
+    assert store.caption_ids == ["a#000", "a#001", "b_1#000", "c#000"]
+    assert store.caption_texts == ["a dog", "a cat, red", "a dog", "a cow"]
+    assert store.protocols["own"].tolist() == [1, 1, 3, 2]
     table = store.text_table("full", "fusion")
-    assert table.sentence == ["a dog", "a cat, red", "", "a cow"]
-    np.testing.assert_array_equal(table.embedding[table.row], whole.astype(np.float16))
+    assert table.sentence == ["a dog", "a cat, red", "a cow"]
+    np.testing.assert_array_equal(table.embedding[table.row], whole[[0, 1, 2, 4]].astype(np.float16))
     table = store.text_table("muw", "entity")
-    np.testing.assert_array_equal(table.embedding[table.row], -whole.astype(np.float16))
+    np.testing.assert_array_equal(table.embedding[table.row], -whole[[0, 1, 2, 4]].astype(np.float16))
     assert call("verify", tmp_path / "s") == 0
     assert call("info", tmp_path / "s") == 0
 
@@ -425,7 +427,7 @@ def test_imports_that_are_refused(features: dict, tmp_path: Path) -> None:
         ([*sound, "--max-frames", "0"], "--max-frames 0 should be at least 1"),
         ([*sound, "--fps", "nan"], "--fps nan should be a positive number"),
         ([*sound, "--captions", csv], "--captions FILE.csv and --texts FILE.npy belong together"),
-        ([*sound, "--captions", csv, "--texts", "x/y/z"], "c.csv cannot be read (No such file"),
+        ([*sound, "--captions", csv, "--texts", "x/y/z"], "c.csv cannot be read: No such file"),
         (
             [*sound, "--captions", csv, "--texts", "id/a=x.npy"],
             "--texts 'id/a=x.npy' is not FILE.npy or STR",
@@ -434,10 +436,13 @@ def test_imports_that_are_refused(features: dict, tmp_path: Path) -> None:
         assert message in fails("import", *arguments)
         assert sorted(tmp_path.iterdir()) == before
     for content, message in (
-        ("video_id,caption\na,x\n", "c.csv has no column split; it needs video_id, caption, split"),
-        ("video_id,caption,split\na,x,dev\n", "c.csv, video a: subset 'dev' does not exist; choose one of train, val"),
+        ("video_id,split\na,x\n", "c.csv has no column 'caption' (its columns are video_id, split); it may be called"),
+        ("video_id,caption,split\na,x,tset\n", "c.csv line 2: split 'tset' does not exist; use train, val, test"),
         ("video_id,caption,split\na,x,\na,y,\n", "t.npy should hold floats (2, 8), a row for each caption of"),
-        ("caption_id,video_id,caption,split\n1,a,x,\n1,a,y,\n", "a caption_id occurs twice in one video"),
+        (
+            "caption_id,video_id,caption,split\n1,a,x,\n1,a,y,\n",
+            "two captions of video a have the caption_id '1'; make them differ",
+        ),
     ):
         csv.write_text(content)
         assert message in fails("import", *sound, "--captions", csv, "--texts", texts)

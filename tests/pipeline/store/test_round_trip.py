@@ -19,7 +19,7 @@ from camoe.pipeline.store import (
     shard_bytes,
     write_shard,
 )
-from camoe.pipeline.store.merge import merge_shards
+from camoe.pipeline.store.single_file import write_single_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,7 +116,7 @@ def test_content_does_not_depend_on_the_cut(make_shard: ShardMaker, tmp_path: Pa
     write_shard(cut / "texts-0.h5", make_shard(None, keys[:25], strategies=("full",)))
     write_shard(cut / "texts-1.h5", make_shard(None, keys[25:], strategies=("full",)))
     write_shard(cut / "texts-2.h5", make_shard(None, keys[::-1], strategies=("muw",)))
-    merge_shards(sorted(cut.iterdir()), tmp_path / "merged.h5")
+    write_single_file(sorted(cut.iterdir()), tmp_path / "merged.h5")
     write_shard(tmp_path / "permuted.h5", make_shard(ids[::-1], keys[5:] + keys[:5]))
     stores = [FeatureStore.open(tmp_path / name) for name in ("whole.h5", "cut", "merged.h5", "permuted.h5")]
     first = stores[0]
@@ -244,13 +244,13 @@ def test_captions_that_disagree_are_refused(make_shard: ShardMaker, tmp_path: Pa
 def test_merging_is_of_bounded_memory_blocks_and_any_order(
     make_shard: ShardMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("camoe.pipeline.store.merge._BLOCK_BYTES", 1)
+    monkeypatch.setattr("camoe.pipeline.store.single_file._BLOCK_BYTES", 1)
     monkeypatch.setattr("camoe.pipeline.store.writer._CHUNK_BYTES", 256)
     ids = [f"v{n * 37 % 101:03d}" for n in range(101)]
     write_shard(tmp_path / "a.h5", make_shard(ids[:40], None))
     write_shard(tmp_path / "b.h5", make_shard(ids[40:], None))
-    merge_shards([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "m.h5")
-    monkeypatch.setattr("camoe.pipeline.store.reader._BLOCK_BYTES", 1)
+    write_single_file([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "m.h5")
+    monkeypatch.setattr("camoe.pipeline.store.rows._BLOCK_BYTES", 1)
     parts = FeatureStore.open([tmp_path / "b.h5", tmp_path / "a.h5"])
     merged = FeatureStore.open(tmp_path / "m.h5")
     assert merged.content_hash == parts.content_hash
@@ -269,7 +269,7 @@ def test_paths(make_shard: ShardMaker, tmp_path: Path) -> None:
     (tmp_path / "begun.h5.parts").mkdir()
     for paths, message in (
         (tmp_path / "none.h5", "none.h5 does not exist; give a store that camoe-extract wrote"),
-        (tmp_path / "begun.h5", "begun.h5 does not exist; its making was not finished: run the same command again"),
+        (tmp_path / "begun.h5", "begun.h5 does not exist; camoe-extract has begun it and not ended: run the same"),
         (tmp_path / "empty", r"empty holds no \.h5 shards"),
         ([], "no feature store was given"),
     ):

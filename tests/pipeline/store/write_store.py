@@ -49,9 +49,9 @@ def fill(out: Path, count: int, size: int, hold: bool = False) -> None:
         print("locked", flush=True)
         if hold:
             sys.stdin.readline()
-        if not builder.has_texts(("full", "fusion"), ("v00000", "0")):
+        if not builder.inventory.has_texts(("full", "fusion"), ("v00000", "0")):
             builder.publish(texts(count))
-        todo = [number for number in range(count) if f"v{number:05d}" not in builder.known_videos]
+        todo = [number for number in range(count) if f"v{number:05d}" not in builder.inventory.videos]
         for start in range(0, len(todo), size):
             part = todo[start : start + size]
             builder.publish(Shard(SETTINGS, videos=videos(range(part[0], part[-1] + 1))))

@@ -1,4 +1,4 @@
-"""X-Pool: a scorer that pools a video's frames anew for every text."""
+"""A scorer that pools a video's frames anew for every text, cheaply."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ BLOCK = 1 << 24
 """Attention weights held at once while scoring (64 MB in float32)."""
 
 
-class XPool(Scorer):
-    """Text-conditioned pooling after X-Pool (Gorti et al., CVPR 2022, arXiv 2203.15086, section 4.2).
+class FrameAttention(Scorer):
+    """Text-conditioned pooling, X-Pool's idea (arXiv 2203.15086) without its norms and feed-forward part.
 
         a_ijτ = softmax_τ(t_i · W x_jτ)     u_jτ = x_jτ + V x_jτ     z_ij = Σ_τ a_ijτ u_jτ
         sim_ij = scale · cos(t_i, z_ij)
 
-    for text `i` and frame `τ` of video `j`. `W` stands for the product of the paper's query and key projections and
-    `I + V` for its value and output projections; `W = V = 0` at first, so that an untrained model is zero-shot mean
-    pooling. All streams share them. The paper's layer norms and its feed-forward layer on every (text, video) pair are
-    left out: without them the cosine needs only `t · u_τ` and the products `u_σ · u_τ` of a video's own frames, and no
-    `(M, N, D)` tensor ever exists.
+    for text `i` and frame `τ` of video `j`. `W = V = 0` at first, so that an untrained model is zero-shot mean pooling.
+    All streams share them. X-Pool itself (`heads/xpool.py`) has three layer norms and a linear layer on every (text,
+    video) pair: without them the cosine needs only `t · u_τ` and the products `u_σ · u_τ` of a video's own frames, and
+    no `(M, N, D)` tensor ever exists.
     """
 
     def __init__(
@@ -34,18 +33,21 @@ class XPool(Scorer):
         self.value = nn.Parameter(torch.zeros(embed_dim, embed_dim))
 
     def encode_videos(self, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
-        """`(N, T, D), (N, T)` -> keys `W x` and values `u`, `(N, 2, T, D)`; without a bias padding stays zero."""
-        frames = frames if dropout is None else frames * dropout.experts
-        return torch.stack([frames @ self.attend.T, frames + frames @ self.value.T], dim=1)
+        """`(N, T, D), (N, T)` -> keys `W x` and values `u`, `(1, N, 2, T, D)`: the streams share them."""
+        if dropout is not None and dropout.experts is not None:
+            frames = frames * dropout.experts
+        return torch.stack([frames @ self.attend.T, frames + frames @ self.value.T], dim=1).unsqueeze(0)
 
-    def compare(self, texts: torch.Tensor, videos: torch.Tensor) -> torch.Tensor:
-        """`t (S, M, D)`, `(N, 2, T, D)` -> `sim (S, M, N)`, a block of texts at a time."""
-        keys, values = videos.unbind(dim=1)
+    def compare(
+        self, texts: torch.Tensor, videos: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None
+    ) -> torch.Tensor:
+        """`t (S, M, D)`, `(1, N, 2, T, D)` -> `sim (S, M, N)`, a block of texts at a time."""
+        keys, values = videos.squeeze(0).unbind(dim=1)
         products = values @ values.mT
-        padding = products.diagonal(dim1=1, dim2=2) == 0
+        padding = ~mask
         rows = max(1, BLOCK // max(padding.numel(), 1))
         cosine = [_pooled_cosine(block, keys, values, products, padding) for block in texts.flatten(0, 1).split(rows)]
-        return self.logit_scale.exp() * torch.cat(cosine).view(*texts.shape[:2], len(videos))
+        return self.logit_scale.exp() * torch.cat(cosine).view(*texts.shape[:2], len(mask))
 
 
 def _pooled_cosine(

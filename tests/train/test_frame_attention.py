@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from camoe.pipeline.store import FeatureStore
-from camoe.train import xpool
+from camoe.train import frame_attention
 from camoe.train.config import TrainConfig
 from camoe.train.loop import fit
 from camoe.train.model import FeatureShape, build_model
@@ -22,13 +22,13 @@ FRAMES = F.normalize(torch.randn(4, 5, 16, generator=torch.Generator().manual_se
 TEXTS = F.normalize(torch.randn(3, 6, 16, generator=torch.Generator().manual_seed(1)), dim=-1)
 
 
-def model() -> xpool.XPool:
-    built = build_model(TrainConfig(features=("x.h5",), model="xpool"), SHAPE)
-    assert isinstance(built, xpool.XPool)
+def model() -> frame_attention.FrameAttention:
+    built = build_model(TrainConfig(features=("x.h5",), model="frame-attention"), SHAPE)
+    assert isinstance(built, frame_attention.FrameAttention)
     return built
 
 
-def trained() -> xpool.XPool:
+def trained() -> frame_attention.FrameAttention:
     built, generator = model(), torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in (built.attend, built.value):
@@ -59,20 +59,20 @@ def test_it_is_its_equation_pair_by_pair() -> None:
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = trained().similarity(TEXTS, FRAMES, MASK)
     for block in (1, 50):
-        monkeypatch.setattr(xpool, "BLOCK", block)
+        monkeypatch.setattr(frame_attention, "BLOCK", block)
         torch.testing.assert_close(trained().similarity(TEXTS, FRAMES, MASK), whole, rtol=1e-5, atol=1e-4)
 
 
 def test_memory_stays_within_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    pooled = xpool._pooled_cosine
+    pooled = frame_attention._pooled_cosine
 
     def watched(texts: torch.Tensor, keys: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
         sizes.append(len(texts) * keys.shape[0] * keys.shape[1])
         return pooled(texts, keys, *rest)
 
-    monkeypatch.setattr(xpool, "_pooled_cosine", watched)
-    monkeypatch.setattr(xpool, "BLOCK", 64)
+    monkeypatch.setattr(frame_attention, "_pooled_cosine", watched)
+    monkeypatch.setattr(frame_attention, "BLOCK", 64)
     trained().similarity(TEXTS, FRAMES, MASK)
     assert max(sizes) <= 64
     assert sum(sizes) == 3 * 6 * 4 * 5
@@ -84,8 +84,8 @@ def test_a_video_without_a_single_valid_number_is_no_nan() -> None:
 
 def test_it_trains_and_is_scored_like_any_other(quick: Callable[..., TrainConfig], tmp_path: Path) -> None:
     recalls = {}
-    for name, changes in {"zero-shot": {}, "xpool": {"epochs": 20, "learning_rate": 3e-3}}.items():
+    for name, changes in {"zero-shot": {}, "frame-attention": {"epochs": 20, "learning_rate": 3e-3}}.items():
         run = load_run(fit(quick(model=name, out=tmp_path / name, **changes)))
         scores = RunScorer(run, FeatureStore.open(run.config.features), device="cpu").score()
         recalls[name] = sum(recall_at_1(*map(torch.from_numpy, (scores.similarity, scores.video_of_caption)))) / 2
-    assert recalls["xpool"] > recalls["zero-shot"] + 15
+    assert recalls["frame-attention"] > recalls["zero-shot"] + 15

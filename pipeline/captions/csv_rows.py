@@ -1,0 +1,114 @@
+"""Own captions in a csv or tsv file, with a header or, where there is no doubt, without."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import json
+import warnings
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ..csv_text import plain_cell
+from ..errors import CamoeError
+from .names import is_video_name
+from .rows import COLUMNS, Row, Unusable, rows_of, spellings
+from .text import read_lines
+
+_MAX_LINES_IN_A_CELL = 50
+_WORDS_OF_A_SENTENCE = 3
+_MISSING = frozenset(("nan", "null", "none", "n/a", "#n/a", "na", "<na>"))
+"""What programs write into a cell that has no value."""
+
+
+def csv_rows(path: Path) -> Iterator[Row | Unusable]:
+    """The captions of a csv (`.tsv`: tab-separated) file, in order; raises `CamoeError` for one that is malformed."""
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    reader = csv.reader(read_lines(path), delimiter=delimiter)
+    try:
+        header = next(reader, [])
+        records: Iterator[list[str]] = reader
+        if _reads_like_data(header):
+            records, header = chain([header], reader), ["video_id", "caption"]
+        names = _columns(header, path, delimiter)
+        for cells in records:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                few = len(cells) < len(header)
+                yield Unusable("too few cells" if few else "too many cells (a comma outside quotes?)")
+                continue
+            if cells[names["caption"]].count("\n") > _MAX_LINES_IN_A_CELL:
+                raise csv.Error("a quote is opened and never closed")
+            yield from _rows(cells, names, f"{path.name} line {reader.line_num}")
+    except csv.Error as error:
+        raise CamoeError(f"{path.name} near line {reader.line_num}: {error}; check the quotes") from error
+
+
+def _rows(cells: list[str], names: dict[str, int], where: str) -> Iterator[Row | Unusable]:
+    entry: dict[str, Any] = {
+        name: None if cells[place].strip().casefold() in _MISSING else plain_cell(cells[place])
+        for name, place in names.items()
+    }
+    if entry["caption"] is None:
+        yield Unusable("no caption (nan, NULL or the like)")
+        return
+    entry["caption"] = _unfolded(entry["caption"], where)
+    yield from rows_of(entry, where)
+
+
+def _reads_like_data(cells: list[str]) -> bool:
+    """Whether a first line is no header but a video and its caption: a sentence, or the name of a video file."""
+    names = {cell.strip().lower() for cell in cells}
+    if len(cells) != 2 or names & {name for known in COLUMNS.values() for name in known}:
+        return False
+    return is_video_name(cells[0].strip()) or len(cells[1].split()) >= _WORDS_OF_A_SENTENCE
+
+
+def _unfolded(cell: str, where: str) -> Any:
+    """The list or object that a program wrote into a cell (`['a', 'b']`, `["a", "b"]`), or the cell."""
+    text = cell.strip()
+    if (text[:1], text[-1:]) not in (("[", "]"), ("{", "}")):
+        return cell
+    value: Any = None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                value = ast.literal_eval(text)
+            except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+                if text[1:].lstrip()[:1] not in ("'", '"'):
+                    return cell  # a caption in brackets
+    if isinstance(value, list | dict):
+        return value
+    raise CamoeError(f"{where}: the caption {text[:80]!r} is neither a text nor a list of texts; correct it")
+
+
+def _columns(header: list[str], path: Path, delimiter: str) -> dict[str, int]:
+    """Where our columns stand in the file."""
+    names = [cell.strip().lower() for cell in header]
+    if not any(names):
+        raise CamoeError(f"{path.name} is empty; it needs the columns video_id and caption")
+    found = {}
+    for column, known in COLUMNS.items():
+        places = [names.index(spelling) for spelling in known if spelling in names]
+        if places:
+            found[column] = places[0]
+    for column in ("video_id", "caption"):
+        if column not in found:
+            other = next(
+                (sign for sign in (";", "\t", "|", ",") if sign != delimiter and sign in "".join(header)), None
+            )
+            if other and len(header) == 1:
+                raise CamoeError(
+                    f"{path.name} seems to be separated by {other!r}; save it with {delimiter!r} between cells"
+                )
+            raise CamoeError(
+                f"{path.name} has no column {column!r} (its columns are {', '.join(names)[:200]}); "
+                f"it may be called {spellings(column)}"
+            )
+    return found

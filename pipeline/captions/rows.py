@@ -1,0 +1,162 @@
+"""What one entry of an own caption file means, be it a row of a csv or an object of a json."""
+
+from __future__ import annotations
+
+import math
+import reprlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import CamoeError
+from ..store.schema import SUBSETS
+
+COLUMNS = {
+    "video_id": (
+        *("video_id", "video", "videoid", "vid", "video_name", "file", "filename", "file_name"),
+        *("video_file", "video_path", "path", "id"),
+    ),
+    "caption": ("caption", "captions", "sentence", "sentences", "text", "texts", "description", "descriptions"),
+    "start": ("start", "start_s", "start_time"),
+    "end": ("end", "end_s", "end_time"),
+    "split": ("split", "subset"),
+    "caption_id": ("caption_id",),
+}
+"""The names that a column may have, by precedence; the first is ours."""
+
+_SPLITS = {
+    **{"training": "train", "testing": "test"},
+    **dict.fromkeys(("valid", "validation", "validate", "dev"), "val"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One caption of an own file; `where` names the place for messages, `code` is the subset's (0: none is given)."""
+
+    where: str
+    video: str
+    text: str
+    start_s: float | None
+    end_s: float | None
+    code: int
+    caption_id: str | None
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A row that is left out and counted."""
+
+    reason: str
+
+
+def columns_of(entry: Mapping[Any, Any]) -> dict[str, Any]:
+    """The entry's values under our names; the first spelling wins."""
+    lower = {str(key).strip().lower(): value for key, value in reversed(list(entry.items()))}
+    return {
+        column: lower[spelling]
+        for column, spellings in COLUMNS.items()
+        for spelling in reversed(spellings)
+        if spelling in lower
+    }
+
+
+def spellings(column: str) -> str:
+    """The names of a column, for messages."""
+    return ", ".join(COLUMNS[column])
+
+
+def rows_of(entry: Mapping[str, Any], where: str) -> Iterator[Row | Unusable]:
+    """The captions of one entry (values under our names): a text, a list of texts or objects, or an object with one.
+
+    Raises `CamoeError` naming the entry for a caption, a video or a split that is none of what it may be.
+    """
+    for part in _expanded(entry, where):
+        video, text = _video(part.get("video_id"), where), _text(part.get("caption"), where)
+        window = _window(part.get("start"), part.get("end"))
+        if not video:
+            yield Unusable("no video id")
+        elif window is None:
+            yield Unusable("start and end are no window")
+        else:
+            own_id = _word(part.get("caption_id")) or None
+            yield Row(where, video, text, *window, _split_code(_word(part.get("split")), where), own_id)
+
+
+def _expanded(entry: Mapping[str, Any], where: str, around: type | None = None) -> Iterator[Mapping[str, Any]]:
+    """The entry once for each of its captions."""
+    value = entry.get("caption")
+    if around is not None and isinstance(value, around):
+        kind = "a list in a list" if around is list else "an object in an object"
+        raise CamoeError(f"{where}: the caption {_shown(value)} is {kind}; give a text or a list of texts")
+    if isinstance(value, list):
+        for part in value or [None]:
+            yield from _expanded({**entry, "caption": part}, where, list)
+    elif isinstance(value, dict):
+        if "sentences" in value and "timestamps" in value:
+            raise CamoeError(f"{where} looks like ActivityNet's sentences and timestamps; add --dataset activitynet")
+        inner = columns_of(value)
+        if "caption" not in inner:
+            raise CamoeError(f"{where}: {_shown(value)} is no caption; it has none of the keys {spellings('caption')}")
+        yield from _expanded({**entry, **inner, "video_id": entry.get("video_id")}, where, dict)
+    else:
+        yield entry
+
+
+def _text(value: Any, where: str) -> str:
+    if isinstance(value, str):
+        return value.strip()
+    if is_missing(value):
+        return ""
+    raise CamoeError(f"{where}: the caption is {_shown(value)}, and not a text; correct it, or take the entry out")
+
+
+def _video(value: Any, where: str) -> str:
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return str(value).strip()
+    if is_missing(value):
+        return ""
+    raise CamoeError(f"{where}: the video is {_shown(value)}, and not a name; correct it, or take the entry out")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value says that there is none: nothing, or JSON's `null` and `NaN`."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _word(value: Any) -> str:
+    return "" if is_missing(value) else str(value).strip()
+
+
+def _window(start: Any, end: Any) -> tuple[float | None, float | None] | None:
+    """Start and end in seconds, both `None` for the whole video; `None` for what is no window."""
+    begins, finishes = _seconds(start), _seconds(end)
+    if 0 <= (begins or 0.0) < (math.inf if finishes is None else finishes) and finishes != math.inf:
+        return begins, finishes
+    return None
+
+
+def _seconds(value: Any) -> float | None:
+    """Seconds, or `MM:SS` and `HH:MM:SS`; NaN for what is no time."""
+    if is_missing(value):
+        return None
+    try:
+        seconds = 0.0
+        for part in str(value).split(":"):
+            seconds = seconds * 60 + float(part)
+        return seconds
+    except ValueError:
+        return math.nan
+
+
+def _split_code(split: str, where: str) -> int:
+    name = _SPLITS.get(split.lower(), split.lower())
+    if name and name not in SUBSETS:
+        raise CamoeError(f"{where}: split {split[:80]!r} does not exist; use {', '.join(SUBSETS)}, or nothing")
+    return SUBSETS.get(name, 0)
+
+
+def _shown(value: Any) -> str:
+    return reprlib.repr(value)

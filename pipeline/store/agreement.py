@@ -1,0 +1,35 @@
+"""Whether what is to be added to a store was made as the rest of it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import CamoeError
+from .schema import StoreSettings
+
+_OF_CONTENT = ("streams", "strategies", "captions_sha256")
+"""Settings that may grow or change with the captions; streams of one name must still mean the same."""
+
+
+def refuse_unlike(out: Path, there: StoreSettings, asked: StoreSettings, *, adding: bool) -> None:
+    """Raises `CamoeError` naming each setting of the store `out` that differs from what is asked for.
+
+    `adding` allows new strategies and streams beside the old.
+    """
+    differences = there.differences(asked, ("in the store", "asked for"), ignore=_OF_CONTENT)
+    ours, theirs = asked.streams or {}, there.streams or {}
+    for name in sorted(set(ours) & set(theirs)):
+        if ours[name] != theirs[name]:
+            differences.append(f"stream {name} is {theirs[name]} in the store and {ours[name]} asked for")
+    if not adding and theirs and ours:
+        for what, new, old in (
+            ("streams", set(ours), set(theirs)),
+            ("strategies", set(asked.strategies or ()), set(there.strategies or ())),
+        ):
+            if new - old:
+                old_text, new_text = ",".join(sorted(old)), ",".join(sorted(new))
+                differences.append(f"{what} are {old_text} in the store and {new_text} asked for (--into adds)")
+    if differences:
+        raise CamoeError(
+            f"{out} was made with other settings: {'; '.join(differences)}; use those settings, or another --out"
+        )

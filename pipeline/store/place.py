@@ -1,0 +1,131 @@
+"""Where a store lies while it is made, and who may write there.
+
+A folder store is its shards. A single file is merged, at the end, from a folder of parts beside it (`NAME.h5.parts`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..atomic import write_atomic
+from ..checksum import file_sha256
+from ..errors import CamoeError
+from .manifest import FOLDER_MANIFEST, write_manifest
+
+SINGLE_SUFFIXES = (".h5", ".hdf5")
+_LOCK = ".lock"
+_MERGED = "MERGED"
+"""In a folder of parts: the SHA-256 of the file that they were merged into, written before it got its name."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """`out` as the user named it, links followed; `folder` is where shards are published."""
+
+    out: Path
+    is_single: bool
+    folder: Path
+
+    @classmethod
+    def of(cls, out: Path) -> Place:
+        """The place of the store `out`: a single file by its suffix, else a folder."""
+        out = out.resolve() if out.is_symlink() else out
+        is_single = out.suffix in SINGLE_SUFFIXES
+        return cls(out, is_single, out.with_name(out.name + ".parts") if is_single else out)
+
+    @property
+    def failures(self) -> Path:
+        """The view of the failures, for people."""
+        return self.out.with_name(f"{self.out.stem}.failures.csv") if self.is_single else self.out / "failures.csv"
+
+    @property
+    def manifest(self) -> Path:
+        """The checksum of a single file."""
+        return self.out.with_name(self.out.name + ".sha256")
+
+    @property
+    def parts_manifest(self) -> Path:
+        """The checksums of the shards in `folder`."""
+        return self.folder / FOLDER_MANIFEST
+
+    def check(self) -> None:
+        """Raises `CamoeError` where something else lies there."""
+        if self.is_single and self.out.is_dir():
+            raise CamoeError(f"{self.out} is a folder; give a file name, or a folder without {self.out.suffix}")
+        if not self.is_single and self.out.is_file():
+            raise CamoeError(f"{self.out} is a file; name the store NAME.h5, or give a folder")
+        if not self.is_single and self.out.is_dir():
+            strangers = [entry for entry in self.out.iterdir() if not _ours(entry)]
+            if strangers:
+                raise CamoeError(f"{self.out} holds other things ({strangers[0].name}); give a new or empty folder")
+
+    def shards(self) -> list[Path]:
+        """The files that hold the store now."""
+        if self.is_merged():
+            return [self.out]
+        found = sorted(self.folder.glob("*.h5")) if self.folder.is_dir() else []
+        return [self.out, *found] if self.is_single and self.out.exists() else found
+
+    # -- merging into a single file
+
+    def is_merged(self) -> bool:
+        """Whether a run was killed after it had merged the parts into the file, and before it removed them."""
+        note = self.folder / _MERGED
+        return note.exists() and self.out.exists() and note.read_text().strip() == file_sha256(self.out)
+
+    def announce_merge(self, digest: str) -> None:
+        """Note that the file of this checksum, once it has its name, holds all parts."""
+        write_atomic(self.folder / _MERGED, digest)
+        self.manifest.unlink(missing_ok=True)
+
+    def settle_merge(self, digest: str) -> None:
+        """The file has its name: list its checksum, and away with the parts."""
+        write_manifest(self.manifest, {self.out.name: digest})
+        for path in [*self.folder.glob("*.h5"), self.parts_manifest, self.folder / _MERGED]:
+            path.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Finish a merge that was killed at its end, and remove what killed runs left half-written."""
+        if self.is_merged():
+            self.settle_merge(file_sha256(self.out))
+        else:
+            (self.folder / _MERGED).unlink(missing_ok=True)
+        ours = tuple(f"{path.name}.tmp." for path in (self.out, self.manifest, self.failures))
+        beside = [path for path in self.out.parent.iterdir() if path.name.startswith(ours)]
+        for leftover in [*self.folder.glob("*.tmp.*"), *beside]:
+            leftover.unlink()
+
+    def leave(self) -> None:
+        """Remove the folder where nothing came of it."""
+        (self.folder / _LOCK).unlink(missing_ok=True)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """The right to write there, which a killed run loses; raises `CamoeError` while another run has it."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise CamoeError(f"{self.out} cannot be written ({error.strerror}); give another place") from None
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not os.path.samestat(os.fstat(lock), os.stat(self.folder / _LOCK)):
+                    raise BlockingIOError  # the run before us has just removed this lock with its folder
+            except (BlockingIOError, FileNotFoundError):
+                raise CamoeError(f"another run is writing to {self.out}; wait for it to end") from None
+            yield
+        finally:
+            os.close(lock)
+
+
+def _ours(entry: Path) -> bool:
+    names = (FOLDER_MANIFEST, "failures.csv", "clip-layers.safetensors", _LOCK)
+    return entry.name in names or entry.suffix == ".h5" or ".tmp." in entry.name
