@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
@@ -40,11 +41,11 @@ def differences(first: Ranked, second: Ranked, *, resamples: int, seed: int = 0)
     Both runs are resampled with the same draws: for text-to-video whole videos with their captions.
     """
     owner, lower = first.queries.video_of_caption, first.lower_median
-    sizes = {"resamples": resamples, "seed": seed}
+    paired = partial(paired_bootstrap, resamples=resamples, seed=seed)
     return {
         name: Differences(
-            paired_bootstrap(first.ranks[name].t2v, second.ranks[name].t2v, owner, lower_median=lower, **sizes),
-            paired_bootstrap(first.ranks[name].v2t, second.ranks[name].v2t, **sizes),
+            paired(first.ranks[name].t2v, second.ranks[name].t2v, owner, lower_median=lower),
+            paired(first.ranks[name].v2t, second.ranks[name].v2t),
         )
         for name in first.ranks
         if name in second.ranks

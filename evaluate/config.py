@@ -71,6 +71,8 @@ class EvaluateConfig(Config):
                 value = getattr(self, name)
                 if value is not None and not value > bound:
                     raise CamoeError(f"{name} must be {rule}, not {value}")
+        if self.seed >= 2**63:
+            raise CamoeError(f"seed must be below 2 to the 63rd, not {self.seed}")
         _check_task(self)
 
     @property

@@ -82,7 +82,7 @@ def rank_table(ranked: Ranked) -> pd.DataFrame:
 
 
 def write_trec(folder: Path, stem: str, ranked: Ranked, depth: int) -> set[Path]:
-    """Write `<stem>.<direction>.qrels`, and `<stem>.<direction>.<rerank>.run` with each query's `depth` best candidates.
+    """Write `<stem>.<direction>.qrels`, and `….<direction>.<rerank>.run` with each query's `depth` best candidates.
 
     Returns the files.
     White space and other characters that the format cannot hold are written as in a URL (`a b` is `a%20b`). Scores are

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -47,13 +46,11 @@ class Record:
         return _read_record(cls, value, cls.__name__.lower())
 
 
-@functools.cache
 def _fields(kind: type[Record]) -> dict[str, dataclasses.Field]:
     fields = [field for field in dataclasses.fields(kind) if not field.metadata.get("apart")]
     return {field.metadata.get("key", field.name): field for field in fields}
 
 
-@functools.cache
 def _hints(kind: type[Record]) -> dict[str, Any]:
     return get_type_hints(kind)
 

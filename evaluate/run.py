@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ..train.run_folder import load_run
@@ -116,10 +117,7 @@ def _open(config: EvaluateConfig, run: Path) -> Subject:
 
 def _intervals(ranked: Ranked, name: str, method: Method) -> Intervals:
     """95 %, whole videos drawn with their captions."""
-    ranks, sizes = ranked.ranks[name], {"resamples": method.resamples, "seed": method.seed}
+    ranks, bootstrap = ranked.ranks[name], partial(bootstrap_intervals, resamples=method.resamples, seed=method.seed)
     owner, lower = ranked.queries.video_of_caption, ranked.lower_median
-    found = (
-        bootstrap_intervals(ranks.t2v, owner, lower_median=lower, **sizes),
-        bootstrap_intervals(ranks.v2t, **sizes),
-    )
+    found = bootstrap(ranks.t2v, owner, lower_median=lower), bootstrap(ranks.v2t)
     return Intervals(*({metric: (one.low, one.high) for metric, one in intervals.items()} for intervals in found))

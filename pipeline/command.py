@@ -58,6 +58,9 @@ class CamoeCommand(click.Command):
         try:
             return run(*args, standalone_mode=False, **extra) or 0
         except click.exceptions.Abort as error:
+            if isinstance(error.__cause__, EOFError):  # click makes an interrupt of both
+                reason = " ".join(str(error.__cause__).split()) or "end of file"
+                raise RunStoppedError(f"a file or a process ended before it should have ({reason})") from error
             raise KeyboardInterrupt from error
         except click.ClickException as error:
             context = getattr(error, "ctx", None)

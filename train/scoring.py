@@ -10,12 +10,13 @@ import torch
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import FeatureStore, StoreSettings
+from ..pipeline.store.schema import FULL
 from .data import Features, load_features, resolve_device, resolve_protocol
 from .run_folder import Run
 from .validation import score_matrix
 
-UNKNOWN_HASH = "imported"
-"""What a store says of a model whose weights nobody has hashed."""
+UNKNOWN = "imported"
+"""What an imported store says of what it does not know, such as the hash of the model's weights."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,10 @@ class RunScorer:
 
 
 def check_same_clip(run: Run, store: FeatureStore) -> None:
-    """Raise `CamoeError` where the store's features are another CLIP's than the run's, or a stream means something else.
+    """Raise `CamoeError` where the store's features are another CLIP's than the run's, or a stream is another one.
 
-    A hash that says only `imported` identifies nothing: two such models are the same where their names agree. What a
-    run of an earlier version did not record is not compared.
+    A hash that says only `imported` identifies nothing: two such models are the same where their names agree. Streams
+    that the run reads are compared where both definitions are known; a run of an earlier version recorded none.
     """
     trained, offered = run.record["store"], store.settings
     if not _same_model(trained, offered) or run.record["shape"]["embed_dim"] != offered.embed_dim:
@@ -108,12 +109,14 @@ def check_same_clip(run: Run, store: FeatureStore) -> None:
             f"store's are of {_model(offered.clip_model, offered.clip_sha256)}; extract them with the same CLIP"
         )
     mine, theirs = trained.get("streams") or {}, offered.streams or {}
-    for stream in run.config.streams:
-        if stream in mine and stream in theirs and mine[stream] != theirs[stream]:
-            raise CamoeError(
-                f"{run.path} was trained with the stream {stream} defined as {mine[stream]}, in the store it is "
-                f"{theirs[stream]}; extract its texts with the same --streams"
-            )
+    for stream, strategy in run.config.strategies.items():
+        definitions = mine.get(stream), theirs.get(stream)
+        if strategy == FULL or not all(definitions) or UNKNOWN in definitions or definitions[0] == definitions[1]:
+            continue
+        raise CamoeError(
+            f"{run.path} was trained with the stream {stream} defined as {definitions[0]}, in the store it is "
+            f"{definitions[1]}; extract its texts with the run's definition (--stream)"
+        )
 
 
 COMPARED = ("sampling", "fps", "max_frames", "tagger")
@@ -129,7 +132,7 @@ def made_otherwise(run: Run, store: FeatureStore) -> dict[str, tuple[object, obj
 
 def _same_model(trained: dict[str, Any], offered: StoreSettings) -> bool:
     same_hash = trained["clip_sha256"] == offered.clip_sha256
-    return same_hash and (offered.clip_sha256 != UNKNOWN_HASH or trained["clip_model"] == offered.clip_model)
+    return same_hash and (offered.clip_sha256 != UNKNOWN or trained["clip_model"] == offered.clip_model)
 
 
 def _model(name: str, sha256: str) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +21,7 @@ import numpy as np
 
 from ...pipeline.atomic import write_atomic
 from ...pipeline.errors import CamoeError
-from ...pipeline.store.layouts import read_npz
+from ...pipeline.store.layouts import needed, read_npz
 from ..names import DIRECTIONS
 from ..scored import Ranks
 from .code import code_version
@@ -27,6 +29,8 @@ from .result import OK, Result, check_sound
 
 SUMS = ("ranks_sha256", "sha256")
 """Keys of the file that are no part of the result."""
+UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error, struct.error)
+"""What a damaged JSON or npz can end in, in the libraries that read them."""
 
 
 class Cells:
@@ -66,8 +70,10 @@ class Cells:
             if ranks_sha256 not in (None, hashlib.sha256(path.read_bytes()).hexdigest()):
                 raise ValueError("its SHA-256 is another one")
             arrays = {name: _whole(array, name) for name, array in read_npz(path).items()}
-            ranks = {name: Ranks(*(arrays[f"{name}/{side}"] for side in DIRECTIONS)) for name in result.metrics}
-            return replace(result, ranks=ranks, owner=arrays["owner"])
+            ranks = {
+                name: Ranks(*(needed(arrays, path, f"{name}/{side}") for side in DIRECTIONS)) for name in result.metrics
+            }
+            return replace(result, ranks=ranks, owner=needed(arrays, path, "owner"))
 
     def write(self, result: Result) -> Result:
         """Publish the arrays, then the record that makes them count; returns the result with the code that made it."""
@@ -91,7 +97,7 @@ def _told_of(path: Path) -> Iterator[None]:
         yield
     except CamoeError:
         raise
-    except (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile, EOFError) as error:
+    except UNREADABLE as error:
         raise CamoeError(f"{path} is damaged ({' '.join(str(error).split())[:300]})") from None
 
 

@@ -36,7 +36,7 @@ class SweepConfig(Config):
         for name in ("features", "grid"):
             if not getattr(self, name):
                 raise CamoeError(f"{name} is empty; name one")
-        if len(set(self.seeds)) < len(self.seeds) or min(self.seeds, default=0) < 0:
+        if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < 2**63 for seed in self.seeds):
             raise CamoeError("seeds must be different whole numbers from 0, as 0,1,2")
         if not self.max_matrix_gb > 0:
             raise CamoeError(f"max_matrix_gb must be a positive number, not {self.max_matrix_gb}")

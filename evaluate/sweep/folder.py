@@ -42,7 +42,7 @@ def _refuse_foreign(path: Path, plan: Plan, *, extend: bool) -> None:
     try:
         begun = json.loads((path / NOTE).read_text(encoding="utf-8"))
         store, protocol, keys = begun["store"], begun["protocol"], set(begun["trainings"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         if path.is_dir() and {item.name for item in path.iterdir()} <= {LOCK}:
             return
         raise CamoeError(f"{path} is not a sweep's folder and is left alone; give another --out") from None

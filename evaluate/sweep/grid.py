@@ -12,6 +12,7 @@ parts: [gate, my-grid.yaml]                       # instead of grid and include:
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
@@ -25,6 +26,7 @@ from .settings import BY_THE_SWEEP, NAMES, CellConfig, identity, idle
 
 KEYS = ("title", "base", "grid", "include", "exclude", "seeds", "parts")
 LABEL = "label"
+MOST_CELLS = 10_000
 FIELDS = {item.name: item for item in fields(CellConfig)}
 HINTS = get_type_hints(CellConfig)
 Values = dict[str, Any]
@@ -108,9 +110,17 @@ def read_grid(grid: str, features: Sequence[str], seeds: Sequence[int] = (), bas
     nearest one, and for settings that do not go together.
     """
     path = _find(grid)
-    content = read_yaml(path, KEYS)
+    content = _read(path)
     given = tuple(seeds) or _seeds(content.get("seeds", [0]), path)
     return Sweep(path.stem, list(_tables(path, content, tuple(features), base or {}, ())), given)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return read_yaml(path, KEYS)
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets thousands deep
+        reason = " ".join(str(error).split())
+        raise CamoeError(f"{path} cannot be read as a grid: {reason}") from None
 
 
 def _find(grid: str, beside: Path | None = None) -> Path:
@@ -139,7 +149,7 @@ def _tables(
         part = _find(str(name), path.parent)
         if part in (*within, path):
             raise CamoeError(f"{path}: part {name} contains itself; leave it out")
-        yield from _tables(part, read_yaml(part, KEYS), features, base, (*within, path))
+        yield from _tables(part, _read(part), features, base, (*within, path))
 
 
 def _table(path: Path, content: Mapping[str, Any], base: Values, features: tuple[str, ...]) -> Table:
@@ -147,6 +157,8 @@ def _table(path: Path, content: Mapping[str, Any], base: Values, features: tuple
     cells: list[Cell] = []
     for key in content:
         if key == "grid" and axes:
+            if (count := math.prod(map(len, axes.values()))) > MOST_CELLS:
+                raise CamoeError(f"{path}: grid makes {count} combinations; more than {MOST_CELLS} are no table")
             combinations = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
             kept = _without(combinations, content.get("exclude") or [], base, path)
             cells += [_cell(own, None, base, features, path) for own in kept]
@@ -250,7 +262,7 @@ def _value(name: str, value: Any, where: str) -> Any:
 
 
 def _seeds(seeds: Any, path: Path) -> tuple[int, ...]:
-    sound = isinstance(seeds, list) and seeds and all(type(seed) is int and seed >= 0 for seed in seeds)
+    sound = isinstance(seeds, list) and seeds and all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds)
     if not sound or len(set(seeds)) < len(seeds):
         raise CamoeError(f"{path}: seeds is a list of different whole numbers from 0, as seeds: [0, 1], not {seeds!r}")
     return tuple(seeds)

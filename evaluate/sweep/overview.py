@@ -10,6 +10,7 @@ from ...pipeline.config import option_name
 from ...pipeline.store import describe_shortfall
 from ...train.config import TrainConfig
 from ..names import DIRECTIONS, HEADINGS
+from .code import code_version
 from .live import clock
 from .plan import Plan
 from .result import FAILED, OK, Result
@@ -116,9 +117,9 @@ def _counts(plan: Plan, results: Mapping[str, Result]) -> list[str]:
         "Cells are chosen on validation captions only; among many, the best one's validation number is flattered by "
         "the choice, its test number is not. Several tables are several questions: marks are corrected within a table.",
     ]
-    codes = sorted({result.code for result in done if result.code})
-    if len(codes) > 1 or any(not result.code for result in done):
-        lines += ["", f"MIXED: not all of these runs were made by the same code ({', '.join(codes) or 'unrecorded'})."]
+    others = sorted({result.code or "unrecorded" for result in done} - {code_version()})
+    if others:
+        lines += ["", f"MIXED: other code than this ({code_version()}) made some of these runs: {', '.join(others)}."]
     short = describe_shortfall(plan.store.shortfall.get(plan.protocol, {}))
     return lines + (["", f"INCOMPLETE: this copy of the data set has {', '.join(short)}."] if short else [])
 

@@ -49,8 +49,10 @@ def make_store(
     protocol: str = "own",
     shortfall: dict | None = None,
     without_features: Sequence[int] = (),
+    clip_model: str = "made-up",
     clip_sha256: str = "ab" * 32,
     sampling: str = "uniform",
+    streams: dict[str, str] | None = None,
 ) -> Path:
     """A store with one frame a video: captions `texts (M, D)` of videos `owner (M,)`, frames `videos (N, D)`, and each
     caption's subset. Video i is called `v000i`, caption i `c000i`; zero-shot scores are 20 times the cosines."""
@@ -61,7 +63,7 @@ def make_store(
     table = TextTable(sentences, text, np.arange(len(text)))
     shard = Shard(
         settings=StoreSettings(
-            clip_model="made-up",
+            clip_model=clip_model,
             clip_sha256=clip_sha256,
             clip_logit_scale=20.0,
             embed_dim=text.shape[1],
@@ -69,6 +71,7 @@ def make_store(
             fps=1.0,
             max_frames=12,
             sampling=sampling,
+            streams=streams,
         ),
         videos=Videos(
             id=[ids[index] for index in kept],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from camoe.evaluate.config import EvaluateConfig
 from camoe.evaluate.run import evaluate
-from camoe.evaluate.table import render
+from camoe.evaluate.table import render, training_names
 from camoe.pipeline.errors import CamoeError
 
 Maker = Callable[..., Path]
@@ -37,6 +37,27 @@ def test_training_against_zero_shot(random_run: Path, run_maker: Maker) -> None:
     text = render(evaluation)
     assert f"this run minus {random_run}" in text
     assert any("ce " in line and line.startswith(str(trained)) for line in text.splitlines())
+
+
+def test_rows_of_two_runs_differ(random_run: Path, run_maker: Maker) -> None:
+    """The same loss: then the models tell them apart, and where these are equal what else they were trained with."""
+    store = random_run.parent / "store.h5"
+    settings = {"epochs": 1, "batch_size": 16, "loss": "ce"}
+    plain, seeded, pooled = (
+        run_maker("plain", store, model="camoe", aggregator="mean", **settings),
+        run_maker("seeded", store, model="camoe", aggregator="mean", seed=1, gate="full", **settings),
+        run_maker("pooled", store, model="meanp", **settings),
+    )
+    for other, labels in (
+        (seeded, ("ce gate=single, seed=0", "ce gate=full, seed=1")),
+        (pooled, ("camoe ce", "meanp ce")),
+        (random_run, ("ce", "untrained")),
+        (plain, ("ce", "ce")),
+    ):
+        evaluation = evaluate(EvaluateConfig(run=plain, compare=other, rerank=("none",), bootstrap=10))
+        assert training_names(evaluation) == labels
+        rows = [line.split("  ")[0] for line in render(evaluation).splitlines() if line.startswith(str(plain.parent))]
+        assert len(set(rows[:2])) == 2
 
 
 def test_unlike_runs_are_refused(random_run: Path, random_store_maker: Maker, run_maker: Maker) -> None:

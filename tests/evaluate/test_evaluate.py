@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from camoe.evaluate.config import EvaluateConfig
 from camoe.evaluate.metrics import retrieval_metrics
 from camoe.evaluate.ranked import rank_subset
 from camoe.evaluate.rerank import rerank
-from camoe.evaluate.result import read_evaluation, store_name
+from camoe.evaluate.result import Evaluation, read_evaluation, store_name
 from camoe.evaluate.run import evaluate
 from camoe.evaluate.subject import open_subject
 from camoe.evaluate.table import render
@@ -28,6 +30,34 @@ def test_the_json_is_the_same_data(random_run: Path) -> None:
     assert json.loads(evaluation.path.read_text()) == json.loads(json.dumps(evaluation.to_json()))
     assert read_evaluation(evaluation.path) == evaluation
     assert [path.name for path in evaluation.path.parent.glob("*tmp*")] == []
+
+
+@pytest.mark.soak
+def test_no_altered_json_is_a_traceback(
+    random_run: Path, tmp_path: Path, soak_count: Callable[..., int], mutants: Callable[..., Iterator[bytes]]
+) -> None:
+    content = evaluate(EvaluateConfig(run=random_run, rerank=("all",), bootstrap=20, stress=True)).path.read_bytes()
+    path, read = tmp_path / "mutant.json", 0
+    for mutant in mutants(content, soak_count(200, 1000)):
+        path.write_bytes(mutant)
+        with suppress(CamoeError):
+            read += bool(render(read_evaluation(path)))
+    assert read > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("", "Expecting value"),
+        ("[" * 100_000, "recursion"),
+        ("[]", "evaluation is a list, not an object"),
+        ("{}", "lacks the key 'run'"),
+    ],
+)
+def test_what_is_no_evaluation(content: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(CamoeError, match=sentence):
+        read_evaluation(tmp_path / "x.json")
 
 
 def test_raw_numbers_are_those_of_the_array_functions(random_run: Path) -> None:
@@ -113,6 +143,43 @@ def test_coverage_is_told(store_maker: Maker, run_maker: Maker) -> None:
     assert "3 captions of 3 videos, text to video R@1 of a guess 33.3" in text
     assert "INCOMPLETE: 1 of 4 captions left out" in text
     assert "2 of 3 test videos, 1 videos not found (first: v0009)" in text
+
+
+def test_collaborative_experts_take_the_mean_of_the_middle_two(store_maker: Maker, run_maker: Maker) -> None:
+    """Two captions of either video, text to video ranks 1, 1, 2, 2: CLIP4Clip's lower median is 1, theirs 1.5."""
+    eye = np.eye(2)
+    run = run_maker("run", store_maker("s.h5", eye[[0, 1, 0, 1]], eye, [0, 0, 1, 1], ["test"] * 4))
+    medians = {v2t: evaluate(EvaluateConfig(run=run, v2t=v2t)).rerankings["none"].t2v["MdR"] for v2t in ("c4c", "ce")}
+    assert medians == {"c4c": 1.0, "ce": 1.5}
+    owner = np.array([0, 0, 1, 1])
+    assert retrieval_metrics(eye[[0, 1, 0, 1]], owner, "ce")["t2v"]["MdR"] == 1.5
+
+
+@pytest.mark.parametrize("videos", [1, 49, 50])
+def test_few_videos_say_that_they_mean_nothing(videos: int, random_store_maker: Maker, run_maker: Maker) -> None:
+    run = run_maker("run", random_store_maker("s.h5", {"train": 10, "test": videos}))
+    text = render(evaluate(EvaluateConfig(run=run, rerank=("all",), bootstrap=10, stress=True, compare=run)))
+    tables = text.split("\n\n")[1:-1]
+    assert len(tables) == 4
+    count = f"TOO FEW: {videos} test video{'s' * (videos > 1)}; below 50 these numbers mean nothing"
+    assert [table.startswith(count) for table in tables] == [videos < 50] * 4
+
+
+def test_a_store_that_was_made_otherwise_is_said(random_run: Path, random_store_maker: Maker) -> None:
+    """What an earlier version recorded says nothing of sampling, and is not compared on it."""
+    other = random_store_maker("other.h5", {"test": 5}, sampling="clip4clip", seed=1)
+    config = EvaluateConfig(run=random_run, features=(str(other),))
+    run = load_run(random_run)
+    run.record["store"] |= {"sampling": "uniform", "fps": 1.0, "max_frames": 12, "tagger": None}
+    scorer = open_subject(run, (str(other),)).describe_store()
+    assert scorer.made_otherwise == {"sampling": ("uniform", "clip4clip")}
+    evaluation = replace(evaluate(config), store=scorer)
+    expected = "the store was made otherwise than what the run was trained on: sampling clip4clip instead of uniform"
+    assert expected in render(evaluation)
+    assert Evaluation.from_json(json.loads(json.dumps(evaluation.to_json()))) == evaluation
+    for name in ("sampling", "fps", "max_frames", "tagger"):
+        del run.record["store"][name]
+    assert open_subject(run, (str(other),)).describe_store().made_otherwise == {}
 
 
 def test_another_store_is_named_with_its_hash(random_run: Path, random_store_maker: Maker) -> None:

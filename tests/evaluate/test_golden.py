@@ -19,6 +19,14 @@ def test_what_is_published() -> None:
     assert CHECK.clip_sha256 == "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
 
 
+def test_whose_numbers_they_are_is_said(random_store_maker: Maker) -> None:
+    store = random_store_maker("s.h5", {"test": 3}, **KNOWN)
+    text = golden_check("msrvtt-1ka", (str(store),)).render()
+    assert "published: A Straightforward Framework For Video Retrieval Using CLIP (arXiv 2102.12443)" in text
+    assert "CLIP4Clip's frames and mean pooling (arXiv 2104.08860), for which others quote 30.6/54.4/64.3" in text
+    assert "TOO FEW: 3 test videos" in text
+
+
 def test_a_store_that_is_off_says_where_to_look(random_store_maker: Maker, capsys: pytest.CaptureFixture[str]) -> None:
     shortfall = {"expected": {}, "found": {}, "missing_videos": 1, "first_missing": ["v1"], "missing_files": []}
     store = random_store_maker("s.h5", {"train": 2, "test": 20}, noise=0.1, shortfall=shortfall, **KNOWN)

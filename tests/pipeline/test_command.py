@@ -141,6 +141,11 @@ def test_wrong_use_is_one_line_and_status_2(
             "camoe-example: No space left on device: /x/y\n",
         ),
         (MemoryError(), 1, "camoe-example: out of memory\n"),
+        (
+            EOFError("No data left in file"),
+            1,
+            "camoe-example: a file or a process ended before it should have (No data left in file)\n",
+        ),
         (KeyboardInterrupt(), 130, "camoe-example: interrupted\n"),
     ],
 )

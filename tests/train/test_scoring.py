@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from camoe.pipeline.store import FeatureStore
 from camoe.train.config import TrainConfig
 from camoe.train.loop import fit
 from camoe.train.run_folder import load_run
-from camoe.train.scoring import RunScorer
+from camoe.train.scoring import RunScorer, check_same_clip
 from camoe.train.validation import score_matrix
 
 Quick = Callable[..., TrainConfig]
@@ -67,6 +68,32 @@ def test_another_store_of_the_same_clip(run_folder: Path, store_maker: Callable[
     other = FeatureStore.open(store_maker(subsets={"test": 6}, seed=5, max_frames=3, protocols=("msvd",)))
     scorer = RunScorer(load_run(run_folder), other, device="cpu")
     assert (scorer.protocol, scorer.score().similarity.shape) == ("msvd", (12, 6))
+
+
+def test_an_unknown_hash_identifies_nothing(quick: Quick, tmp_path: Path, store_maker: Callable[..., Path]) -> None:
+    """Two models of equal width, both imported without a hash: only their names can tell them apart."""
+    run = load_run(fit(quick()))
+    run.record["store"] |= {"clip_sha256": "imported", "clip_model": "siglip"}
+    store = FeatureStore.open(store_maker("a.h5", subsets={"test": 6}, clip_sha256="imported"))
+    with pytest.raises(CamoeError, match=r"trained on features of siglip \(imported\), the store's are of made-up"):
+        RunScorer(run, store, device="cpu")
+    run.record["store"]["clip_model"] = "made-up"
+    assert RunScorer(run, store, device="cpu").score().similarity.shape == (12, 6)
+
+
+def test_other_streams_are_refused(quick: Quick, store_path: Path) -> None:
+    """Where both are known; whole captions read no definition."""
+    store = FeatureStore.open(store_path)
+    store.settings = replace(store.settings, streams={"fusion": "everything", "entity": "NOUN,PROPN"})
+    run = load_run(fit(quick()))
+    run.record["store"]["streams"] = {"fusion": "everything", "entity": "NOUN", "action": "VERB"}
+    with pytest.raises(CamoeError, match=r"stream entity defined as NOUN, in the store it is NOUN,PROPN; .*--stream"):
+        check_same_clip(run, store)
+    for known in ({"entity": "NOUN,PROPN"}, {"entity": "imported"}, None):
+        run.record["store"]["streams"] = known
+        check_same_clip(run, store)
+    run.record["store"]["streams"] = {"entity": "NOUN"}
+    check_same_clip(replace(run, config=replace(run.config, strategy=("full",))), store)
 
 
 def test_stores_that_do_not_fit(run_folder: Path, store_maker: Callable[..., Path]) -> None:
