@@ -11,7 +11,7 @@ import torch
 from ..pipeline.errors import CamoeError
 from ..pipeline.ranking import ranks_chunked, text_to_video_ranks, video_to_text_ranks
 from ..train.model import Scorer
-from ..train.scoring import RunScorer
+from ..train.scoring import ModelScorer
 from ..train.validation import CHUNK, score_matrix
 from .config import EvaluateConfig
 from .rerank import RERANKERS, QueryBank, rerank
@@ -73,7 +73,7 @@ class Pool:
         )
 
 
-def make_pool(scorer: RunScorer, config: EvaluateConfig) -> Pool:
+def make_pool(scorer: ModelScorer, config: EvaluateConfig) -> Pool:
     """Score the subset, and the query bank where a re-ranking needs it.
 
     Raises `CamoeError` for a subset without captions, or scores that are not finite.
@@ -98,12 +98,12 @@ def make_pool(scorer: RunScorer, config: EvaluateConfig) -> Pool:
     )
 
 
-def matrix_bytes(scorer: RunScorer, subset: str) -> int:
+def matrix_bytes(scorer: ModelScorer, subset: str) -> int:
     """What the subset's similarity takes in float64."""
     return 8 * len(scorer.features.captions_of(subset)) * len(scorer.features.videos_of(subset))
 
 
-def ranks_in_blocks(scorer: RunScorer, config: EvaluateConfig) -> tuple[Ranks, np.ndarray]:
+def ranks_in_blocks(scorer: ModelScorer, config: EvaluateConfig) -> tuple[Ranks, np.ndarray]:
     """Raw ranks without the matrix, and `video_of_caption`; for galleries that would not fit into memory.
 
     Raises `CamoeError` for a model whose scores are no product of embeddings.
@@ -127,7 +127,7 @@ def ranks_in_blocks(scorer: RunScorer, config: EvaluateConfig) -> tuple[Ranks, n
     return Ranks(t2v.cpu().numpy(), v2t.cpu().numpy()), owner.cpu().numpy()
 
 
-def _no_bank(scorer: RunScorer, subset: str) -> str | None:
+def _no_bank(scorer: ModelScorer, subset: str) -> str | None:
     if subset == "train":
         return "its bank would be the queries themselves"
     if not len(scorer.features.captions_of("train")):
@@ -135,7 +135,7 @@ def _no_bank(scorer: RunScorer, subset: str) -> str | None:
     return None
 
 
-def _bank(scorer: RunScorer, config: EvaluateConfig, beta: float) -> dict[str, QueryBank]:
+def _bank(scorer: ModelScorer, config: EvaluateConfig, beta: float) -> dict[str, QueryBank]:
     features = scorer.features
     captions, videos = features.captions_of(config.subset), features.videos_of(config.subset)
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ...pipeline.errors import CamoeError
 from ...train.config import TrainConfig
-from ...train.data import Features
-from ...train.model import Scorer, build_model
-from ...train.scoring import RunScorer
-from ...train.trainer import Outcome, train
+from ...train.feature_cache import FeatureCache
+from ...train.run_folder import title
+from ...train.scoring import ModelScorer
+from ...train.together import Trained, train_alone, train_together
 from ..config import EvaluateConfig
 from ..metrics import several_captions, summarise_ranks
 from ..pool import Pool, make_pool
 from ..result import DIRECTIONS
-from .resident import Resident
 from .result import FAILED, OK, RAW, Metrics, Result, reranking_name
 from .settings import identity
 
@@ -41,53 +39,51 @@ class Training:
     """For the eye, as `gate=full, seed 1`."""
 
 
-def run_single(resident: Resident, training: Training, report: Report) -> Result:
+def run_single(cache: FeatureCache, training: Training, report: Report) -> Result:
     """Train and score one run as `camoe-train` and `camoe-evaluate` would; a run that cannot go on is a failed result.
 
     Raises `torch.OutOfMemoryError` for whoever can do something about it.
     """
-    started = time.perf_counter()
     try:
-        features = resident.features(training.config)
-        model = build_model(training.config, features.shape).to(resident.device)
-        curve: list[dict[str, Any]] = []
-
-        def tell(row: dict[str, Any]) -> None:
-            curve.append(row)
-            report(training.key, row)
-
-        outcome = train(model, features, training.config, tell)
-        model.load_state_dict(outcome.state)
-        return finished(resident, training, model, features, outcome, curve, time.perf_counter() - started)
+        trained = train_alone(cache, training.config, lambda row: report(training.key, row))
+        return finished(cache, training, trained)
     except CamoeError as error:
         return failed(training, str(error))
 
 
-def finished(
-    resident: Resident,
-    training: Training,
-    model: Scorer,
-    features: Features,
-    outcome: Outcome,
-    curve: list[dict[str, Any]],
-    seconds: float,
-) -> Result:
+def run_together(cache: FeatureCache, trainings: Sequence[Training], report: Report) -> Iterator[Result]:
+    """The results of runs of one architecture, trained as an ensemble, as they finish.
+
+    Raises `torch.OutOfMemoryError` where one run alone is too much.
+    """
+    configs = [training.config for training in trainings]
+    for trained in train_together(cache, configs, lambda place, row: report(trainings[place].key, row)):
+        training = trainings[trained.place]
+        yield failed(training, str(trained.error)) if trained.error else finished(cache, training, trained)
+
+
+def finished(cache: FeatureCache, training: Training, trained: Trained) -> Result:
     """The result of a trained model: its numbers on val and on the test captions under every re-ranking."""
-    scorer = resident.scorer(model, features)
+    started, config = time.perf_counter(), training.config
+    features, model = cache.features(config), trained.model
+    scorer = cache.scorer(model, features)
     has_val = len(features.captions_of("val")) > 0
     val = _scored(scorer, training.rerankings, "val") if has_val else None
     test = _scored(scorer, training.rerankings, "test")
+    name = title(config.model, cache.start(config))
     return Result(
         key=training.key,
         status=OK,
-        settings=identity(training.config),
-        seed=training.config.seed,
-        best=outcome.best,
-        curve=curve,
+        settings=identity(config),
+        seed=config.seed,
+        best=trained.outcome.best,
+        curve=trained.curve,
         validation={name: _mean_recall(found) for name, found in val.metrics.items()} if val else {},
         metrics=test.metrics,
         parameters=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
-        seconds=round(seconds, 3),
+        seconds=round(trained.seconds + time.perf_counter() - started, 3),
+        together=trained.together,
+        note="" if name == config.model else name,
         ranks=test.ranks,
         owner=test.owner,
     )
@@ -99,11 +95,6 @@ def failed(training: Training, reason: str) -> Result:
     return Result(training.key, FAILED, identity(config), config.seed, reason=" ".join(reason.split()))
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether a GPU or the host refused memory."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "not enough memory" in str(error)
-
-
 @dataclass(frozen=True)
 class Scored:
     """A subset's ranks and metrics by re-ranking and direction."""
@@ -113,7 +104,7 @@ class Scored:
     owner: np.ndarray
 
 
-def _scored(scorer: RunScorer, rerankings: Sequence[Reranking], subset: str) -> Scored:
+def _scored(scorer: ModelScorer, rerankings: Sequence[Reranking], subset: str) -> Scored:
     names = tuple(name for name, _ in rerankings)
     pool = make_pool(scorer, EvaluateConfig(run=Path(), rerank=names, subset=subset))
     lower = several_captions(pool.video_of_caption)
