@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..pipeline.config import Config, setting
 from ..pipeline.errors import CamoeError
-from ..pipeline.store.schema import FUSION
+from ..pipeline.text_names import FUSION
 from .names import (
     AGGREGATORS,
     ARCHITECTURE,

@@ -10,7 +10,7 @@ import torch
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import SUBSETS, FeatureStore, subset_code
-from ..pipeline.store.schema import FULL, FUSION
+from ..pipeline.text_names import FULL, FUSION
 from .scorer import Dropout, FeatureShape, Scorer
 
 

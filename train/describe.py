@@ -11,7 +11,7 @@ import numpy
 import torch
 
 from ..pipeline.store import FeatureStore
-from ..pipeline.store.schema import FULL
+from ..pipeline.text_names import FULL
 from .course import Outcome
 from .data import Features
 from .scorer import Scorer

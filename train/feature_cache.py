@@ -10,7 +10,7 @@ import torch
 from ..pipeline.errors import RunStoppedError
 from ..pipeline.sealed import Tensors
 from ..pipeline.store import SUBSETS, FeatureStore
-from ..pipeline.store.schema import FULL, FUSION
+from ..pipeline.text_names import FULL, FUSION
 from .config import TrainConfig
 from .data import (
     Features,
