@@ -182,5 +182,6 @@ def _one_by_one(cache: FeatureCache, left: Job, pipe: Connection, error: Excepti
         return
     for training in left:
         for result in run_job(cache, (training,), pipe):
-            result.note = f"trained alone, as its ensemble failed ({type(error).__name__}: {error})"
+            reason = f"trained alone, as its ensemble failed ({type(error).__name__}: {error})"
+            result.note = f"{result.note}; {reason}" if result.note else reason
             yield result
