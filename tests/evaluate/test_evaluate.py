@@ -116,6 +116,13 @@ def test_scores_that_are_no_product_are_not_ranked_in_blocks(random_run: Path, r
         evaluate(EvaluateConfig(run=run, max_matrix_gb=1e-6))
 
 
+def test_a_head_without_its_published_start_is_named_so(random_run: Path, run_maker: Maker) -> None:
+    run = run_maker("run", random_run.parent / "store.h5", model="seqtransf", epochs=1, batch_size=16)
+    whole, blocks = evaluate(EvaluateConfig(run=run)), evaluate(EvaluateConfig(run=run, max_matrix_gb=1e-6))
+    assert "seqtransf (no CLIP init) on store" in render(whole)
+    assert whole.rerankings["none"]["t2v"]["R@1"] == blocks.rerankings["none"]["t2v"]["R@1"] > 5
+
+
 def test_shuffled_frames_are_evaluated_shuffled(random_run: Path, run_maker: Maker) -> None:
     run = run_maker("run", random_run.parent / "store.h5", shuffle_frames=True)
     evaluation = evaluate(EvaluateConfig(run=run))
