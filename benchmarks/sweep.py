@@ -31,10 +31,10 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from camoe.evaluate.sweep.ensemble import Ensemble
-from camoe.evaluate.sweep.resident import Resident
 from camoe.pipeline.store import Captions, Shard, StoreSettings, TextTable, Videos, write_shard
 from camoe.train.config import TrainConfig
+from camoe.train.ensemble import Ensemble
+from camoe.train.feature_cache import FeatureCache
 from camoe.train.loop import fit
 from camoe.train.model import build_model
 from camoe.train.trainer import Trainer
@@ -169,7 +169,7 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 
 def compare_steps(store: Path, options: argparse.Namespace) -> None:
     device = torch.device(options.device)
-    resident = Resident((str(store),), protocol=None, allow_missing=False, device=device)
+    resident = FeatureCache((str(store),), protocol=None, allow_missing=False, device=device)
     print(f"\none step, {options.aggregator} experts, batch {options.batch_size}, {device}, {options.seeds} seeds")
     heads = ("ms", "to one", "operations", "GFLOP", "GB moved", "projected ms", "to one")
     print(f"{'members':22}" + "".join(f"{head:>13}" for head in heads))
@@ -192,7 +192,7 @@ def compare_steps(store: Path, options: argparse.Namespace) -> None:
     )
 
 
-def _step_of(resident: Resident, members: int, options: argparse.Namespace) -> tuple[Callable[[], object], str]:
+def _step_of(resident: FeatureCache, members: int, options: argparse.Namespace) -> tuple[Callable[[], object], str]:
     """A step of the trainer for no members, else of an ensemble."""
     rates = itertools.cycle((1e-3, 2e-3, 3e-3))
     configs = [

@@ -235,7 +235,7 @@ def report(path: Path, options: argparse.Namespace) -> None:
     device = torch.device(options.device)
     started = time.perf_counter()
     features = load_features(
-        FeatureStore.open(path), TrainConfig(**base), protocol=None, device=device, subsets=("train",)
+        FeatureStore.open(path), TrainConfig(**base).strategies, protocol=None, device=device, subsets=("train",)
     )
     print(
         f"{len(features.video_ids):,} videos x {FRAMES} x {EMBED_DIM}, {len(features.caption_ids):,} captions x "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..train.scoring import RunScorer
+from ..train.scoring import ModelScorer
 from ..train.validation import score_matrix
 from .metrics import retrieval_metrics
 from .result import Gap, PerDirection
@@ -12,7 +12,7 @@ from .result import Gap, PerDirection
 MOST_VIDEOS = 1000
 
 
-def train_val_gap(scorer: RunScorer, v2t: str, seed: int = 0) -> Gap | None:
+def train_val_gap(scorer: ModelScorer, v2t: str, seed: int = 0) -> Gap | None:
     """Raw R@1 (percent) on equally many `train` and `val` videos; None where the store lacks either.
 
     A gallery's size decides how hard it is: as many videos of either subset are drawn by seed as the smaller one has,

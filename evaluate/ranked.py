@@ -10,7 +10,7 @@ import torch
 from ..pipeline.errors import CamoeError
 from ..pipeline.ranking import ranks_chunked
 from ..train.model import Scorer
-from ..train.scoring import RunScorer
+from ..train.scoring import ModelScorer
 from ..train.validation import CHUNK
 from .metrics import takes_lower_median
 from .names import NONE, Reranking
@@ -64,7 +64,7 @@ class Ranked:
         return MetricsPair(Metrics.of(ranks.t2v, lower_median=self.lower_median), Metrics.of(ranks.v2t))
 
 
-def rank_subset(scorer: RunScorer, subset: str, method: Method) -> Ranked:
+def rank_subset(scorer: ModelScorer, subset: str, method: Method) -> Ranked:
     """Rank a subset; in blocks, raw only, where its matrix would be larger than the method's bound.
 
     Raises `CamoeError` for a subset without captions, or scores that are not finite.
@@ -100,7 +100,7 @@ def rank_scored(scored: Scored, *, hubness: bool = True) -> Ranked:
     return Ranked(scored.queries, scored.v2t, ranks, settings, uneven, scored.left_out, scored)
 
 
-def rank_in_blocks(scorer: RunScorer, subset: str, queries: Queries, v2t: str, *, block_bytes: int) -> Ranks:
+def rank_in_blocks(scorer: ModelScorer, subset: str, queries: Queries, v2t: str, *, block_bytes: int) -> Ranks:
     """Raw ranks without the matrix, for galleries that would not fit into memory.
 
     Raises `CamoeError` for a model whose scores are no product of embeddings.

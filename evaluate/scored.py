@@ -11,7 +11,7 @@ import torch
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.ranking import text_to_video_ranks, video_to_text_ranks
-from ..train.scoring import RunScorer
+from ..train.scoring import ModelScorer
 from ..train.validation import score_matrix
 from .names import QUERY_BANK, RERANKINGS, Reranking
 from .rerank import QueryBank, rerank
@@ -29,7 +29,7 @@ class Queries:
     video_of_caption: np.ndarray
 
     @classmethod
-    def of(cls, scorer: RunScorer, subset: str) -> Queries:
+    def of(cls, scorer: ModelScorer, subset: str) -> Queries:
         """Captions in the store's order, videos sorted by id; raises `CamoeError` for an empty subset."""
         features = scorer.features
         captions, videos = features.captions_of(subset), features.videos_of(subset)
@@ -95,7 +95,7 @@ class Scored:
 
 
 def score_subset(
-    scorer: RunScorer,
+    scorer: ModelScorer,
     subset: str,
     rerankings: Sequence[Reranking],
     *,
@@ -125,7 +125,7 @@ def score_subset(
 
 
 def query_banks(
-    scorer: RunScorer, subset: str, *, beta: float, k: int, size: int, size_bytes: int, seed: int
+    scorer: ModelScorer, subset: str, *, beta: float, k: int, size: int, size_bytes: int, seed: int
 ) -> dict[str, QueryBank]:
     """The bank of either direction: training captions against the subset's videos, training videos against captions."""
     features = scorer.features
@@ -157,7 +157,7 @@ def _complete(asked: Reranking, logit_scale: float) -> Reranking:
     return Reranking(asked.name, options, asked.label)
 
 
-def _no_bank(scorer: RunScorer, subset: str) -> str | None:
+def _no_bank(scorer: ModelScorer, subset: str) -> str | None:
     if subset == "train":
         return "its bank would be the queries themselves"
     if not len(scorer.features.captions_of("train")):

@@ -6,9 +6,6 @@ import click
 
 from ..pipeline.command import camoe_command, options_from
 from .config import TrainConfig
-from .loop import fit
-from .run_folder import load_run
-from .summary import summarise
 
 
 @camoe_command("camoe-train")
@@ -19,5 +16,8 @@ def main(config: TrainConfig, resume: bool) -> None:
 
     The epoch that is best on the validation captions is kept; test captions are never looked at.
     """
-    folder = fit(config, resume=resume)
-    click.echo(summarise(load_run(folder)))
+    from .run import fit  # torch is loaded when there is work, not for --help
+    from .run_folder import load_run
+    from .summary import summarise
+
+    click.echo(summarise(load_run(fit(config, resume=resume))))

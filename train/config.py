@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..pipeline.config import Config, setting
 from ..pipeline.errors import CamoeError
+from ..pipeline.text_names import FUSION
 from .names import (
     AGGREGATORS,
     ARCHITECTURE,
@@ -21,7 +22,6 @@ from .names import (
     ModelFacts,
 )
 
-FUSION = "fusion"
 WITHOUT_EFFECT = {
     model: tuple(name for name in ARCHITECTURE if name not in facts.reads) for model, facts in MODELS.items()
 }
@@ -133,6 +133,11 @@ class TrainConfig(Config):
         special = dict(entry.split("=", 1) for entry in self.strategy if "=" in entry)
         default = general[0] if general else "muw"
         return {stream: "full" if stream == FUSION else special.get(stream, default) for stream in self.streams}
+
+    @property
+    def shuffle_seed(self) -> int | None:
+        """By which frames are permuted; none where they are left in their order."""
+        return self.seed if self.shuffle_frames else None
 
     @property
     def folder(self) -> Path:

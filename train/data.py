@@ -10,9 +10,8 @@ import torch
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import SUBSETS, FeatureStore, subset_code
-from ..pipeline.store.schema import FULL
-from .config import FUSION, TrainConfig
-from .model import Dropout, FeatureShape, Scorer
+from ..pipeline.text_names import FULL, FUSION
+from .scorer import Dropout, FeatureShape, Scorer
 
 
 @dataclass(frozen=True)
@@ -99,17 +98,20 @@ def resolve_protocol(store: FeatureStore, protocol: str | None) -> str:
 
 def load_features(
     store: FeatureStore,
-    config: TrainConfig,
+    strategies: Mapping[str, str],
     *,
     protocol: str | None,
     device: torch.device,
+    raw: bool = False,
+    shuffle_seed: int | None = None,
     subsets: Sequence[str] = ("train", "val"),
     held_out: Sequence[str] = (),
     allow_missing: bool = False,
 ) -> Features:
-    """Put the store's videos, and the config's streams of its captions, on the device.
+    """Put the store's videos, and its captions by stream and strategy, on the device.
 
-    Captions of the videos `held_out` count as `val`. A caption of `subsets` whose video has no features raises
+    `raw` leaves embeddings as the encoder gave them, else they are normalised; `shuffle_seed` permutes each video's
+    frames. Captions of the videos `held_out` count as `val`. A caption of `subsets` whose video has no features raises
     `CamoeError` unless `allow_missing`; so does a stream that the store lacks. The store lets no value pass that is
     not finite.
     """
@@ -122,20 +124,17 @@ def load_features(
         _refuse_missing(store, name, owner, np.isin(codes, [subset_code(subset) for subset in subsets]))
     missing = {subset: int(((codes == code) & (owner < 0)).sum()) for subset, code in SUBSETS.items()}
     codes[owner < 0] = 0
-    _refuse_missing_texts(store, config.strategies)
-    frames, mask = _load_frames(store, device, raw=config.facts.raw)
-    if config.shuffle_frames:
-        frames = shuffle_frames(frames, mask, config.seed)
+    _refuse_missing_texts(store, strategies)
+    frames, mask = _load_frames(store, device, raw=raw)
+    if shuffle_seed is not None:
+        frames = shuffle_frames(frames, mask, shuffle_seed)
     return Features(
         protocol=name,
         video_ids=store.video_ids,
         frames=frames,
         mask=mask,
         caption_ids=store.caption_ids,
-        texts=[
-            load_texts(store, strategy, stream, device, raw=config.facts.raw)
-            for stream, strategy in config.strategies.items()
-        ],
+        texts=[load_texts(store, strategy, stream, device, raw=raw) for stream, strategy in strategies.items()],
         video_of_caption=torch.from_numpy(owner).to(device),
         subset=torch.from_numpy(codes.astype(np.int64)).to(device),
         shape=FeatureShape(
@@ -244,6 +243,11 @@ class BatchSampler:
     def steps(self) -> int:
         """Batches an epoch; the videos left over are others in every epoch."""
         return len(self.count) // self.batch_size
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of a caption and its video in an epoch."""
+        return self.steps * self.batch_size * self.captions_per_video
 
     def epoch(self) -> torch.Tensor:
         """`(steps, K, batch)` rows of captions: every video once, by `K` of its captions.

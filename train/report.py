@@ -58,6 +58,6 @@ def _summary_writer(folder: Path, begun: int | None) -> Any:
         from torch.utils.tensorboard import SummaryWriter  # a slow import
     except ImportError:
         raise CamoeError(
-            "tensorboard is not installed; run pip install tensorboard, or leave out --tensorboard"
+            "--tensorboard needs the package tensorboard; run pip install tensorboard, or leave the option out"
         ) from None
     return SummaryWriter(str(folder), purge_step=None if begun is None else begun + 1)

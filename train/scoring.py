@@ -13,6 +13,7 @@ from ..pipeline.store import FeatureStore, StoreSettings
 from ..pipeline.store.schema import FULL
 from .data import Features, load_features, resolve_device, resolve_protocol
 from .run_folder import Run
+from .scorer import Scorer
 from .validation import score_matrix
 
 UNKNOWN = "imported"
@@ -35,40 +36,13 @@ class Scores:
     video_of_caption: np.ndarray
 
 
-class RunScorer:
-    """A run's model with the features of a store, which may be another store than it was trained on.
+class ModelScorer:
+    """A model and loaded features, of which `missing_captions` of `subset` have no video."""
 
-    `missing_captions` counts those of `subset` whose video has no features: raises `CamoeError` where there are any and
-    `allow_missing` is not set, where the features are another CLIP's, or where the store lacks the run's streams.
-    """
-
-    def __init__(
-        self,
-        run: Run,
-        store: FeatureStore,
-        *,
-        protocol: str | None = None,
-        subset: str = "test",
-        allow_missing: bool = False,
-        device: str = "auto",
-    ) -> None:
-        check_same_clip(run, store)
-        target = resolve_device(device)
-        wanted = resolve_protocol(store, protocol or (run.protocol if run.protocol in store.protocols else None))
-        self.features: Features = load_features(
-            store,
-            run.config,
-            protocol=wanted,
-            device=target,
-            subsets=(subset,),
-            held_out=run.held_out_videos if wanted == run.protocol else (),
-            allow_missing=allow_missing,
-        )
-        _check_length(run, self.features)
-        self.protocol = self.features.protocol
+    def __init__(self, model: Scorer, features: Features, store: FeatureStore, *, subset: str = "test") -> None:
+        self.model, self.features, self.protocol = model.eval(), features, features.protocol
         self.shortfall: dict = store.shortfall.get(self.protocol, {})
-        self.missing_captions = self.features.missing[subset]
-        self.model = run.model.to(target)
+        self.missing_captions = features.missing[subset]
         self._caption_video_ids = store.caption_video_ids
 
     def score(self, *, texts: str = "test", videos: str = "test") -> Scores:
@@ -94,6 +68,41 @@ class RunScorer:
             video_ids=[self.features.video_ids[row] for row in gallery.tolist()],
             video_of_caption=place[self.features.video_of_caption[captions]].cpu().numpy(),
         )
+
+
+class RunScorer(ModelScorer):
+    """A run's model with the features of a store, which may be another store than it was trained on.
+
+    `missing_captions` counts those of `subset` whose video has no features: raises `CamoeError` where there are any and
+    `allow_missing` is not set, where the features are another CLIP's, or where the store lacks the run's streams.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        store: FeatureStore,
+        *,
+        protocol: str | None = None,
+        subset: str = "test",
+        allow_missing: bool = False,
+        device: str = "auto",
+    ) -> None:
+        check_same_clip(run, store)
+        target = resolve_device(device)
+        wanted = resolve_protocol(store, protocol or (run.protocol if run.protocol in store.protocols else None))
+        features = load_features(
+            store,
+            run.config.strategies,
+            raw=run.config.facts.raw,
+            shuffle_seed=run.config.shuffle_seed,
+            protocol=wanted,
+            device=target,
+            subsets=(subset,),
+            held_out=run.held_out_videos if wanted == run.protocol else (),
+            allow_missing=allow_missing,
+        )
+        _check_length(run, features)
+        super().__init__(run.model.to(target), features, store, subset=subset)
 
 
 def check_same_clip(run: Run, store: FeatureStore) -> None:

@@ -67,14 +67,19 @@ def stream_losses(
     mask = features.mask[features.video_of_caption[captions[0]]]
     sim = model.compare(texts, videos, mask, dropout).view(-1, size, batch, batch)
     same_text = None if config.duplicate_text == "negative" else features.same_text(captions)
-    losses = LOSSES[config.loss](
+    return caption_losses(sim, config, same_text)
+
+
+def caption_losses(sim: torch.Tensor, config: TrainConfig, same_text: torch.Tensor | None) -> torch.Tensor:
+    """The configured loss, the mean over a video's `K` captions: `sim (…, K, B, B) -> (…)`."""
+    losses: torch.Tensor = LOSSES[config.loss](
         sim,
         config.loss_temperature,
         same_text=same_text,
         duplicate_text=config.duplicate_text,
         stop_gradient_prior=config.stop_gradient_prior,
     )
-    return losses.mean(dim=1)
+    return losses.mean(dim=-1)
 
 
 def _weighted(model: Scorer, losses: torch.Tensor) -> torch.Tensor:
@@ -102,8 +107,8 @@ def _encode_texts(
 ) -> torch.Tensor:
     texts = features.texts_of(captions.flatten()[part])
     kept = None if dropout is None else dropout.part(part, slice(None))
-    with _precision(features, config):
-        return _at_least_float32(model.encode_texts(texts, kept))
+    with in_precision(features.device, config.precision):
+        return at_least_float32(model.encode_texts(texts, kept))
 
 
 def _encode_videos(
@@ -116,14 +121,15 @@ def _encode_videos(
 ) -> torch.Tensor:
     rows = features.video_of_caption[captions[0, part]]
     kept = None if dropout is None else dropout.part(slice(None), part)
-    with _precision(features, config):
-        return _at_least_float32(model.encode_videos(features.frames.index_select(0, rows), features.mask[rows], kept))
+    with in_precision(features.device, config.precision):
+        return at_least_float32(model.encode_videos(features.frames.index_select(0, rows), features.mask[rows], kept))
 
 
-def _precision(features: Features, config: TrainConfig) -> torch.autocast:
-    """bf16 for the products of the encoders; residuals, norms, similarity and loss stay in float32."""
-    return torch.autocast(features.device.type, torch.bfloat16, enabled=config.precision == "bf16")
+def in_precision(device: torch.device, precision: str) -> torch.autocast:
+    """`bf16` for the products of the encoders; residuals, norms, similarity and loss stay in float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
-def _at_least_float32(embedding: torch.Tensor) -> torch.Tensor:
+def at_least_float32(embedding: torch.Tensor) -> torch.Tensor:
+    """What similarity and loss are computed from."""
     return embedding.float() if embedding.dtype == torch.bfloat16 else embedding

@@ -1,4 +1,4 @@
-"""The training loop proper: a model, its batches, its optimiser, and the choice of the best epoch."""
+"""Training a single model: its batches, its optimiser, its checkpoints, epoch after epoch."""
 
 from __future__ import annotations
 
@@ -14,28 +14,14 @@ import torch
 from ..pipeline.errors import CamoeError
 from .checkpoint import Checkpoint, save_checkpoint
 from .config import TrainConfig
+from .course import Course, Outcome, Tensors, untrained
 from .data import BatchSampler, Features, draw_dropout
-from .divergence import Trace, check, loss_level
 from .model import Scorer
 from .progress import Progress
 from .report import Report
 from .step import backward, batch_loss
-from .validation import validate
 
 __all__ = ["Outcome", "Saver", "Trainer", "batch_loss", "schedule", "train"]
-
-Tensors = dict[str, torch.Tensor]
-
-
-@dataclass
-class Outcome:
-    """What training has come to: the best epoch's metrics and parameters, and what it took so far."""
-
-    best: dict[str, Any]
-    state: Tensors
-    epochs: int = 0
-    examples: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -59,42 +45,36 @@ def train(
 
     `begun` is the checkpoint to go on from. Raises `DivergedError` where the loss is no number or explodes.
     """
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        started = time.perf_counter()
-        return _untrained(model, features, report, started)
+    started = time.perf_counter()
+    if not config.facts.trains:
+        return _epoch_zero(model, features, report, started)
     if not len(features.captions_of("val")):
         raise CamoeError(
             f"protocol {features.protocol} has no val captions whose video has features; selection needs them"
         )
     trainer = Trainer(model, features, config)
-    started = time.perf_counter()
-    outcome = _untrained(model, features, report, started) if begun is None else trainer.restore(begun)
+    outcome = _epoch_zero(model, features, report, started) if begun is None else trainer.restore(begun)
+    course = Course(config, features, trainer.sampler, outcome, None if begun is None else begun.facts["level"])
     started -= 0.0 if begun is None else outcome.seconds
-    steps, saved = trainer.sampler.steps, time.perf_counter()
-    with Progress(config.epochs, steps, outcome.epochs) as progress:
-        while outcome.epochs < config.epochs and not _out_of_patience(outcome, config):
-            epoch = outcome.epochs + 1
-            row = {"epoch": epoch} | trainer.epoch(epoch, progress.step) | validate(model, features)
-            if row["R@1"] > outcome.best["R@1"]:
-                outcome.best, outcome.state = row, _copy_state(model)
-            outcome.epochs, outcome.examples = epoch, outcome.examples + trainer.examples
+    saved = time.perf_counter()
+    with Progress(config.epochs, trainer.sampler.steps, outcome.epochs) as progress:
+        while not course.finished:
+            first_step = trainer.step + 1
+            row = course.end_epoch(trainer.epoch(progress.step), model, first_step=first_step)
             outcome.seconds = time.perf_counter() - started
             report(row | {"seconds": round(outcome.seconds, 3)})
             progress.epoch(row, outcome.best["R@1"])
             if saver is not None and time.perf_counter() - saved >= saver.seconds:
-                save_checkpoint(saver.folder, trainer.checkpoint(outcome, saver.identity))
+                save_checkpoint(saver.folder, trainer.checkpoint(course, saver.identity))
                 saved = time.perf_counter()
     return outcome
 
 
-def _untrained(model: Scorer, features: Features, report: Report, started: float) -> Outcome:
-    best = {"epoch": 0} | (validate(model, features) if len(features.captions_of("val")) else {})
-    report(best)
-    return Outcome(best, _copy_state(model), seconds=time.perf_counter() - started)
-
-
-def _out_of_patience(outcome: Outcome, config: TrainConfig) -> bool:
-    return config.patience is not None and outcome.epochs - outcome.best["epoch"] >= config.patience
+def _epoch_zero(model: Scorer, features: Features, report: Report, started: float) -> Outcome:
+    outcome = untrained(model, features)
+    report(outcome.best)
+    outcome.seconds = time.perf_counter() - started
+    return outcome
 
 
 class Trainer:
@@ -112,33 +92,17 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
         self.total_steps = config.epochs * self.sampler.steps
         self.step = 0
-        self.level: float | None = None
 
-    @property
-    def examples(self) -> int:
-        """Pairs seen in an epoch."""
-        return self.sampler.steps * self.sampler.batch_size * self.config.captions_per_video
+    def epoch(self, tick: Callable[[], object] = lambda: None) -> torch.Tensor:
+        """One pass over the training videos; `(steps, S + 2)`: each step's stream losses, gradient norm and scale.
 
-    def epoch(self, epoch: int, tick: Callable[[], object] = lambda: None) -> dict[str, float]:
-        """One pass over the training videos; returns means. `tick` is called after each step.
-
-        Raises `DivergedError`, at the end, where a step went wrong.
+        `tick` is called after each step.
         """
-        first_step = self.step + 1
-        batches = self.sampler.epoch().to(self.features.device)
         rows = []
-        for captions in batches:
+        for captions in self.sampler.epoch().to(self.features.device):
             rows.append(self._step(captions))
             tick()
-        trace = Trace.of(torch.stack(rows), self.model.weights)
-        if self.level is None:
-            self.level = loss_level(trace.loss[0].item(), self.sampler.batch_size)
-        check(trace, self.level, self.config, first_step, epoch)
-        return {
-            "loss": trace.loss.mean().item(),
-            "gradient_norm": trace.norm.mean().item(),
-            "logit_scale": trace.scale[-1].item(),
-        }
+        return torch.stack(rows)
 
     def _step(self, captions: torch.Tensor) -> torch.Tensor:
         """One update with `captions (K, B)`; returns `(S + 2,)`: stream losses, gradient norm, scale, on the device."""
@@ -153,8 +117,9 @@ class Trainer:
         self.step += 1
         return torch.cat([losses, torch.stack([norm, self.model.logit_scale.detach().exp()])])
 
-    def checkpoint(self, outcome: Outcome, identity: dict[str, Any]) -> Checkpoint:
+    def checkpoint(self, course: Course, identity: dict[str, Any]) -> Checkpoint:
         """Everything that the next epoch depends on."""
+        outcome = course.outcome
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in outcome.state.items()}
         for index, moments in self.optimizer.state_dict()["state"].items():
@@ -163,7 +128,7 @@ class Trainer:
         tensors["generator.dropout"] = self.noise.get_state()
         facts = {
             "step": self.step,
-            "level": self.level,
+            "level": course.level,
             "best": outcome.best,
             "epochs": outcome.epochs,
             "examples": outcome.examples,
@@ -183,7 +148,7 @@ class Trainer:
         self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         self.sampler.generator.set_state(checkpoint.tensors["generator.batches"])
         self.noise.set_state(checkpoint.tensors["generator.dropout"])
-        self.step, self.level = facts["step"], facts["level"]
+        self.step = facts["step"]
         state = {name: tensor.to(device) for name, tensor in checkpoint.group("best").items()}
         return Outcome(facts["best"], state, facts["epochs"], facts["examples"], facts["seconds"])
 
@@ -194,7 +159,3 @@ def schedule(step: int, total_steps: int, warmup: float) -> float:
     if step < rising:
         return (step + 1) / (math.ceil(rising) + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(total_steps - rising, 1)))
-
-
-def _copy_state(model: Scorer) -> Tensors:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}

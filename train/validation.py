@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from ..pipeline.ranking import text_to_video_ranks, video_to_text_ranks
 from .data import Features
-from .model import Scorer
+from .scorer import Scorer
 
 CHUNK = 2048
 
@@ -33,12 +34,13 @@ def recall_at_1(sim: torch.Tensor, owner: torch.Tensor) -> tuple[float, float]:
     `sim (M, N)`; `owner (M,)` the column of each text's video, each column owned by at least one text. With several
     captions a video, a video finds a text if its own captions' maximum beats that of every other video's captions.
     """
-    own = sim.gather(1, owner[:, None])
-    text_to_video = ((sim >= own).sum(dim=1) == 1).double().mean()
-    pooled = sim.new_full((sim.shape[1], sim.shape[1]), -torch.inf)
-    pooled.scatter_reduce_(0, owner[:, None].expand_as(sim), sim, "amax")
-    video_to_text = ((pooled >= pooled.diagonal()).sum(dim=0) == 1).double().mean()
-    return 100 * text_to_video.item(), 100 * video_to_text.item()
+    text_to_video = text_to_video_ranks(sim, owner)
+    video_to_text = video_to_text_ranks(sim, owner)
+    return _first(text_to_video), _first(video_to_text)
+
+
+def _first(ranks: torch.Tensor) -> float:
+    return 100 * (ranks == 1).double().mean().item()
 
 
 def validate(model: Scorer, features: Features) -> dict[str, float]:

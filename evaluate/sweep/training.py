@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from ...pipeline.errors import CamoeError
 from ...train.config import TrainConfig
-from ...train.data import Features
-from ...train.model import Scorer, build_model
-from ...train.scoring import RunScorer
-from ...train.trainer import Outcome, train
+from ...train.feature_cache import FeatureCache
+from ...train.run_folder import title
+from ...train.scoring import ModelScorer
+from ...train.together import Trained, train_alone, train_together
 from ..names import Reranking as Asked
 from ..ranked import MATRIX_BYTES, Method, Ranked, rank_subset
 from ..result import MetricsPair
-from .resident import Resident
 from .result import FAILED, OK, RAW, Result, reranking_name
 from .settings import identity
 
@@ -40,54 +37,52 @@ class Training:
     """Above this size its scores are ranked in blocks, raw only."""
 
 
-def run_single(resident: Resident, training: Training, report: Report) -> Result:
+def run_single(cache: FeatureCache, training: Training, report: Report) -> Result:
     """Train and score one run as `camoe-train` and `camoe-evaluate` would; a run that cannot go on is a failed result.
 
     Raises `torch.OutOfMemoryError` for whoever can do something about it.
     """
-    started = time.perf_counter()
     try:
-        features = resident.features(training.config)
-        model = build_model(training.config, features.shape).to(resident.device)
-        curve: list[dict[str, Any]] = []
-
-        def tell(row: dict[str, Any]) -> None:
-            curve.append(row)
-            report(training.key, row)
-
-        outcome = train(model, features, training.config, tell)
-        model.load_state_dict(outcome.state)
-        return finished(resident, training, model, features, outcome, curve, time.perf_counter() - started)
+        trained = train_alone(cache, training.config, lambda row: report(training.key, row))
+        return finished(cache, training, trained)
     except CamoeError as error:
         return failed(training, str(error))
 
 
-def finished(
-    resident: Resident,
-    training: Training,
-    model: Scorer,
-    features: Features,
-    outcome: Outcome,
-    curve: list[dict[str, Any]],
-    seconds: float,
-) -> Result:
+def run_together(cache: FeatureCache, trainings: Sequence[Training], report: Report) -> Iterator[Result]:
+    """The results of runs of one architecture, trained as an ensemble, as they finish.
+
+    Raises `torch.OutOfMemoryError` where one run alone is too much.
+    """
+    configs = [training.config for training in trainings]
+    for trained in train_together(cache, configs, lambda place, row: report(trainings[place].key, row)):
+        training = trainings[trained.place]
+        yield failed(training, str(trained.error)) if trained.error else finished(cache, training, trained)
+
+
+def finished(cache: FeatureCache, training: Training, trained: Trained) -> Result:
     """The result of a trained model: its numbers on val and on the test captions under every re-ranking."""
-    scorer = resident.scorer(model, features)
+    started, config = time.perf_counter(), training.config
+    features, model = cache.features(config), trained.model
+    scorer = cache.scorer(model, features)
     val_videos = len(features.videos_of("val"))
     val = _ranked(scorer, training, "val") if val_videos else None
     test = _ranked(scorer, training, "test")
+    name = title(config.model, cache.start(config))
     return Result(
         key=training.key,
         status=OK,
-        settings=identity(training.config),
-        seed=training.config.seed,
-        best=outcome.best,
-        curve=tuple(curve),
+        settings=identity(config),
+        seed=config.seed,
+        best=trained.outcome.best,
+        curve=tuple(trained.curve),
         validation={label: _mean_recall(val.metrics(label)) for label in val.ranks} if val else {},
         validation_videos=val_videos,
         metrics={label: test.metrics(label) for label in test.ranks},
         parameters=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
-        seconds=round(seconds, 3),
+        seconds=round(trained.seconds + time.perf_counter() - started, 3),
+        together=trained.together,
+        note="" if name == config.model else name,
         ranks=test.ranks,
         owner=test.queries.video_of_caption,
     )
@@ -99,12 +94,7 @@ def failed(training: Training, reason: str) -> Result:
     return Result(training.key, FAILED, identity(config), config.seed, reason=" ".join(reason.split()))
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether a GPU or the host refused memory."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "not enough memory" in str(error)
-
-
-def _ranked(scorer: RunScorer, training: Training, subset: str) -> Ranked:
+def _ranked(scorer: ModelScorer, training: Training, subset: str) -> Ranked:
     """Under every re-ranking that the cells ask for; raises `CamoeError` for one that is not to be had."""
     asked = tuple(
         Asked(name, {} if temperature is None else {"temperature": temperature}, reranking_name((name, temperature)))

@@ -18,10 +18,10 @@ from tqdm import tqdm
 
 from ...pipeline.errors import CamoeError, RunStoppedError
 from ...train.data import resolve_device
-from .resident import Resident
+from ...train.feature_cache import FeatureCache
+from ...train.together import out_of_memory
 from .result import Result
-from .together import run_together
-from .training import Training, failed, out_of_memory, run_single
+from .training import Training, failed, run_single, run_together
 
 PATIENCE_SECONDS = 5.0
 Job = tuple[Training, ...]
@@ -131,11 +131,11 @@ def serve(source: Source, pipe: Connection) -> None:
     tqdm.set_lock(threading.RLock())
     torch.set_num_threads(1)
     try:
-        resident = None
+        cache = None
         while True:
             job = pipe.recv()
-            resident = resident or _load(source)
-            for result in run_job(resident, job, pipe):
+            cache = cache or _load(source)
+            for result in run_job(cache, job, pipe):
                 pipe.send(result)
     except (EOFError, OSError):
         return
@@ -143,9 +143,9 @@ def serve(source: Source, pipe: Connection) -> None:
         pipe.send(error)
 
 
-def _load(source: Source) -> Resident:
+def _load(source: Source) -> FeatureCache:
     try:
-        return Resident(
+        return FeatureCache(
             source.features,
             protocol=source.protocol,
             allow_missing=source.allow_missing,
@@ -156,7 +156,7 @@ def _load(source: Source) -> Resident:
         raise RunStoppedError(f"the store cannot be read any more: {error}") from None
 
 
-def run_job(resident: Resident, job: Job, pipe: Connection) -> Iterator[Result]:
+def run_job(cache: FeatureCache, job: Job, pipe: Connection) -> Iterator[Result]:
     """The results of a job's runs; what goes wrong in one of them is its own result."""
 
     def report(key: str, row: dict[str, Any]) -> None:
@@ -164,22 +164,23 @@ def run_job(resident: Resident, job: Job, pipe: Connection) -> Iterator[Result]:
 
     left = {training.key: training for training in job}
     try:
-        results = run_together(resident, job, report) if len(job) > 1 else [run_single(resident, job[0], report)]
+        results = run_together(cache, job, report) if len(job) > 1 else [run_single(cache, job[0], report)]
         for result in results:
             del left[result.key]
             yield result
     except BrokenPipeError:
         raise
     except Exception as error:  # a cell must not take the others with it
-        yield from _one_by_one(resident, tuple(left.values()), pipe, error)
+        yield from _one_by_one(cache, tuple(left.values()), pipe, error)
 
 
-def _one_by_one(resident: Resident, left: Job, pipe: Connection, error: Exception) -> Iterator[Result]:
+def _one_by_one(cache: FeatureCache, left: Job, pipe: Connection, error: Exception) -> Iterator[Result]:
     """What is left of an ensemble that failed is trained alone, so that only what is at fault fails."""
     if len(left) == 1:
         memory = "out of memory; lower batch_size, or use fewer --workers"
         yield failed(left[0], memory if out_of_memory(error) else f"{type(error).__name__}: {error}")
         return
     for training in left:
-        for result in run_job(resident, (training,), pipe):
-            yield replace(result, note=f"trained alone, as its ensemble failed ({type(error).__name__}: {error})")
+        for result in run_job(cache, (training,), pipe):
+            reason = f"trained alone, as its ensemble failed ({type(error).__name__}: {error})"
+            yield replace(result, note=f"{result.note}; {reason}" if result.note else reason)

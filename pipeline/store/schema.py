@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 
 from ..errors import CamoeError
+from ..text_names import FULL as FULL
+from ..text_names import FUSION as FUSION
 
 SCHEMA_VERSION = "camoe-store-2"
 READABLE_VERSIONS = ("camoe-store-1", SCHEMA_VERSION)
@@ -18,8 +20,6 @@ SUBSETS: dict[str, int] = {"train": TRAIN, "val": VAL, "test": TEST}
 """Codes of a caption's subset in a protocol; 0 is unused."""
 
 OK, DAMAGED = "ok", "damaged"
-FUSION, FULL = "fusion", "full"
-"""The stream of the whole caption, and the strategy that keeps every word."""
 
 TextName = tuple[str, str]
 """`(strategy, stream)`, for example `("muw", "entity")`."""

@@ -9,6 +9,8 @@ import pytest
 import torch
 from camoe.pipeline.store import Captions, Shard, StoreSettings, TextTable, Videos, write_shard
 from camoe.train.config import TrainConfig
+from camoe.train.data import Features, StreamTexts
+from camoe.train.model import FeatureShape
 
 EMBED_DIM, MAX_FRAMES, LATENT = 16, 4, 8
 
@@ -131,5 +133,39 @@ def quick(store_path: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
         if changes.get("model", "camoe") == "camoe":
             values["aggregator"] = "mean"
         return TrainConfig(**(values | changes))
+
+    return make
+
+
+@pytest.fixture
+def features_for() -> Callable[[TrainConfig], Features]:
+    """40 videos with 2 captions each, 30 of training and 10 of val; another table of sentences per strategy."""
+    draw = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=draw, dtype=torch.float64)
+
+    owner = torch.arange(40).repeat_interleave(2)
+    mask = torch.arange(3) < torch.randint(1, 4, (40, 1), generator=draw)
+    frames = torch.nn.functional.normalize(random(40, 3, 8), dim=-1) * mask[..., None]
+    tables: dict[tuple[str, str], StreamTexts] = {}
+
+    def make(config: TrainConfig) -> Features:
+        for name in config.strategies.items():
+            if name not in tables:
+                embedding = torch.nn.functional.normalize(random(20, 8), dim=-1)
+                tables[name] = StreamTexts(embedding, torch.randint(20, (len(owner),), generator=draw))
+        return Features(
+            protocol="own",
+            video_ids=[f"v{row:02d}" for row in range(40)],
+            frames=frames,
+            mask=mask,
+            caption_ids=[f"c{row:02d}" for row in range(len(owner))],
+            texts=[tables[name] for name in config.strategies.items()],
+            video_of_caption=owner,
+            subset=torch.where(owner < 30, 1, 2),
+            shape=FeatureShape(8, 3, 20.0),
+            missing={"train": 0, "val": 0, "test": 0},
+        )
 
     return make

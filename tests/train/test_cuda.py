@@ -34,7 +34,9 @@ def test_a_step_never_waits_for_the_device(
 ) -> None:
     config = replace(quick(**changes, duplicate_text="positive", loss="dsl"), accumulate=accumulate)
     device = torch.device("cuda")
-    features = load_features(FeatureStore.open(config.features), config, protocol=None, device=device)
+    features = load_features(
+        FeatureStore.open(config.features), config.strategies, raw=config.facts.raw, protocol=None, device=device
+    )
     trainer = Trainer(build_model(config, features.shape).to(device), features, config)
     batches = trainer.sampler.epoch().to(device)
     trainer._step(batches[0])

@@ -118,10 +118,10 @@ def unfinished(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
     config = quick(epochs=4, checkpoint_seconds=0, device="cpu")
     epoch = trainer.Trainer.epoch
 
-    def stopped(self: trainer.Trainer, number: int, *rest: object) -> dict[str, float]:
-        if number == 3:
+    def stopped(self: trainer.Trainer, *rest: object) -> torch.Tensor:
+        if self.step == 2 * self.sampler.steps:
             raise KeyboardInterrupt
-        return epoch(self, number, *rest)  # type: ignore[arg-type]
+        return epoch(self, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(trainer.Trainer, "epoch", stopped)
     with pytest.raises(KeyboardInterrupt):

@@ -27,7 +27,14 @@ CPU = torch.device("cpu")
 
 def load(path: Path, *, allow_missing: bool = False, **changes: object) -> Features:
     config = TrainConfig(**({"features": str(path)} | changes))  # type: ignore[arg-type]
-    return load_features(FeatureStore.open(path), config, protocol=None, device=CPU, allow_missing=allow_missing)
+    return load_features(
+        FeatureStore.open(path),
+        config.strategies,
+        shuffle_seed=config.shuffle_seed,
+        protocol=None,
+        device=CPU,
+        allow_missing=allow_missing,
+    )
 
 
 def test_frames_and_sentences_are_normalised_and_padding_is_zero(store_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from camoe.train import trainer
+from camoe.train import course, trainer
 from camoe.train.config import TrainConfig
 from camoe.train.divergence import DivergedError, Trace, check, loss_level
 from camoe.train.loop import fit
@@ -55,7 +55,7 @@ def test_a_run_that_explodes_leaves_nothing_not_even_its_checkpoint(
     quick: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     levels = iter([1e9, 1e9, 1e-3])
-    monkeypatch.setattr(trainer, "check", lambda trace, level, *rest: check(trace, next(levels), *rest))
+    monkeypatch.setattr(course, "check", lambda trace, level, *rest: check(trace, next(levels), *rest))
     seen: list[bool] = []
     save = trainer.save_checkpoint
     monkeypatch.setattr(trainer, "save_checkpoint", lambda *values: (save(*values), seen.append(True)))

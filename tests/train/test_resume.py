@@ -45,7 +45,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
     def arrange(limit: int | None) -> None:
         done = 0
 
-        def counted(self: trainer.Trainer, *arguments: object) -> dict[str, float]:
+        def counted(self: trainer.Trainer, *arguments: object) -> torch.Tensor:
             nonlocal done
             if done == limit:
                 raise StopError

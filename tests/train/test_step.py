@@ -28,7 +28,7 @@ MODELS = [
 @pytest.fixture
 def features(quick: Quick, store_path: Path) -> Features:
     """In double precision, a third of the sentences shared."""
-    loaded = load_features(FeatureStore.open(store_path), quick(), protocol=None, device=torch.device("cpu"))
+    loaded = load_features(FeatureStore.open(store_path), quick().strategies, protocol=None, device=torch.device("cpu"))
     texts = [StreamTexts(stream.embedding.double(), stream.row // 3 * 3) for stream in loaded.texts]
     return replace(loaded, frames=loaded.frames.double(), texts=texts)
 
@@ -75,7 +75,7 @@ def test_accumulated_training_is_the_same_training(quick: Quick, features: Featu
     for accumulate in (1, 4):
         model = disturbed(config, features)
         trainer = Trainer(model, features, replace(config, accumulate=accumulate))
-        trainer.epoch(1)
+        trainer.epoch()
         ends.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-7, atol=1e-9)
 
@@ -118,7 +118,13 @@ def test_duplicates_reach_the_loss_stream_by_stream(quick: Quick, features: Feat
 @pytest.mark.parametrize("changes", MODELS, ids=lambda changes: changes.get("model", "camoe"))
 def test_bf16_is_close_and_its_loss_is_fp32(quick: Quick, store_path: Path, changes: dict) -> None:
     config = quick(**changes)
-    loaded = load_features(FeatureStore.open(store_path), config, protocol=None, device=torch.device("cpu"))
+    loaded = load_features(
+        FeatureStore.open(store_path),
+        config.strategies,
+        raw=config.facts.raw,
+        protocol=None,
+        device=torch.device("cpu"),
+    )
     model = disturbed(config, loaded).float()
     with torch.no_grad():
         model.logit_scale.fill_(4.6)

@@ -1,4 +1,4 @@
-"""Made-up features in float64, and quick sweeps on a random store."""
+"""Quick sweeps on a random store."""
 
 from __future__ import annotations
 
@@ -6,47 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from camoe.evaluate.sweep.config import SweepConfig
-from camoe.train.config import TrainConfig
-from camoe.train.data import Features, StreamTexts
-from camoe.train.model import FeatureShape
-
-EMBED_DIM, FRAMES, VIDEOS = 8, 3, 40
-
-
-@pytest.fixture
-def features_for() -> Callable[[TrainConfig], Features]:
-    """40 videos with 2 captions each, 30 of training and 10 of val; another table of sentences per strategy."""
-    draw = torch.Generator().manual_seed(0)
-
-    def random(*shape: int) -> torch.Tensor:
-        return torch.randn(*shape, generator=draw, dtype=torch.float64)
-
-    owner = torch.arange(VIDEOS).repeat_interleave(2)
-    mask = torch.arange(FRAMES) < torch.randint(1, FRAMES + 1, (VIDEOS, 1), generator=draw)
-    frames = torch.nn.functional.normalize(random(VIDEOS, FRAMES, EMBED_DIM), dim=-1) * mask[..., None]
-    tables: dict[tuple[str, str], StreamTexts] = {}
-
-    def make(config: TrainConfig) -> Features:
-        for name in config.strategies.items():
-            if name not in tables:
-                embedding = torch.nn.functional.normalize(random(20, EMBED_DIM), dim=-1)
-                tables[name] = StreamTexts(embedding, torch.randint(20, (len(owner),), generator=draw))
-        return Features(
-            protocol="own",
-            video_ids=[f"v{row:02d}" for row in range(VIDEOS)],
-            frames=frames,
-            mask=mask,
-            caption_ids=[f"c{row:02d}" for row in range(len(owner))],
-            texts=[tables[name] for name in config.strategies.items()],
-            video_of_caption=owner,
-            subset=torch.where(owner < 30, 1, 2),
-            shape=FeatureShape(EMBED_DIM, FRAMES, 20.0),
-            missing={"train": 0, "val": 0, "test": 0},
-        )
-
-    return make
 
 
 @pytest.fixture

@@ -15,16 +15,16 @@ import torch
 from camoe.evaluate.config import EvaluateConfig
 from camoe.evaluate.run import evaluate
 from camoe.evaluate.sweep.config import SweepConfig
-from camoe.evaluate.sweep.ensemble import Ensemble
 from camoe.evaluate.sweep.folder import CELLS
 from camoe.evaluate.sweep.plan import make_plan
-from camoe.evaluate.sweep.resident import Resident
 from camoe.evaluate.sweep.result import Result
 from camoe.evaluate.sweep.run import dry_run, sweep
-from camoe.evaluate.sweep.together import run_together
+from camoe.evaluate.sweep.training import run_together
 from camoe.evaluate.sweep.workers import Source, work
 from camoe.pipeline.errors import CamoeError, RunStoppedError
 from camoe.train.config import TrainConfig
+from camoe.train.ensemble import Ensemble
+from camoe.train.feature_cache import FeatureCache
 from camoe.train.loop import fit
 
 Quick = Callable[..., SweepConfig]
@@ -257,7 +257,7 @@ def test_a_dry_run_lists_cells_and_groups(quick: Quick) -> None:
 def test_groups_are_halved_when_memory_runs_out(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
     config = quick(SMALL + "grid: {gate: [full]}\nseeds: [0, 1, 2, 3, 4, 5]")
     trainings = list(make_plan(config).trainings.values())
-    resident = Resident(config.features, protocol=None, allow_missing=False, device=torch.device("cpu"))
+    cache = FeatureCache(config.features, protocol=None, allow_missing=False, device=torch.device("cpu"))
     sizes: list[int] = []
     step = Ensemble.step
 
@@ -268,7 +268,7 @@ def test_groups_are_halved_when_memory_runs_out(quick: Quick, monkeypatch: pytes
         return step(self, captions)
 
     monkeypatch.setattr(Ensemble, "step", small_memory)
-    results = list(run_together(resident, trainings, lambda key, row: None))
+    results = list(run_together(cache, trainings, lambda key, row: None))
     assert sizes == [6, 3]
     assert [result.status for result in results] == ["ok"] * 6
     assert [result.together for result in results] == [1] * 6

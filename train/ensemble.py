@@ -16,11 +16,11 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.adamw import adamw
 
-from ...train.config import TrainConfig
-from ...train.data import BatchSampler, Features, draw_dropout
-from ...train.losses import LOSSES
-from ...train.model import MAX_LOGIT_SCALE, Dropout, Scorer
-from ...train.trainer import schedule
+from .config import TrainConfig
+from .data import BatchSampler, Features, draw_dropout
+from .scorer import MAX_LOGIT_SCALE, Dropout, Scorer
+from .step import at_least_float32, caption_losses, in_precision
+from .trainer import schedule
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # torch.optim.AdamW's
 
@@ -55,7 +55,7 @@ class _Similarity(nn.Module):
 
     def __init__(self, scorer: Scorer, precision: str) -> None:
         super().__init__()
-        self.scorer, self.in_bf16 = scorer, precision == "bf16"
+        self.scorer, self.precision = scorer, precision
 
     def forward(
         self,
@@ -66,9 +66,9 @@ class _Similarity(nn.Module):
         keep_experts: torch.Tensor | None,
     ) -> torch.Tensor:
         dropout = None if keep_texts is None or keep_experts is None else Dropout(keep_texts, keep_experts)
-        with torch.autocast(frames.device.type, torch.bfloat16, enabled=self.in_bf16):
+        with in_precision(frames.device, self.precision):
             encoded = self.scorer.encode_texts(texts, dropout), self.scorer.encode_videos(frames, mask, dropout)
-        readings, videos = (part.float() if part.dtype == torch.bfloat16 else part for part in encoded)
+        readings, videos = map(at_least_float32, encoded)
         return self.scorer.compare(readings, videos, mask)
 
 
@@ -222,14 +222,7 @@ class Ensemble:
             config, same = self.configs[members[0]], None
             if config.duplicate_text != "negative":
                 same = torch.stack([self.features[member].same_text(captions[member]) for member in members])
-            found: torch.Tensor = LOSSES[config.loss](
-                sim[rows],
-                config.loss_temperature,
-                same_text=same,
-                duplicate_text=config.duplicate_text,
-                stop_gradient_prior=config.stop_gradient_prior,
-            )
-            return found.mean(dim=2)
+            return caption_losses(sim[rows], config, same)
 
         return self.losses_alike.over(losses)
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from camoe.evaluate.sweep.resident import Resident
 from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore
 from camoe.train.config import TrainConfig
 from camoe.train.data import hold_out_videos, load_features
+from camoe.train.feature_cache import FeatureCache
 
 CPU = torch.device("cpu")
 
@@ -26,17 +26,24 @@ CPU = torch.device("cpu")
     ],
 )
 def test_a_cell_sees_what_its_single_run_loads(
-    counts: dict[str, int], settings: dict[str, Any], random_store_maker: Callable[..., Path]
+    counts: dict[str, int], settings: dict[str, Any], store_maker: Callable[..., Path]
 ) -> None:
-    path = str(random_store_maker("store.h5", counts))
+    path = str(store_maker("store.h5", subsets=counts))
     config = TrainConfig(features=(path,), **settings)
-    resident = Resident([path], protocol=None, allow_missing=False, device=CPU)
-    resident.features(TrainConfig(features=(path,), seed=9, shuffle_frames=True))  # what came before does not matter
-    ours = resident.features(config)
+    cache = FeatureCache([path], protocol=None, allow_missing=False, device=CPU)
+    cache.features(TrainConfig(features=(path,), seed=9, shuffle_frames=True))  # what came before does not matter
+    ours = cache.features(config)
     store = FeatureStore.open(path)
     trains = config.model != "zero-shot"
     held_out = hold_out_videos(store, "own", config.validation_fraction, config.seed) if trains else []
-    expected = load_features(store, config, protocol="own", device=CPU, held_out=held_out)
+    expected = load_features(
+        store,
+        config.strategies,
+        shuffle_seed=config.shuffle_seed,
+        protocol="own",
+        device=CPU,
+        held_out=held_out,
+    )
     assert (ours.video_ids, ours.caption_ids, ours.shape) == (expected.video_ids, expected.caption_ids, expected.shape)
     for name in ("frames", "mask", "video_of_caption", "subset"):
         torch.testing.assert_close(getattr(ours, name), getattr(expected, name), rtol=0, atol=0)
@@ -45,11 +52,10 @@ def test_a_cell_sees_what_its_single_run_loads(
 
 
 def test_videos_without_features_are_refused_unless_allowed(store_maker: Callable[..., Path]) -> None:
-    eye = torch.eye(8).tolist()
-    subsets = ["train"] * 4 + ["val"] * 2 + ["test"] * 2
-    path = str(store_maker("store.h5", eye, eye, range(8), subsets, without_features=[1, 7]))
+    subsets = {"train": 4, "val": 2, "test": 2}
+    path = str(store_maker("store.h5", subsets=subsets, captions_per_video=1, without_features=("v0001", "v0007")))
     config = TrainConfig(features=(path,), strategy="full")
     with pytest.raises(CamoeError, match=r"2 of 8 captions .* without features"):
-        Resident([path], protocol=None, allow_missing=False, device=CPU).features(config)
-    allowed = Resident([path], protocol=None, allow_missing=True, device=CPU).features(config)
+        FeatureCache([path], protocol=None, allow_missing=False, device=CPU).features(config)
+    allowed = FeatureCache([path], protocol=None, allow_missing=True, device=CPU).features(config)
     assert allowed.missing == {"train": 1, "val": 0, "test": 1}

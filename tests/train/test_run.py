@@ -139,7 +139,13 @@ def test_what_the_store_lacks_is_named(quick: Quick, tmp_path: Path, changes: di
 
 def test_batch_loss_is_the_weighted_sum_over_streams(quick: Quick, store_path: Path) -> None:
     config = quick(loss="ce", stream_weights=(2, 1, 1))
-    features = load_features(FeatureStore.open(store_path), config, protocol=None, device=torch.device("cpu"))
+    features = load_features(
+        FeatureStore.open(store_path),
+        config.strategies,
+        raw=config.facts.raw,
+        protocol=None,
+        device=torch.device("cpu"),
+    )
     model = build_model(config, features.shape)
     captions = features.captions_of("train")[::2][:8]
     videos = features.video_of_caption[captions]
@@ -165,7 +171,9 @@ def test_recall_at_1_by_hand() -> None:
 
 
 def test_threads_are_given_back(quick: Quick, store_path: Path) -> None:
-    features = load_features(FeatureStore.open(store_path), quick(), protocol=None, device=torch.device("cpu"))
+    features = load_features(
+        FeatureStore.open(store_path), quick().strategies, protocol=None, device=torch.device("cpu")
+    )
     torch.set_num_threads(2)
     with cpu_threads(quick(), features):
         assert torch.get_num_threads() == 1

@@ -1,4 +1,4 @@
-"""The store's features on one device, loaded once, and the views of them that each cell trains and is scored on."""
+"""The store's features on one device, loaded once, and the views of them that many runs train and are scored on."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import torch
 
-from ...pipeline.errors import RunStoppedError
-from ...pipeline.store import SUBSETS, FeatureStore
-from ...train.config import FUSION, TrainConfig
-from ...train.data import (
+from ..pipeline.errors import RunStoppedError
+from ..pipeline.sealed import Tensors
+from ..pipeline.store import SUBSETS, FeatureStore
+from ..pipeline.text_names import FULL, FUSION
+from .config import TrainConfig
+from .data import (
     Features,
     StreamTexts,
     hold_out_videos,
@@ -19,14 +21,13 @@ from ...train.data import (
     resolve_protocol,
     shuffle_frames,
 )
-from ...train.model import Scorer
-from ...train.names import MODELS
-from ...train.scoring import RunScorer
-from .settings import FULL
+from .scorer import Scorer
+from .scoring import ModelScorer
+from .start import begin_model, start_layers, start_name
 
 
-class Resident:
-    """Frames and each stream's sentences, kept between cells; `features(config)` copies nothing that two cells share.
+class FeatureCache:
+    """Frames and each stream's sentences, kept between runs; `features(config)` copies nothing that two runs share.
 
     Raises `RunStoppedError` where the store is no longer what `content_hash` says, `CamoeError` as `load_features`.
     """
@@ -53,7 +54,7 @@ class Resident:
 
     def held_out(self, config: TrainConfig) -> list[str]:
         """Training videos that serve as `val`, as `fit` holds them out."""
-        if config.model == "zero-shot":
+        if not config.facts.trains:
             return []
         key = (config.validation_fraction, config.seed)
         if key not in self._held_out:
@@ -77,16 +78,26 @@ class Resident:
             subset=subset,
         )
 
-    def scorer(self, model: Scorer, features: Features) -> RunScorer:
-        """The model and the features of a cell, as an evaluation takes them."""
-        return ResidentScorer(model, features, self.store)
+    def begin_model(self, config: TrainConfig) -> Scorer:
+        """The model of a run as `fit` begins it, on the device."""
+        return begin_model(config, self.features(config).shape, self._layers(config)).to(self.device)
+
+    def start(self, config: TrainConfig) -> str | None:
+        """Where the model of a run begins, as `run.json` tells it."""
+        return start_name(config, self._layers(config))
+
+    def _layers(self, config: TrainConfig) -> Tensors | None:
+        return start_layers(config, self.paths, self.store.settings.clip_sha256)
+
+    def scorer(self, model: Scorer, features: Features) -> ModelScorer:
+        """The model and the features of a run, as an evaluation takes them."""
+        return ModelScorer(model, features, self.store)
 
     def _load(self, raw: bool) -> Features:
-        model = next(name for name, facts in MODELS.items() if facts.raw == raw)
-        config = TrainConfig(features=self.paths, streams=(FUSION,), model=model)
         base = self._base[raw] = load_features(
             self.store,
-            config,
+            {FUSION: FULL},
+            raw=raw,
             protocol=self.protocol,
             device=self.device,
             subsets=tuple(SUBSETS),
@@ -106,13 +117,3 @@ class Resident:
         if self._shuffled is None or self._shuffled[0] != (raw, seed):
             self._shuffled = ((raw, seed), shuffle_frames(base.frames, base.mask, seed))
         return self._shuffled[1]
-
-
-class ResidentScorer(RunScorer):
-    """A `RunScorer` of a model and features that are loaded already."""
-
-    def __init__(self, model: Scorer, features: Features, store: FeatureStore) -> None:
-        self.model, self.features, self.protocol = model.eval(), features, features.protocol
-        self.shortfall = store.shortfall.get(self.protocol, {})
-        self.missing_captions = features.missing["test"]
-        self._caption_video_ids = store.caption_video_ids

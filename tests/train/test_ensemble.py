@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from camoe.evaluate.sweep.ensemble import Ensemble, Layout
 from camoe.train.config import TrainConfig
 from camoe.train.data import Features
+from camoe.train.ensemble import Ensemble, Layout
 from camoe.train.model import build_model
 from camoe.train.trainer import Trainer
 

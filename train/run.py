@@ -1,0 +1,117 @@
+"""One run: `fit(config)` turns a feature store into a run folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..pipeline.errors import RunStoppedError
+from ..pipeline.store import FeatureStore
+from .checkpoint import identity_of, load_checkpoint, refuse_other
+from .config import TrainConfig
+from .course import Outcome
+from .data import Features, hold_out_videos, load_features, resolve_device, resolve_protocol
+from .describe import cost_record, features_record, outcome_record, store_record
+from .report import reporter
+from .run_folder import RECORD, load_run, new_run_folder, partial_folder, refuse_existing, tidy, write_run
+from .scorer import Scorer
+from .start import begin_model, start_layers, start_name
+from .trainer import Saver, train
+
+SMALL_BATCH = 1 << 18
+"""Numbers in a batch's frames below which one CPU thread is enough."""
+
+
+def fit(config: TrainConfig, *, resume: bool = False) -> Path:
+    """Train as configured and return the run folder, which is written whole at the end or not at all.
+
+    The epoch with the best mean of text-to-video and video-to-text R@1 on `val` is kept; epoch 0 is the untrained
+    model. On a CPU the same config gives the same bits. With `resume` a run that was killed goes on from its last
+    checkpoint, to the same bits; one that is finished is left as it is, one that never began is begun. Raises
+    `CamoeError` for a store, protocol, stream, folder or begun run that does not fit, `RunStoppedError` when the loss
+    is no longer a number, explodes, or memory runs out.
+    """
+    started = time.perf_counter()
+    device = resolve_device(config.device)
+    if resume and (config.folder / RECORD).is_file() and not partial_folder(config.folder).exists():
+        return _finished(config, device)
+    refuse_existing(config.folder, overwrite=config.overwrite, resume=resume)
+    store = FeatureStore.open(config.features)
+    protocol = resolve_protocol(store, config.protocol)
+    trains = config.facts.trains
+    held_out = hold_out_videos(store, protocol, config.validation_fraction, config.seed) if trains else []
+    features = load_features(
+        store,
+        config.strategies,
+        raw=config.facts.raw,
+        shuffle_seed=config.shuffle_seed,
+        protocol=protocol,
+        device=device,
+        subsets=("train", "val") if trains else ("val",),
+        held_out=held_out,
+        allow_missing=config.allow_missing,
+    )
+    layers = start_layers(config, config.features, store.settings.clip_sha256)
+    model, start = begin_model(config, features.shape, layers).to(device), start_name(config, layers)
+    source = store_record(store, protocol, config.strategies) | {
+        "start": start,
+        "features": [os.path.abspath(path) for path in config.features],
+        "held_out_videos": held_out,
+        "load_seconds": round(time.perf_counter() - started, 3),
+    }
+    identity = identity_of(config, store.content_hash, str(device), start)
+    with new_run_folder(config.folder, overwrite=config.overwrite, resume=resume) as folder:
+        with cpu_threads(config, features) as threads:
+            outcome = _train_in(folder, model, features, config, identity, resume=resume)
+        record = source | features_record(features) | outcome_record(outcome, model) | cost_record(device, threads)
+        write_run(folder, config, record, outcome.state)
+    return config.folder
+
+
+def _finished(config: TrainConfig, device: torch.device) -> Path:
+    """The finished run folder, if it is of the run that is asked for."""
+    run = load_run(config.folder)
+    store = FeatureStore.open(config.features)
+    start = start_name(config, start_layers(config, config.features, store.settings.clip_sha256))
+    begun = identity_of(run.config, run.record["store"]["content_hash"], run.record["device"], run.record["start"])
+    refuse_other(config.folder, begun, identity_of(config, store.content_hash, str(device), start))
+    tidy(config.folder)
+    return config.folder
+
+
+def _train_in(
+    folder: Path, model: Scorer, features: Features, config: TrainConfig, identity: dict[str, Any], *, resume: bool
+) -> Outcome:
+    begun = load_checkpoint(folder) if resume else None
+    if begun is not None:
+        refuse_other(folder, begun.identity, identity)
+    epoch = None if begun is None else begun.facts["epochs"]
+    saver = Saver(folder, identity, config.checkpoint_seconds)
+    with reporter(folder, tensorboard=config.tensorboard, begun=epoch) as report:
+        try:
+            return train(model, features, config, report, saver, begun)
+        except torch.OutOfMemoryError:
+            remedy = "raise --accumulate, lower --batch-size, or use --device cpu"
+            raise RunStoppedError(f"out of GPU memory; {remedy}") from None
+
+
+@contextmanager
+def cpu_threads(config: TrainConfig, features: Features) -> Iterator[int]:
+    """Use the configured number of threads for a while, by itself one where a batch is too small to share.
+
+    Threads that wait for each other on small work, with other processes about, slow it down many times.
+    """
+    before = torch.get_num_threads()
+    small = config.batch_size * features.frames[0].numel() < SMALL_BATCH
+    threads = config.threads or (1 if small else before)
+    torch.set_num_threads(threads)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(before)
