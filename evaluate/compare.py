@@ -12,7 +12,7 @@ import torch
 from ..pipeline.errors import CamoeError
 from ..train.config import TrainConfig
 from .ranked import Ranked
-from .result import Differences
+from .result import Differences, MetricDifferences
 from .significance import paired_bootstrap
 from .subject import Subject
 
@@ -44,8 +44,8 @@ def differences(first: Ranked, second: Ranked, *, resamples: int, seed: int = 0)
     paired = partial(paired_bootstrap, resamples=resamples, seed=seed)
     return {
         name: Differences(
-            paired(first.ranks[name].t2v, second.ranks[name].t2v, owner, lower_median=lower),
-            paired(first.ranks[name].v2t, second.ranks[name].v2t),
+            MetricDifferences.of(paired(first.ranks[name].t2v, second.ranks[name].t2v, owner, lower_median=lower)),
+            MetricDifferences.of(paired(first.ranks[name].v2t, second.ranks[name].v2t)),
         )
         for name in first.ranks
         if name in second.ranks

@@ -26,7 +26,7 @@ class Record:
     """Base of the records. `record["R@1"]` reads a field by its JSON key."""
 
     @classmethod
-    def keys(cls) -> tuple[str, ...]:
+    def json_keys(cls) -> tuple[str, ...]:
         """The JSON's keys, in its order."""
         return tuple(_fields(cls))
 

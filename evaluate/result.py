@@ -16,7 +16,7 @@ from ..pipeline.errors import CamoeError
 from .metrics import summarise_ranks
 from .names import DIRECTIONS
 from .record import Record, named
-from .significance import Difference
+from .significance import Difference, Interval
 
 __all__ = ["DIRECTIONS", "FOLDER", "Evaluation", "Metrics", "read_evaluation", "store_name", "write_json"]
 
@@ -57,11 +57,28 @@ class PerDirection(Record):
 
 
 @dataclass(frozen=True)
-class Intervals(Record):
+class MetricIntervals(Record):
     """`(low, high)` of each metric, 95 %."""
 
-    t2v: dict[str, tuple[float, float]]
-    v2t: dict[str, tuple[float, float]]
+    recall_at_1: tuple[float, float] = named("R@1")
+    recall_at_5: tuple[float, float] = named("R@5")
+    recall_at_10: tuple[float, float] = named("R@10")
+    recall_at_50: tuple[float, float] = named("R@50")
+    median_rank: tuple[float, float] = named("MdR")
+    mean_rank: tuple[float, float] = named("MnR")
+
+    @classmethod
+    def of(cls, found: dict[str, Interval]) -> MetricIntervals:
+        """By metric, as `bootstrap_intervals` returns them."""
+        return cls(*((found[key].low, found[key].high) for key in cls.json_keys()))
+
+
+@dataclass(frozen=True)
+class Intervals(Record):
+    """Of both directions."""
+
+    t2v: MetricIntervals
+    v2t: MetricIntervals
 
 
 @dataclass(frozen=True)
@@ -122,11 +139,28 @@ class Gap(Record):
 
 
 @dataclass(frozen=True)
-class Differences(Record):
-    """This run minus the other, by metric."""
+class MetricDifferences(Record):
+    """This run minus the other, of each metric."""
 
-    t2v: dict[str, Difference]
-    v2t: dict[str, Difference]
+    recall_at_1: Difference = named("R@1")
+    recall_at_5: Difference = named("R@5")
+    recall_at_10: Difference = named("R@10")
+    recall_at_50: Difference = named("R@50")
+    median_rank: Difference = named("MdR")
+    mean_rank: Difference = named("MnR")
+
+    @classmethod
+    def of(cls, found: dict[str, Difference]) -> MetricDifferences:
+        """By metric, as `paired_bootstrap` returns them."""
+        return cls(*(found[key] for key in cls.json_keys()))
+
+
+@dataclass(frozen=True)
+class Differences(Record):
+    """Of both directions."""
+
+    t2v: MetricDifferences
+    v2t: MetricDifferences
 
 
 @dataclass(frozen=True)
@@ -235,10 +269,28 @@ class Evaluation(Record):
 def read_evaluation(path: str | PathLike[str]) -> Evaluation:
     """The record in a JSON that `camoe-evaluate` wrote; raises `CamoeError` for anything else."""
     try:
-        return Evaluation.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        found = Evaluation.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        _check_sound(found)
+        return found
     except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CamoeError(f"{path} is not an evaluation that camoe-evaluate wrote ({reason}); run it again") from None
+
+
+def _check_sound(evaluation: Evaluation) -> None:
+    """Raise `ValueError` where its parts are of different re-rankings, or it has no queries."""
+    names, other, stress = evaluation.rerankings.keys(), evaluation.comparison, evaluation.stress
+    if "none" not in names or (other and "none" not in other.rerankings):
+        raise ValueError("its raw numbers are missing")
+    if stress and not (names == stress.batches.keys() == stress.repeated.keys()):
+        raise ValueError("its stress test is of other re-rankings")
+    if stress and stress.two_captions is not None and stress.two_captions.keys() != names:
+        raise ValueError("its stress test is of other re-rankings")
+    results = [*evaluation.rerankings.values(), *(other.rerankings.values() if other else ())]
+    if len({result.intervals is None for result in results}) > 1:
+        raise ValueError("some of its intervals are missing")
+    if min(evaluation.captions, evaluation.videos) < 1:
+        raise ValueError("it has no queries")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> Path:

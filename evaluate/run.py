@@ -13,7 +13,7 @@ from .export import check_exports, write_exports
 from .gap import train_val_gap
 from .names import RERANKINGS
 from .ranked import Method, Ranked, rank_subset
-from .result import Comparison, Evaluation, Intervals, RerankingResult
+from .result import Comparison, Evaluation, Intervals, MetricIntervals, RerankingResult
 from .significance import bootstrap_intervals
 from .stress import stress_test
 from .subject import Subject, open_subject
@@ -120,4 +120,4 @@ def _intervals(ranked: Ranked, name: str, method: Method) -> Intervals:
     ranks, bootstrap = ranked.ranks[name], partial(bootstrap_intervals, resamples=method.resamples, seed=method.seed)
     owner, lower = ranked.queries.video_of_caption, ranked.lower_median
     found = bootstrap(ranks.t2v, owner, lower_median=lower), bootstrap(ranks.v2t)
-    return Intervals(*({metric: (one.low, one.high) for metric, one in intervals.items()} for intervals in found))
+    return Intervals(*map(MetricIntervals.of, found))

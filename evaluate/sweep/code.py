@@ -17,9 +17,6 @@ DECIDING = (
     "evaluate/ranked.py",
     "evaluate/rerank.py",
     "evaluate/scored.py",
-    "evaluate/sweep/ensemble.py",
-    "evaluate/sweep/resident.py",
-    "evaluate/sweep/together.py",
     "evaluate/sweep/training.py",
 )
 """The files that decide a cell's numbers."""

@@ -9,6 +9,7 @@ from typing import Any
 import pandas
 
 from ...pipeline.atomic import atomic_path, write_atomic
+from ...pipeline.csv_text import safe_cell
 from ..names import DIRECTIONS, METRICS
 from .grid import Cell, shown
 from .plan import Plan
@@ -21,10 +22,15 @@ EPOCH = ("epoch", "loss", "gradient_norm", "logit_scale", "t2v_R@1", "v2t_R@1", 
 def write_tidy(plan: Plan, results: Mapping[str, Result], folder: Path) -> None:
     """The three files; a cell without a result yet is a row with status `missing`."""
     frame = pandas.DataFrame(_rows(plan, results))
-    write_atomic(folder / "results.csv", frame.to_csv(index=False))
+    write_atomic(folder / "results.csv", _csv(frame))
     with atomic_path(folder / "results.parquet") as temporary:
         frame.to_parquet(temporary, index=False)
-    write_atomic(folder / "curves.csv", pandas.DataFrame(_curves(plan, results)).to_csv(index=False))
+    write_atomic(folder / "curves.csv", _csv(pandas.DataFrame(_curves(plan, results))))
+
+
+def _csv(frame: pandas.DataFrame) -> str:
+    """Texts that a spreadsheet would take for formulas, such as a label, are marked as text."""
+    return frame.map(lambda value: safe_cell(value) if isinstance(value, str) else value).to_csv(index=False)
 
 
 def _rows(plan: Plan, results: Mapping[str, Result]) -> list[dict[str, Any]]:

@@ -75,6 +75,14 @@ def test_an_ensemble_gives_the_same_table(quick: Quick, tmp_path: Path) -> None:
     pandas.testing.assert_frame_equal(single.drop(columns=own), together.drop(columns=own))
 
 
+def test_a_label_is_no_formula(quick: Quick) -> None:
+    config = quick("include: [{model: zero-shot, label: '=1+1'}, {model: zero-shot, streams: entity, label: '@x'}]")
+    folder = sweep(config, quiet).folder
+    assert list(pandas.read_csv(folder / "results.csv")["cell"]) == ["'=1+1", "'@x"]
+    assert [name[:2] for name in pandas.read_csv(folder / "curves.csv")["cell"]] == ["'=", "'@"]
+    assert list(pandas.read_parquet(folder / "results.parquet")["cell"]) == ["=1+1", "@x"]
+
+
 def test_a_finished_sweep_trains_nothing_again(quick: Quick) -> None:
     config = quick(SMALL + "grid: {gate: [none, full]}")
     before = records(sweep(config, quiet).folder)

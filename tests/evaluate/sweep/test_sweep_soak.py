@@ -41,13 +41,13 @@ def test_a_sweep_that_is_killed_ends_like_one_that_was_not(
     config = quick(GRID)
     words = ["--features", config.features[0], "--grid", config.grid, "--workers", "2", "--device", "cpu"]
     command = [sys.executable, "-m", "camoe.evaluate.sweep.cli", *words]
-    kills = sweeps = 0
+    kills, sweeps, errors = 0, 0, tmp_path / "stderr"
     while kills < soak_count(1, 100):
         folder = tmp_path / f"sweep{sweeps}"
         process = subprocess.Popen(
             [*command, "--out", str(folder)],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=errors.open("w"),
             start_new_session=True,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
@@ -61,7 +61,7 @@ def test_a_sweep_that_is_killed_ends_like_one_that_was_not(
             process.wait()
             kills += 1
             continue
-        assert status == 0
+        assert status == 0, errors.read_text()
         assert _numbers(folder) == expected
         sweeps += 1
     last = sweep(quick(GRID, out=tmp_path / f"sweep{sweeps}"), lambda line: None).folder
