@@ -89,7 +89,7 @@ def zero_shot_run(store: FeatureStore, features: tuple[str, ...], protocol: str)
     """A run that was never trained, in memory: the mean of the frames against the whole caption."""
     config = TrainConfig(features=features, model="zero-shot", streams=(FUSION,))
     shape = FeatureShape(store.settings.embed_dim, store.frames().shape[1], store.settings.clip_logit_scale)
-    record = store_record(store, protocol) | {"held_out_videos": [], "shape": shape.to_dict(), "selection": {}}
+    record = store_record(store, protocol) | {"held_out_videos": [], "shape": shape.to_json(), "selection": {}}
     return Run(Path("zero-shot"), config, record, build_model(config, shape).eval())
 
 

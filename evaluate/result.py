@@ -13,9 +13,9 @@ import numpy as np
 
 from ..pipeline.atomic import write_atomic
 from ..pipeline.errors import CamoeError
+from ..pipeline.record import Record, named
 from .metrics import summarise_ranks
 from .names import DIRECTIONS
-from .record import Record, named
 from .significance import Difference, Interval
 
 __all__ = ["DIRECTIONS", "FOLDER", "Evaluation", "Metrics", "read_evaluation", "store_name", "write_json"]

@@ -17,8 +17,8 @@ import torch
 
 from ..pipeline.errors import ArrayError
 from ..pipeline.ranking import matrix
+from ..pipeline.record import Record
 from .metrics import RECALL_AT, rank_array, summarise_ranks
-from .record import Record
 
 Ranks: TypeAlias = np.ndarray | torch.Tensor
 Clusters: TypeAlias = np.ndarray | torch.Tensor | Sequence[int]

@@ -47,7 +47,7 @@ def features_record(features: Features) -> dict[str, Any]:
     }
     missing = sum(features.missing[subset] for subset in counts)
     return {
-        "shape": features.shape.to_dict(),
+        "shape": features.shape.to_json(),
         "counts": counts,
         "missing_captions": missing,
         "device": str(features.device),

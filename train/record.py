@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..pipeline.record import Record
 from .scorer import FeatureShape
 
 FORMAT = 2
@@ -12,7 +13,7 @@ FORMAT = 2
 
 
 @dataclass(frozen=True)
-class StoreRecord:
+class StoreRecord(Record):
     """The features behind a run; what older versions did not record is none."""
 
     content_hash: str
@@ -27,7 +28,7 @@ class StoreRecord:
 
 
 @dataclass(frozen=True)
-class Count:
+class Count(Record):
     """Of a subset."""
 
     captions: int
@@ -35,24 +36,24 @@ class Count:
 
 
 @dataclass(frozen=True)
-class RunRecord:
+class RunRecord(Record):
     """Everything in `run.json`; `model_sha256` is that of `model.safetensors`, `start` where its parameters began."""
 
     store: StoreRecord
     protocol: str
     shortfall: dict[str, Any]
-    features: list[str]
-    held_out_videos: list[str]
+    features: tuple[str, ...]
+    held_out_videos: tuple[str, ...]
     shape: FeatureShape
     counts: dict[str, Count]
     missing_captions: int
     device: str
-    selection: dict[str, float]
+    selection: dict[str, int | float]
     epochs: int
     parameters: int
     train_seconds: float
     examples_per_second: float | None
-    peak_memory_mb: dict[str, float]
+    peak_memory_mb: dict[str, int | float]
     threads: int
     load_seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
@@ -61,8 +62,6 @@ class RunRecord:
     format: int = 1
 
     def __post_init__(self) -> None:
-        if self.format not in (1, FORMAT):
-            raise ValueError(f"its format is {self.format}, which a later version of camoe wrote")
         shape = self.shape
         if not (
             0 < shape.embed_dim <= 1 << 16 and 0 < shape.max_frames <= 1 << 20 and 0 < shape.clip_logit_scale < 1e6
@@ -73,6 +72,10 @@ class RunRecord:
         if "epoch" not in self.selection:
             raise ValueError("selection lacks epoch")
 
-    def to_json(self) -> dict[str, Any]:
-        """What is written, and given to others as `Run.record`."""
-        return asdict(self)
+    @classmethod
+    def read(cls, value: Any) -> RunRecord:
+        """The record in the JSON's values; raises `ValueError` for what is none, or of a later version."""
+        written_as = value.get("format", 1) if isinstance(value, dict) else 1
+        if written_as not in (1, FORMAT):
+            raise ValueError(f"its format is {str(written_as)[:40]}, which a later version of camoe wrote")
+        return cls.from_json(value)

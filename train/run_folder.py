@@ -26,7 +26,6 @@ from safetensors.torch import load
 from ..pipeline.atomic import fsync, write_atomic
 from ..pipeline.config import dump_config, load_config, read_yaml
 from ..pipeline.errors import CamoeError, RunStoppedError
-from ..pipeline.record import read_record
 from ..pipeline.sealed import file_bytes
 from ..pipeline.store import StoreError, find_shards
 from .checkpoint import CHECKPOINT
@@ -89,7 +88,7 @@ def load_run(path: str | PathLike[str]) -> Run:
             f"{folder} is not a run folder ({', '.join(missing)} missing); give one that camoe-train wrote"
         )
     try:
-        record = read_record(RunRecord, json.loads((folder / RECORD).read_text(encoding="utf-8")), RECORD)
+        record = RunRecord.read(json.loads((folder / RECORD).read_text(encoding="utf-8")))
         config = _read_config(folder / CONFIG, record.format)
         model = _read_model(folder / MODEL, config, record)
     except (OSError, ValueError, TypeError, RuntimeError, ArithmeticError, SafetensorError) as error:

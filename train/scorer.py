@@ -14,27 +14,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..pipeline.record import Record
 from .experts import Experts
 
 MAX_LOGIT_SCALE = 100.0
 
 
 @dataclass(frozen=True)
-class FeatureShape:
+class FeatureShape(Record):
     """What a model must know of the features: `D`, `T`, and the multiplier of CLIP's cosine (100.0 for OpenAI's)."""
 
     embed_dim: int
     max_frames: int
     clip_logit_scale: float
-
-    def to_dict(self) -> dict[str, float]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)

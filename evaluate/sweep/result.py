@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ...pipeline.record import Record, apart
 from ..metrics import takes_lower_median
-from ..record import Record, apart
 from ..result import Metrics, MetricsPair
 from ..scored import Ranks
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from camoe.evaluate.record import Record, apart, named
+from camoe.pipeline.record import Record, apart, named
 
 
 @dataclass(frozen=True)
