@@ -8,7 +8,7 @@ from .ffmpeg_log import Pass
 
 
 class FrameDecodeError(Exception):
-    """No frame could be had from a video; `reason` is a sentence for its owner."""
+    """A video gave no frame; `reason` is a sentence for its owner."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

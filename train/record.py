@@ -66,7 +66,7 @@ class RunRecord(Record):
         if not (
             0 < shape.embed_dim <= 1 << 16 and 0 < shape.max_frames <= 1 << 20 and 0 < shape.clip_logit_scale < 1e6
         ):
-            raise ValueError(f"shape {asdict(shape)} is none that features have")
+            raise ValueError(f"shape {asdict(shape)} cannot be the shape of features")
         if missing := {"train", "val"} - set(self.counts):
             raise ValueError(f"counts lacks {min(missing)}")
         if "epoch" not in self.selection:

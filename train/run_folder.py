@@ -137,7 +137,7 @@ def partial_folder(final: Path) -> Path:
 def refuse_existing(final: Path, *, overwrite: bool, resume: bool = False) -> None:
     """Raise `CamoeError` where `final` is occupied, or begun and neither to be resumed nor overwritten.
 
-    With `overwrite` only what is no run folder is refused.
+    With `overwrite` a run is replaced; anything else is refused.
     """
     if resume and overwrite:
         raise CamoeError("--resume goes on with a run and --overwrite begins it anew; give one of them")

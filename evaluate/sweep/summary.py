@@ -137,7 +137,7 @@ def _difference(row: Row, first: Row, direction: str, resamples: int) -> Differe
 
 
 def _pairs(row: Row, first: Row) -> list[tuple[Result, Result]]:
-    """Results of one seed; what draws nothing, and so has one result, goes with every seed."""
+    """Results of one seed; a model that draws nothing at random has one result, which stands for every seed."""
     mine, theirs = ({result.seed: result for result in side.results} for side in (row, first))
     if len(mine) == 1 and "seed" in idle(row.cell.config):
         mine = dict.fromkeys(theirs, row.results[0])

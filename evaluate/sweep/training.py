@@ -95,7 +95,7 @@ def failed(training: Training, reason: str) -> Result:
 
 
 def _ranked(scorer: ModelScorer, training: Training, subset: str) -> Ranked:
-    """Under every re-ranking that the cells ask for; raises `CamoeError` for one that is not to be had."""
+    """Under every re-ranking that the cells ask for; raises `CamoeError` for one that is not possible here."""
     asked = tuple(
         Asked(name, {} if temperature is None else {"temperature": temperature}, reranking_name((name, temperature)))
         for name, temperature in training.rerankings
