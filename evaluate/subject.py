@@ -47,7 +47,7 @@ class Subject:
         config = self.run.config
         trained = config.model != "zero-shot"
         return TrainingFacts(
-            model=config.model,
+            model=self.run.title,
             loss=config.loss if trained else None,
             loss_temperature=config.loss_temperature if trained and config.loss == "dsl" else None,
             streams=config.strategies,
