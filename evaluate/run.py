@@ -22,8 +22,8 @@ from .subject import Subject, open_subject
 def evaluate(config: EvaluateConfig, say: Callable[[str], None] = lambda line: None) -> Evaluation:
     """Evaluate as configured, write `evaluation/<store>-<protocol>-<subset>.json` into the run folder, and return it.
 
-    `say` is told what happens to the files of an earlier evaluation. Raises `CamoeError` where there is no run, no store,
-    or no subset of its protocol, or for a comparison of unlike runs; nothing is written then.
+    `say` is told what happens to the files of an earlier evaluation. Raises `CamoeError` where there is no run, no
+    store, or no subset of its protocol, or for a comparison of unlike runs; nothing is written then.
     """
     subject, method = _open(config, config.run_folder), config.method
     ranked = rank_subset(subject.scorer, config.subset, method)
