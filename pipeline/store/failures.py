@@ -43,7 +43,7 @@ def read_failures(path: Path) -> dict[str, Failure]:
     """Rows by id, the last one where an id recurs; a row cut short by a kill is left out."""
     if not path.exists():
         return {}
-    rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8", errors="replace")))
+    rows = csv.reader(io.StringIO(path.read_bytes().decode("utf-8", "replace"), newline=""))
     found = [Failure(*map(plain_cell, row)) for row in rows if len(row) == len(COLUMNS) and tuple(row) != COLUMNS]
     return {failure.id: failure for failure in found}
 
