@@ -216,8 +216,9 @@ class Searcher:
     # -- scores
 
     def score(self, query: Query) -> np.ndarray:
-        """`(S, N)`: what is searched for, less what is subtracted."""
-        return self._sum([part.weight * self._part_scores(part) for part in query.parts])
+        """`(S, N)`: what is searched for, less what is subtracted; minus infinity where a model does not compare."""
+        wanted, *others = (part.weight * self._part_scores(part) for part in query.parts)
+        return sum((np.where(np.isfinite(scores), scores, 0) for scores in others), start=wanted)
 
     def wanted_score(self, query: Query) -> np.ndarray:
         """`(S, N)` of what is searched for alone: the cut-off is about this."""
@@ -228,10 +229,6 @@ class Searcher:
             return self.ranker.of_texts(part.texts)[:, 0].cpu().numpy()
         assert part.videos is not None
         return self.ranker.of_vectors(part.videos)[:, 0].cpu().numpy()
-
-    @staticmethod
-    def _sum(parts: list[np.ndarray]) -> np.ndarray:
-        return parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
 
     def own_scores(self, texts: torch.Tensor, rows: np.ndarray) -> np.ndarray:
         """`c (S, M, D)`, each against one video of the gallery, `rows (M,)`: `(S, M)`."""
@@ -248,8 +245,8 @@ class Searcher:
 
     def frame_scores(self, query: Query, rows: Sequence[int]) -> np.ndarray:
         """Single frames of `R` videos against a query: `(S, R, T)`, NaN where there is no frame."""
-        found = [part.weight * self.ranker.of_frames(part.texts, part.videos, rows) for part in query.parts]
-        return self._sum([scores.cpu().numpy() for scores in found])
+        parts = [part.weight * self.ranker.of_frames(part.texts, part.videos, rows) for part in query.parts]
+        return torch.stack(parts).sum(dim=0).cpu().numpy()
 
     def mix(self, by_stream: np.ndarray, weights: Weights | None = None) -> np.ndarray:
         """`Σ_s w_s · by_stream[s]`: `(S, …) -> (…)`; raises `CamoeError` for weights that are none."""
