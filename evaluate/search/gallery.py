@@ -20,6 +20,10 @@ BLOCK = 1024
 """Videos that are taken to float32 at once."""
 
 
+class EmptyStoreError(CamoeError):
+    """A store without any video that could be read."""
+
+
 @dataclass(frozen=True)
 class Gallery:
     """`N` videos sorted by id: `frames (N, T, D)` float16 as stored, of which `count (N,)` are valid.
@@ -59,12 +63,14 @@ class Gallery:
 
 
 def load_gallery(store: FeatureStore, rows: np.ndarray | None = None, *, shuffle_seed: int | None = None) -> Gallery:
-    """The store's videos, or some `rows` of them; raises `CamoeError` where there are none.
+    """The store's videos, or some `rows` of them; raises `EmptyStoreError` where there are none.
 
     `shuffle_seed`: the frames of each video as a run with shuffled frames saw them.
     """
     if not store.video_ids:
-        raise CamoeError(f"{store.shards[0].path} holds no videos to search; extract some with camoe-extract --videos")
+        raise EmptyStoreError(
+            f"{store.shards[0].path} holds no videos to search; extract some with camoe-extract --videos"
+        )
     frames, times = store.frames(), store.frame_times()
     if shuffle_seed is not None:
         frames, times = _shuffled(frames, times, store.frame_count, shuffle_seed)
