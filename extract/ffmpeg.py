@@ -127,7 +127,9 @@ def _margin(both: str) -> str:
 def scan_command(binary: Binary, path: str) -> list[str]:
     """The command that lists the video's packets with their times, without decoding."""
     name, options = binary.input_options(path)
-    return compile_command(binary, ffmpeg.output(ffmpeg.input(name, **options)["V:0"], "pipe:1", format="framecrc", c="copy"))
+    return compile_command(
+        binary, ffmpeg.output(ffmpeg.input(name, **options)["V:0"], "pipe:1", format="framecrc", c="copy")
+    )
 
 
 def times_command(binary: Binary, path: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlencode
 
 from ...pipeline.errors import CamoeError
@@ -50,7 +51,7 @@ def serve(config: SearchConfig, text: str | None, say: Callable[[str], None]) ->
 
 
 NO_FOLDER = "the videos' files were not found near the store, so none can be shown; name their folder with --videos DIR"
-SERVER_SETTINGS = {
+SERVER_SETTINGS: dict[str, Any] = {
     "http": "h11",
     "ws": "none",
     "log_level": "error",

@@ -89,6 +89,7 @@ class Answers:
             "found": int(allowed.sum()),
             "searched": int(among.sum()),
             "cutoff": cutoff,
+            "calibrated": self.searcher.cutoff.at(weights) if question.like is None else None,
             "range": [float(scores[among].min()), float(scores[among].max())] if among.any() else None,
             "weights": dict(zip(searcher.streams, searcher.shares(weights).tolist(), strict=True)),
             "readings": [

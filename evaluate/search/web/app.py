@@ -106,7 +106,7 @@ def _add_searches(app: FastAPI, answers: Answers) -> None:
         weights: WeightsText = None,
         cutoff: Annotated[str, Query(max_length=40, description="`auto`, `none` or a number.")] = AUTO,
         only: Annotated[str, Query(max_length=MOST_LETTERS, description="Must be part of the id.")] = "",
-        top: Annotated[int, Query(ge=1, le=MOST_TOP)] = 24,
+        top: Annotated[int, Query(ge=1, le=MOST_TOP, description="Results, at most.")] = 24,
     ) -> dict[str, Any]:
         """The best videos, `hits` with `rank, id, score, moment_s, path, streams, duration_s`, and more."""
         question = Question(q, like, without, weights, cutoff, only, top)

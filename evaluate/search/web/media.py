@@ -25,7 +25,7 @@ STILL_WIDTH = 480
 _CACHED_STILLS = 2000
 _BLOCK = 1 << 18
 _POLL_S = 0.05
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 MEDIA_TYPES = {
     ".mp4": "video/mp4",
     ".m4v": "video/mp4",

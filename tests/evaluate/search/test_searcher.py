@@ -246,4 +246,3 @@ def test_windows_begin_where_their_ids_say() -> None:
     assert window_start("clips/a@-9", "clips/a.mp4") == 0.0
     assert window_start("clips/a", "clips/a.mp4") == 0.0
     assert window_start("a@home-9", "a@home-9.mp4") == 0.0
-

@@ -6,12 +6,19 @@ function make(tag, text) {
   return element;
 }
 
+// Text with `code` in it.
+function prose(tag, text) {
+  const element = document.createElement(tag);
+  text.split("`").forEach((part, place) => element.append(place % 2 ? make("code", part) : part));
+  return element;
+}
+
 function described(parameter) {
   const row = document.createElement("tr");
   const schema = parameter.schema || {};
   const fallback = schema.default === undefined || schema.default === "" ? "" : ` Default: ${schema.default}.`;
   row.append(make("td", parameter.name + (parameter.required ? " *" : "")));
-  row.append(make("td", (parameter.description || schema.description || schema.title || "") + fallback));
+  row.append(prose("td", (parameter.description || schema.description || "") + fallback));
   return row;
 }
 
@@ -20,7 +27,7 @@ async function show() {
   for (const [path, methods] of Object.entries(api.paths)) {
     const table = document.createElement("table");
     table.append(...(methods.get.parameters || []).map(described));
-    document.getElementById("endpoints").append(make("h2", path), make("p", methods.get.description || ""), table);
+    document.getElementById("endpoints").append(make("h2", path), prose("p", methods.get.description || ""), table);
   }
 }
 

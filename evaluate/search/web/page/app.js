@@ -3,7 +3,7 @@
 // Everything that comes from captions, ids and paths is put into the page as text, never as HTML.
 
 const at = (id) => document.getElementById(id);
-const PAGE_SIZE = 24;
+const PAGE_SIZE = 24, MOST = 200;
 const state = { q: "", like: "", not: "", only: "", weights: null, cutoff: "auto", open: "", top: PAGE_SIZE };
 let about = null;
 let answer = null;
@@ -21,6 +21,10 @@ function clock(seconds) {
   const minutes = Math.floor(whole / 60) % 60, hours = Math.floor(whole / 3600);
   const two = (number) => String(number).padStart(2, "0");
   return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+}
+
+function moment(hit) {
+  return hit.duration_s !== null && hit.duration_s < 60 ? `${hit.moment_s.toFixed(1)} s` : clock(hit.moment_s);
 }
 
 function debounced(action, milliseconds) {
@@ -119,7 +123,10 @@ function show() {
   at("results").replaceChildren(...hits.map(tile));
   at("status").textContent = summary();
   at("toggle").hidden = !answer;
-  at("more").hidden = !answer || answer.found <= hits.length || state.top >= 200;
+  const isWhole = !answer || answer.found <= hits.length || state.top >= MOST;
+  const isCut = answer && answer.cutoff !== null && answer.found < answer.searched;
+  at("more").hidden = isWhole && !isCut;
+  at("more").textContent = isWhole ? "Show those below the cut-off" : "Show more";
   at("like").hidden = !state.like;
   at("like-id").textContent = state.like;
   if (answer) showControls();
@@ -133,13 +140,14 @@ function summary() {
   const all = answer.searched.toLocaleString("en"), found = answer.found.toLocaleString("en");
   const among = state.only ? `${all} videos with “${state.only}”` : `${all} videos`;
   if (!answer.searched) return `No id contains “${state.only}”.`;
-  if (answer.cutoff === null) return among;
-  if (!answer.found) return `None of ${among} reaches the cut-off. Lower it under Adjust to see the nearest.`;
+  if (answer.cutoff === null) return `${among}, the nearest first`;
+  if (!answer.found) return `None of ${among} reaches the cut-off.`;
   return `${found} of ${among} above the cut-off`;
 }
 
 function tile(hit, place) {
-  const item = make("li"), button = make("button", "tile");
+  const isWeak = answer.calibrated !== null && hit.score < answer.calibrated;
+  const item = make("li"), button = make("button", isWeak ? "tile weak" : "tile");
   button.type = "button";
   button.dataset.place = place;
   button.title = hit.id;
@@ -152,7 +160,7 @@ function tile(hit, place) {
     picture.src = `api/still?${new URLSearchParams({ id: hit.id, t: hit.moment_s || 0 })}`;
     frame.append(picture);
   }
-  if (hit.moment_s !== null) frame.append(make("span", "time", clock(hit.moment_s)));
+  if (hit.moment_s !== null) frame.append(make("span", "time", moment(hit)));
   const bar = make("span", "bar"), filled = make("i");
   filled.style.width = `${Math.round(100 * share(hit.score))}%`;
   bar.append(filled);
@@ -211,7 +219,9 @@ function showControls() {
   if (document.activeElement !== slider) slider.value = isSet ? answer.cutoff : slider.min;
   at("cutoff-value").textContent = isSet ? answer.cutoff.toFixed(1) : "none";
   at("cutoff-auto").hidden = state.cutoff === "auto";
-  at("basis").textContent = `Calibrated at ${about.cutoff.toFixed(1)} on ${about.cutoff_basis}.` + (about.candidates
+  const calibrated = answer.calibrated === null ? "There is no cut-off for searches by a video."
+    : `Calibrated at ${answer.calibrated.toFixed(1)} on ${about.cutoff_basis}.`;
+  at("basis").textContent = calibrated + (about.candidates
     ? ` The ${about.candidates} videos nearest by plain CLIP are ranked by the model.` : "");
 }
 
@@ -223,7 +233,7 @@ function words(reading) {
 function toggle(open) {
   at("controls").hidden = !open;
   at("toggle").setAttribute("aria-expanded", String(open));
-  at("toggle").textContent = open ? "Close" : "Adjust";
+  at("toggle").textContent = open ? "Hide" : "Adjust";
 }
 
 // --- the player
@@ -241,6 +251,7 @@ async function open(id, push) {
   at("timeline").replaceChildren();
   at("axis-end").textContent = "";
   at("captions").replaceChildren();
+  at("captions-title").hidden = true;
   showScores(hit);
   showNeighbours();
   if (!at("player").open) at("player").showModal();
@@ -353,6 +364,7 @@ async function showCaptions(id) {
   let found;
   try { found = await get("api/captions", { id }); } catch { return; }
   if (state.open !== id) return;
+  at("captions-title").hidden = !found.length;
   at("captions").replaceChildren(...found.slice(0, 3).map((hit) => make("li", "", hit.text)));
 }
 
@@ -398,7 +410,10 @@ at("only").addEventListener("input", debounced(() => ask({ only: at("only").valu
 at("cutoff").addEventListener("input", () => { state.cutoff = at("cutoff").value; again(); });
 at("cutoff-auto").addEventListener("click", () => ask({ cutoff: "auto" }));
 at("toggle").addEventListener("click", () => toggle(at("controls").hidden));
-at("more").addEventListener("click", () => { state.top = Math.min(200, state.top + PAGE_SIZE); search(); });
+at("more").addEventListener("click", () => {
+  if (answer.found > answer.hits.length) { state.top = Math.min(MOST, state.top + PAGE_SIZE); search(); }
+  else ask({ cutoff: "none", top: state.top });
+});
 at("like-clear").addEventListener("click", () => ask({ like: "" }, true));
 at("player-close").addEventListener("click", close);
 at("player-like").addEventListener("click", () => { const like = state.open; close(); ask({ q: "", like, cutoff: "auto" }, true); });
