@@ -19,6 +19,7 @@ from .child import kill_children
 
 __all__ = [
     "Binary",
+    "compile_command",
     "frames_command",
     "inspect_binary",
     "kill_children",
@@ -115,7 +116,7 @@ def frames_command(
     output: dict[str, object] = {"format": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough"}
     if limit is not None:
         output["frames:v"] = limit
-    return _compile(binary, ffmpeg.output(video, "pipe:1", **output))
+    return compile_command(binary, ffmpeg.output(video, "pipe:1", **output))
 
 
 def _margin(both: str) -> str:
@@ -126,14 +127,16 @@ def _margin(both: str) -> str:
 def scan_command(binary: Binary, path: str) -> list[str]:
     """The command that lists the video's packets with their times, without decoding."""
     name, options = binary.input_options(path)
-    return _compile(binary, ffmpeg.output(ffmpeg.input(name, **options)["V:0"], "pipe:1", format="framecrc", c="copy"))
+    return compile_command(
+        binary, ffmpeg.output(ffmpeg.input(name, **options)["V:0"], "pipe:1", format="framecrc", c="copy")
+    )
 
 
 def times_command(binary: Binary, path: str) -> list[str]:
     """The command that decodes the video and writes when each frame is shown to its standard output."""
     name, options = binary.input_options(path)
     video = _print_times(ffmpeg.input(name, **options)["V:0"], 1)
-    return _compile(binary, ffmpeg.output(video, "-", format="null", fps_mode="passthrough"))
+    return compile_command(binary, ffmpeg.output(video, "-", format="null", fps_mode="passthrough"))
 
 
 def _print_times(video: ffmpeg.nodes.FilterableStream, descriptor: int) -> ffmpeg.nodes.FilterableStream:
@@ -147,10 +150,11 @@ def rate_command(binary: Binary, path: str) -> list[str]:
     name, options = binary.input_options(path)
     video = ffmpeg.input(name, **options)["V:0"]
     copied: dict[str, object] = {"format": "matroska", "c": "copy", "frames:v": 1, "map_metadata": -1}
-    return _compile(binary, ffmpeg.output(video, "pipe:1", **copied))
+    return compile_command(binary, ffmpeg.output(video, "pipe:1", **copied))
 
 
-def _compile(binary: Binary, output: ffmpeg.nodes.OutputStream) -> list[str]:
+def compile_command(binary: Binary, output: ffmpeg.nodes.OutputStream) -> list[str]:
+    """The command line of an output, with what bounds the child and makes its log readable."""
     limits = ["-hide_banner", "-nostdin", "-loglevel", "level+info", "-nostats", "-max_alloc", str(_MAX_ALLOCATION)]
     limits += ["-filter_threads", "1"]
     command: list[str] = ffmpeg.compile(output, cmd=[binary.path, *limits])

@@ -1,0 +1,32 @@
+"""`camoe-search`: find videos by text or by video, in the terminal or on a page."""
+
+from __future__ import annotations
+
+import click
+
+from ...pipeline.command import camoe_command, options_from
+from .config import SearchConfig
+
+
+@camoe_command("camoe-search")
+@click.argument("text", required=False)
+@options_from(SearchConfig)
+def main(config: SearchConfig, text: str | None) -> None:
+    """Find the videos that a text describes, or that are like a video, and the moment that fits best.
+
+    TEXT is what the videos should show. --run searches by a run's model, --features alone by plain CLIP. With --serve
+    a page opens to search in.
+    """
+    if config.serve:
+        from .serve import serve
+
+        serve(config, text, click.echo)
+        return
+    from .render import as_csv, as_json, as_table
+    from .run import find
+
+    hits, note = find(config, text)
+    form = as_json if config.json else as_csv if config.csv else as_table
+    click.echo(form(hits))
+    if note:
+        click.echo(note, err=True)

@@ -1,0 +1,88 @@
+"""`camoe-search --serve`: opens the page on this machine."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+from ...pipeline.errors import CamoeError
+from .config import SearchConfig
+
+MOST_CONNECTIONS = 400
+"""More at a time are told to come again: a browser opens six."""
+
+
+def serve(config: SearchConfig, text: str | None, say: Callable[[str], None]) -> None:
+    """Load everything, tell the address, and answer until interrupted.
+
+    Raises `CamoeError` where the libraries are not installed, the address is taken, or there is nothing to open.
+    """
+    try:
+        import uvicorn
+
+        from .web.app import create_app
+    except ImportError as error:
+        raise CamoeError(
+            f"--serve needs {error.name}, which is not installed; run: pip install 'camoe[search]'"
+        ) from None
+    from .gallery import EmptyStoreError
+    from .run import open_searcher
+
+    token = None if config.is_loopback else config.token or secrets.token_urlsafe(24)
+    with listen(config.host, config.port) as listener:
+        searcher, empty = None, ""
+        try:
+            searcher = open_searcher(config)
+            searcher.reader.tower  # noqa: B018  (loaded, or refused, before anyone asks)
+            _ = searcher.cutoff
+        except EmptyStoreError as error:
+            empty = str(error)
+        app = create_app(searcher, host=config.host, token=token, empty=empty)
+        where = address(config.host, listener.getsockname()[1], text, token)
+        if searcher is not None:
+            say(f"{len(searcher.gallery)} videos, {searcher.run.title if searcher.run else 'zero-shot'}")
+            say(f"videos are in {searcher.folder.root}" if searcher.folder.root else NO_FOLDER)
+        say(f"search at {where}  (Ctrl-C ends it)")
+        server_config = uvicorn.Config(app, **SERVER_SETTINGS)
+        uvicorn.Server(server_config).run(sockets=[listener])
+
+
+NO_FOLDER = "the videos' files were not found near the store, so none can be shown; name their folder with --videos DIR"
+SERVER_SETTINGS: dict[str, Any] = {
+    "http": "h11",
+    "ws": "none",
+    "log_level": "error",
+    "access_log": False,
+    "server_header": False,
+    "limit_concurrency": MOST_CONNECTIONS,
+    "h11_max_incomplete_event_size": 32 << 10,
+    "timeout_graceful_shutdown": 2,
+}
+"""Of uvicorn, beyond the application."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; raises `CamoeError` where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise CamoeError(
+            f"{host}:{port} cannot be opened ({error.strerror}); give another --port, or 0 for any"
+        ) from None
+    return listener
+
+
+def address(host: str, port: int, text: str | None, token: str | None) -> str:
+    """What to open in a browser."""
+    name = f"[{host}]" if ":" in host else host
+    if host in ("0.0.0.0", "::"):
+        name = socket.gethostname()
+    query = {name: value for name, value in (("token", token), ("q", text)) if value}
+    return f"http://{name}:{port}/{'?' + urlencode(query) if query else ''}"

@@ -1,0 +1,1 @@
+"""The search page and the JSON beneath it, for one's own machine."""
