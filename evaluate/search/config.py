@@ -26,6 +26,9 @@ class SearchConfig(Config):
     run: Path | None = setting(None, help="Run folder whose model searches; none: zero-shot.")
     features: tuple[str, ...] = setting((), help="Feature store; none: the one that the run was trained on.")
     videos: Path | None = setting(None, help="Folder that camoe-extract read; none: looked for near the store.")
+    index: Path | None = setting(
+        None, help="For a large store: its index, by camoe-store export STORE --out FILE.faiss."
+    )
     subset: str | None = setting(None, help="Search only the videos of a subset.", choices=SUBSETS)
     protocol: str | None = setting(None, help="Which captions make the subset; none: the run's, or the only one.")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KEPT_SHARE, REFUSED_SHARE = 0.95, 0.9
 MOST_CAPTIONS, LEAST_CAPTIONS = 512, 20
-MOST_VIDEOS = 10_000
+BEST_VIDEOS = 1000
 UNLIKELY = Path(__file__).with_name("unlikely.txt")
 
 
@@ -51,7 +51,7 @@ class Cutoff:
             return cls(searcher, searcher.own_scores(texts, own)[:, :, None], 1 - KEPT_SHARE, basis)
         sentences = UNLIKELY.read_text(encoding="utf-8").splitlines()
         basis = f"{len(sentences)} unlikely sentences: {REFUSED_SHARE:.0%} of them stay below it"
-        return cls(searcher, searcher.text_scores(sentences, MOST_VIDEOS), REFUSED_SHARE, basis)
+        return cls(searcher, searcher.text_scores(sentences, BEST_VIDEOS), REFUSED_SHARE, basis)
 
 
 def _captions(searcher: Searcher) -> np.ndarray:

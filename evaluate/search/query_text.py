@@ -15,6 +15,7 @@ from ...extract.clip_weights import TINY, clip_package
 from ...extract.store_streams import streams_beside
 from ...extract.strategies import read_caption
 from ...extract.streams import Selector, selectors
+from ...extract.text_tower import prefix_trees
 from ...extract.tokens import TokenSequence
 from ...extract.words import WordTagger, load_tagger
 from ...pipeline.errors import CamoeError
@@ -23,7 +24,7 @@ from ...pipeline.store.schema import FULL, FUSION
 from .records import Reading
 
 IMPORTED = "imported"
-_ROW_STEP = 32
+_ROW_STEP = 8
 """Tokens are computed in multiples of this: a query of a few words should not pay for hundreds."""
 _MOST_ROWS = 256
 
@@ -62,8 +63,8 @@ class QueryReader:
         """`M` queries -> sentence embeddings `(S, M, D)` float32 on the CPU, not normalised."""
         sequences = [[sequence for _, sequence in self._read(text)] for text in texts]
         distinct = {sequence: None for row in sequences for sequence in row}
-        tokens = sum(len(sequence.tokens) for sequence in distinct)
-        rows = min(_MOST_ROWS, -(-tokens // _ROW_STEP) * _ROW_STEP)
+        tokens = max(len(tree.tokens) for tree in prefix_trees(list(distinct), _MOST_ROWS))
+        rows = -(-tokens // _ROW_STEP) * _ROW_STEP
         embedded = dict(zip(distinct, self.tower.encode_tokens(list(distinct), rows=rows), strict=True))
         return torch.stack([torch.stack([embedded[row[place]] for row in sequences]) for place in range(self._count)])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,28 +12,37 @@ from ...train.scorer import Scorer
 from .gallery import Gallery
 
 CANDIDATES = 1000
-"""Videos that a text-conditioned model compares with a query; pooled vectors choose them in a larger gallery."""
+"""Videos that are compared with a query where a gallery is too large for all."""
+
+Nearest = Callable[[np.ndarray, int], np.ndarray]
 
 
 class Ranker:
     """Scores by stream: `(S, M, N)` in logit units, `S` streams of the model, `M` queries, `N` videos.
 
-    Most models give a video one vector a stream, whatever the query: those are kept. A text-conditioned model (its
-    `compare` is its own) must meet every pair; there the `candidates` nearest by mean-pooled CLIP are compared, and the
-    others score minus infinity.
+    Most models give a video one vector a stream, whatever the query: those are kept, and all are compared. Else the
+    model compares `candidates`, and the other videos score minus infinity: a text-conditioned model (its `compare` is
+    its own) must meet every pair, and takes the nearest by mean-pooled CLIP; with `nearest`, an index that gives rows
+    for a vector of CLIP's and a count, no vectors are kept at all.
     """
 
-    def __init__(self, model: Scorer, gallery: Gallery, *, device: torch.device, raw: bool) -> None:
+    def __init__(
+        self, model: Scorer, gallery: Gallery, *, device: torch.device, raw: bool, nearest: Nearest | None = None
+    ) -> None:
         self.model, self.gallery, self.device, self.raw = model.to(device).eval(), gallery, device, raw
         self.conditioned = type(model).compare is not Scorer.compare
         self.streams = len(model.text_heads)
-        parts = [self._encode(rows) for rows in gallery.blocks()]
-        self.vectors = torch.cat(parts, dim=0 if self.conditioned else 1)
+        self.nearest = nearest
+        self.vectors = torch.empty(0)
+        if nearest is None:
+            parts = [self._encode(rows) for rows in gallery.blocks()]
+            self.vectors = torch.cat(parts, dim=0 if self.conditioned else 1)
 
     @property
     def candidates(self) -> int | None:
         """How many videos the model itself compares with a query; none: all."""
-        return CANDIDATES if self.conditioned and len(self.gallery) > CANDIDATES else None
+        chooses = self.conditioned or self.nearest is not None
+        return CANDIDATES if chooses and len(self.gallery) > CANDIDATES else None
 
     @torch.no_grad()
     def _encode(self, rows: np.ndarray) -> torch.Tensor:
@@ -45,9 +54,27 @@ class Ranker:
     def of_texts(self, texts: torch.Tensor) -> torch.Tensor:
         """Sentence embeddings `c (S, M, D)` as the tower gave them -> `(S, M, N)`."""
         encoded = self.encode_texts(texts)
-        if not self.conditioned:
+        if not self.conditioned and self.nearest is None:
             return self.model.compare(encoded, self.vectors, torch.empty(0))
-        return torch.cat([self._of_candidates(encoded[:, row : row + 1]) for row in range(encoded.shape[1])], dim=1)
+        clip = torch.einsum("s,smd->md", self.model.weights, F.normalize(texts.to(self.device), dim=-1))
+        return torch.cat([self._of_candidates(encoded[:, [row]], clip[row]) for row in range(len(clip))], dim=1)
+
+    def _of_candidates(self, text: torch.Tensor, clip: torch.Tensor) -> torch.Tensor:
+        """`(S, 1, D)`, what the model compares, and the query in CLIP's space `(D,)` -> `(S, 1, N)`."""
+        rows = self._near(clip)
+        frames, mask = self.gallery.take(rows, self.device, raw=self.raw)
+        return self._spread(rows, self.model.compare(text, self.model.encode_videos(frames, mask), mask))
+
+    def _near(self, clip: torch.Tensor) -> np.ndarray:
+        if self.nearest is not None:
+            return self.nearest(clip.cpu().numpy(), CANDIDATES)
+        return (self.vectors @ clip).topk(min(CANDIDATES, len(self.vectors))).indices.cpu().numpy()
+
+    def _spread(self, rows: np.ndarray, scores: torch.Tensor) -> torch.Tensor:
+        """Scores of some videos as scores of all: the others' are minus infinity."""
+        everywhere = torch.full((*scores.shape[:2], len(self.gallery)), -torch.inf, device=self.device)
+        everywhere[:, :, torch.from_numpy(rows).to(self.device)] = scores
+        return everywhere
 
     @torch.no_grad()
     def encode_texts(self, texts: torch.Tensor) -> torch.Tensor:
@@ -56,9 +83,13 @@ class Ranker:
         return self.model.encode_texts(texts if self.raw else F.normalize(texts, dim=-1))
 
     @torch.no_grad()
-    def of_vectors(self, videos: torch.Tensor) -> torch.Tensor:
-        """Videos as queries (`encode_queries`, `(S, M, D)`), by cosine -> `(S, M, N)`."""
-        return self._cosine(videos, self.vectors)
+    def of_video(self, video: torch.Tensor, clip: torch.Tensor) -> torch.Tensor:
+        """A video by cosine: `encode_queries` of it, `(S, 1, D)`, and its pooled CLIP `(D,)` -> `(S, 1, N)`."""
+        if self.nearest is None:
+            return self._cosine(video, self.vectors)
+        rows = self._near(clip)
+        frames, mask = self.gallery.take(rows, self.device, raw=self.raw)
+        return self._spread(rows, self._cosine(video, self.encode_queries(frames, mask)))
 
     def _cosine(self, queries: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
         return self.model.logit_scale.exp() * torch.einsum("smd,snd->smn", queries, self._by_stream(vectors))
@@ -92,15 +123,6 @@ class Ranker:
 
     def _by_stream(self, vectors: torch.Tensor) -> torch.Tensor:
         return vectors.expand(self.streams, -1, -1) if vectors.dim() == 2 else vectors
-
-    def _of_candidates(self, text: torch.Tensor) -> torch.Tensor:
-        """`(S, 1, D) -> (S, 1, N)` of a text-conditioned model."""
-        near = torch.einsum("s,sd,nd->n", self.model.weights, F.normalize(text[:, 0], dim=-1), self.vectors)
-        rows = near.topk(min(CANDIDATES, len(near))).indices
-        frames, mask = self.gallery.take(rows.cpu().numpy(), self.device, raw=self.raw)
-        scores = torch.full((self.streams, 1, len(near)), -torch.inf, device=self.device)
-        scores[:, :, rows] = self.model.compare(text, self.model.encode_videos(frames, mask), mask)
-        return scores
 
 
 def pooled(frames: torch.Tensor) -> torch.Tensor:

@@ -14,6 +14,7 @@ def open_searcher(config: SearchConfig) -> Searcher:
         config.run,
         config.features,
         videos=config.videos,
+        index=config.index,
         clip=config.clip,
         clip_cache=config.clip_cache,
         device=config.device,

@@ -20,6 +20,7 @@ from ...pipeline.errors import CamoeError
 from ...pipeline.store import SUBSETS, FeatureStore
 from ...pipeline.store.reader import StorePaths
 from ...pipeline.store.schema import FULL, FUSION
+from ...pipeline.store.video_index import VideoIndex
 from ...train.config import TrainConfig
 from ...train.data import load_texts, resolve_device
 from ...train.model import FeatureShape, build_model
@@ -30,7 +31,7 @@ from .cutoff import Cutoff
 from .gallery import Gallery, load_gallery, subset_rows
 from .query_text import QueryReader, TextOptions
 from .query_video import embed_file
-from .ranker import Ranker
+from .ranker import Ranker, pooled
 from .records import CaptionHit, Hit, Reading
 from .sources import VideoFolder
 
@@ -46,11 +47,12 @@ Weights = Mapping[str, float]
 @dataclass(frozen=True)
 class Part:
     """One thing that is searched for, or subtracted: `texts (S, 1, D)` as the tower gave them, or the vectors
-    `videos (S, 1, D)` of a video; `weight` is 1, or that of what is subtracted."""
+    `videos (S, 1, D)` of a video and its pooled `clip (D,)`; `weight` is 1, or that of what is subtracted."""
 
     weight: float
     texts: torch.Tensor | None = None
     videos: torch.Tensor | None = None
+    clip: torch.Tensor | None = None
     readings: tuple[Reading, ...] = ()
 
 
@@ -100,12 +102,14 @@ class Searcher:
         protocol: str | None = None,
         streams: Sequence[str] = (),
         tagger: str | None = None,
+        index: str | PathLike[str] | None = None,
     ) -> Searcher:
         """A run's model on `features` (none: the store that it was trained on), or zero-shot on a store alone.
 
         `videos` is the folder that the store's videos lie in (none: looked for near the store); `clip`, `clip_cache`,
         `streams` and `tagger` say how queries are read where the store does not; `subset` of `protocol` narrows the
-        gallery. Raises `CamoeError` where something is missing or does not fit; the text tower is loaded, and may be
+        gallery. With an `index` of the store (camoe-store export), not all videos are compared, but those nearest by
+        plain CLIP. Raises `CamoeError` where something is missing or does not fit; the text tower is loaded, and may be
         refused, when the first text is encoded.
         """
         if run is None and not features:
@@ -113,6 +117,7 @@ class Searcher:
         loaded = None if run is None else load_run(run)
         paths = features or (loaded.features if loaded else ())
         store = FeatureStore.open(paths)
+        opened = _open_index(index, store, subset)
         target = resolve_device(device)
         if loaded is not None:
             check_same_clip(loaded, store)
@@ -124,7 +129,9 @@ class Searcher:
             run=loaded,
             store=store,
             gallery=gallery,
-            ranker=Ranker(model, gallery, device=target, raw=config.facts.raw),
+            ranker=Ranker(
+                model, gallery, device=target, raw=config.facts.raw, nearest=opened.nearest if opened else None
+            ),
             reader=QueryReader(store.settings, config.strategies, options),
             folder=VideoFolder.find(store, gallery, None if videos is None else Path(videos)),
             strategies=config.strategies,
@@ -203,7 +210,7 @@ class Searcher:
             frames, mask = self.gallery.take(rows, self.ranker.device, raw=self.ranker.raw)
         else:
             frames, mask = self._file_frames(Path(like))
-        return Part(1, videos=self.ranker.encode_queries(frames, mask))
+        return Part(1, videos=self.ranker.encode_queries(frames, mask), clip=pooled(frames)[0])
 
     def _file_frames(self, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
         if not path.exists():
@@ -228,7 +235,8 @@ class Searcher:
         if part.texts is not None:
             return self.ranker.of_texts(part.texts)[:, 0].cpu().numpy()
         assert part.videos is not None
-        return self.ranker.of_vectors(part.videos)[:, 0].cpu().numpy()
+        assert part.clip is not None
+        return self.ranker.of_video(part.videos, part.clip)[:, 0].cpu().numpy()
 
     def own_scores(self, texts: torch.Tensor, rows: np.ndarray) -> np.ndarray:
         """`c (S, M, D)`, each against one video of the gallery, `rows (M,)`: `(S, M)`."""
@@ -238,10 +246,13 @@ class Searcher:
             found[:, place] = self.ranker.pairs(texts[:, place : place + 1], frames, mask)[:, 0, 0].cpu().numpy()
         return found
 
-    def text_scores(self, texts: Sequence[str], most_videos: int) -> np.ndarray:
-        """`M` texts against the gallery, or so many videos of it evenly spread: `(S, M, n)`."""
-        scores = self.ranker.of_texts(self.reader.encode(texts)).cpu().numpy()
-        return scores[:, :, :: -(-scores.shape[2] // most_videos)]
+    def text_scores(self, texts: Sequence[str], best: int) -> np.ndarray:
+        """`M` texts against the `best` videos of each, by the model's own weights: `(S, M, best)`, or all of them."""
+        found = []
+        for text in texts:
+            scores = self.ranker.of_texts(self.reader.encode([text]))[:, 0].cpu().numpy()
+            found.append(scores[:, self.best(self.mix(scores), best)])
+        return np.stack(found, axis=1)
 
     def frame_scores(self, query: Query, rows: Sequence[int]) -> np.ndarray:
         """Single frames of `R` videos against a query: `(S, R, T)`, NaN where there is no frame."""
@@ -341,6 +352,14 @@ class Searcher:
     def cutoff(self) -> Cutoff:
         """Where nonsense ends, as far as it can be told (`cutoff.py`)."""
         return Cutoff.of(self)
+
+
+def _open_index(index: str | PathLike[str] | None, store: FeatureStore, subset: str | None) -> VideoIndex | None:
+    if index is None:
+        return None
+    if subset is not None:
+        raise CamoeError("--index is of all videos of a store, and --subset wants some; leave one of them out")
+    return VideoIndex.open(Path(index), store)
 
 
 def _load_gallery(

@@ -78,9 +78,12 @@ def merge(paths: tuple[Path, ...], out: Path) -> None:
 
 @main.command()
 @PATHS
-@_out("NAME.npz, or NAME.parquet for NAME.videos.parquet and NAME.captions.parquet.")
+@_out("NAME.npz, NAME.parquet for NAME.videos.parquet and NAME.captions.parquet, or NAME.faiss.")
 def export(paths: tuple[Path, ...], out: Path) -> None:
-    """Write a store for other tools: NumPy (.npz, no pickles) or Parquet (one row a video, one row a caption)."""
+    """Write a store for other tools: NumPy (.npz, no pickles) or Parquet (one row a video, one row a caption).
+
+    Or write an index of its videos (.faiss), for camoe-search --index where the store is large.
+    """
     if out.exists():
         raise CamoeError(f"{out} exists already; give a new --out")
     store = FeatureStore.open(paths)

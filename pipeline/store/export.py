@@ -1,4 +1,4 @@
-"""A store as NumPy or Parquet files, for other tools (docs/store.md lists the keys and columns)."""
+"""A store as NumPy or Parquet files for other tools (docs/store.md lists the keys and columns), or as an index."""
 
 from __future__ import annotations
 
@@ -156,4 +156,17 @@ def _caption_rows(store: FeatureStore) -> Callable[[slice], dict[str, Any]]:
     return block
 
 
-FORMATS: dict[str, Callable[[FeatureStore, Path], list[Path]]] = {".npz": _export_npz, ".parquet": _export_parquet}
+# -- an index
+
+
+def _export_index(store: FeatureStore, out: Path) -> list[Path]:
+    from .video_index import export_index  # which imports torch
+
+    return export_index(store, out)
+
+
+FORMATS: dict[str, Callable[[FeatureStore, Path], list[Path]]] = {
+    ".npz": _export_npz,
+    ".parquet": _export_parquet,
+    ".faiss": _export_index,
+}

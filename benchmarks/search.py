@@ -1,0 +1,263 @@
+"""How long a warm search takes: the text tower, the ranking, and both, exact and by an index.
+
+    python benchmarks/search.py [--videos 10000] [--queries 50] [--frames 12] [--index-videos 1000000] [--threads 2]
+
+Videos and queries are made up, 512 wide as ViT-B/32's, from a mixture that has the two traits of CLIP's embeddings
+which matter to an index: both sides lie in narrow cones, apart from each other, and videos come in clusters.
+
+    centre_k = normal(D)                            video = CONE u + SPREAD centre_k + NOISE normal(D)
+    query    = CONE w + SPREAD centre_k + OWN (the video's own noise) + NOISE normal(D)
+
+with unit vectors u, w of their own and normal(D) of unit length; clusters are drawn by a power law. The mean cosines
+that come out (video to video, query to its own video, query to others) are printed above the table, to be held against
+those of your own store. Queries are held out: none is a video. The independent-normal case, where neighbours mean
+nothing, is printed beside it. The text tower is ViT-B/32 with random weights, which is as fast as the real one.
+
+Exact: `Searcher` on a store of `--videos`, zero-shot and a CAMoE model with three streams, whole answers with paths and
+moments. Index: the 1000 nearest of `--index-videos` mean-pooled vectors by `VideoIndex`, then ranked exactly, with
+recall@10 against the exact order; needs faiss-cpu (`pip install 'camoe[index]'`), else that part is left out, as with 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from camoe.evaluate.search.searcher import Searcher
+from camoe.pipeline.checksum import file_sha256
+from camoe.pipeline.store import Shard, StoreSettings, Videos, write_shard
+from camoe.pipeline.store.video_index import VideoIndex, build_index
+from camoe.train.config import TrainConfig
+from camoe.train.model import FeatureShape, build_model
+from random_clip import random_vit_b32
+
+DIM = 512
+CONE, SPREAD, NOISE, OWN = 0.72, 0.5, 0.48, 0.25
+CLUSTERS = 2000
+WORDS = (
+    ("a man", "a woman", "two children", "a brown dog", "a chef", "the player", "a band", "an old car"),
+    ("rides", "throws", "is cutting", "slowly paints", "jumps over", "explains", "is playing with", "repairs"),
+    (
+        "a ball",
+        "the guitar",
+        "some onions",
+        "a red bicycle",
+        "a computer game",
+        "the fence",
+        "a paper plane",
+        "a horse",
+    ),
+    ("on the beach", "in a kitchen", "at night", "in front of a crowd", "in the snow", "near a river", "on stage", ""),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", type=int, default=10_000)
+    parser.add_argument("--queries", type=int, default=50)
+    parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--index-videos", type=int, default=1_000_000)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        measure_search(Path(folder), options)
+        if options.index_videos:
+            measure_index(Path(folder), options)
+
+
+# --- exact
+
+
+def measure_search(folder: Path, options: argparse.Namespace) -> None:
+    weights = random_vit_b32(folder / "vit-b32.pt")
+    store = write_store(folder / "shards.h5", options.videos, options.frames, file_sha256(weights))
+    print(
+        f"\nexact search of {options.videos:,} videos of {options.frames} frames, "
+        f"median of {options.queries} queries, ms"
+    )
+    print(f"{'':22}{'text':>9}{'ranking':>9}{'moments':>9}{'whole':>9}{'95 %':>9}")
+    plain = Searcher.open(None, store, clip=str(weights), device="cpu")
+    show_times("zero-shot", plain, options.queries)
+    trained = Searcher.open(None, store, clip=str(weights), device="cpu")
+    show_times("camoe, three streams", with_model(trained), options.queries)
+
+
+def with_model(searcher: Searcher) -> Searcher:
+    """An untrained CAMoE model in the place of zero-shot: as fast as a trained one."""
+    from camoe.evaluate.search.ranker import Ranker
+
+    config = TrainConfig(features=("store",))
+    shape = FeatureShape(DIM, searcher.gallery.max_frames, 100.0)
+    searcher.ranker = Ranker(build_model(config, shape), searcher.gallery, device=torch.device("cpu"), raw=False)
+    return searcher
+
+
+def show_times(name: str, searcher: Searcher, count: int) -> None:
+    draw = np.random.default_rng(1)
+    texts = [" ".join(str(draw.choice(part)) for part in WORDS).strip() for _ in range(count + 5)]
+    text, ranking, moments, whole = [], [], [], []
+    for place, sentence in enumerate(texts):
+        started = time.perf_counter()
+        query = searcher.query(sentence)
+        encoded = time.perf_counter()
+        scores = searcher.mix(searcher.score(query))
+        rows = searcher.best(scores, 10)
+        ranked = time.perf_counter()
+        searcher.hits(query, scores, rows)
+        ended = time.perf_counter()
+        if place >= 5:  # the first ones warm up
+            for found, seconds in (
+                (text, encoded - started),
+                (ranking, ranked - encoded),
+                (moments, ended - ranked),
+                (whole, ended - started),
+            ):
+                found.append(1000 * seconds)
+    medians = "".join(f"{statistics.median(found):9.1f}" for found in (text, ranking, moments, whole))
+    print(f"{name:22}{medians}{np.quantile(whole, 0.95):9.1f}")
+
+
+def write_store(path: Path, count: int, frames: int, clip_sha256: str) -> Path:
+    videos, _ = mixture(count, 0)
+    draw = np.random.default_rng(2)
+    values = np.empty((count, frames, DIM), np.float16)
+    for frame in range(frames):
+        values[:, frame] = videos + 0.3 * unit(draw.normal(size=videos.shape).astype(np.float32))
+    settings = StoreSettings(
+        clip_model="random ViT-B/32",
+        clip_sha256=clip_sha256,
+        clip_logit_scale=100.0,
+        embed_dim=DIM,
+        precision="fp32",
+        fps=1.0,
+        max_frames=frames,
+        sampling="uniform",
+    )
+    ids = [f"clip{number:07d}" for number in range(count)]
+    shard = Shard(
+        settings,
+        videos=Videos(
+            id=ids,
+            source=[f"{name}.mp4" for name in ids],
+            source_size=np.ones(count, np.int64),
+            source_mtime=np.ones(count),
+            duration_s=np.full(count, float(frames)),
+            status=["ok"] * count,
+            frame_count=np.full(count, frames),
+            frames=values,
+            frame_time_s=np.tile(np.arange(frames, dtype=np.float32), (count, 1)),
+        ),
+    )
+    write_shard(path, shard)
+    return path
+
+
+# --- made-up embeddings
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def mixture(videos: int, queries: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors `(N, D)` and `(M, D)` float32, as described above."""
+    draw = np.random.default_rng(seed)
+
+    def normal(*shape: int) -> np.ndarray:
+        return unit(draw.standard_normal(shape, np.float32))
+
+    cone_of_videos, cone_of_queries = normal(2, DIM)
+    centres = normal(CLUSTERS, DIM)
+    share = 1 / np.arange(1, CLUSTERS + 1) ** 0.7
+    cluster = draw.choice(CLUSTERS, videos, p=share / share.sum())
+    own = draw.integers(0, videos, queries)
+    result = np.empty((videos, DIM), np.float32)
+    own_noise = np.empty((queries, DIM), np.float32)
+    for start in range(0, videos, 100_000):
+        part = slice(start, min(start + 100_000, videos))
+        noise = normal(part.stop - start, DIM)
+        result[part] = unit(CONE * cone_of_videos + SPREAD * centres[cluster[part]] + NOISE * noise)
+        here = np.flatnonzero((own >= part.start) & (own < part.stop))
+        own_noise[here] = noise[own[here] - start]
+    found = CONE * cone_of_queries + SPREAD * centres[cluster[own]] + OWN * own_noise + NOISE * normal(queries, DIM)
+    if queries:
+        describe(result, unit(found), own)
+    return result, unit(found)
+
+
+def describe(videos: np.ndarray, queries: np.ndarray, own: np.ndarray) -> None:
+    some = videos[:: max(1, len(videos) // 1000)]
+    between = (some @ some.T)[~np.eye(len(some), dtype=bool)].mean()
+    matched = (queries * videos[own]).sum(axis=1).mean()
+    print(
+        f"\nmean cosines: video to video {between:.2f}, query to its own video {matched:.2f}, "
+        f"to others {(queries @ some.T).mean():.2f}"
+    )
+
+
+def independent(videos: int, queries: int) -> tuple[np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(3)
+    return unit(draw.standard_normal((videos, DIM), np.float32)), unit(draw.standard_normal((queries, DIM), np.float32))
+
+
+# --- index
+
+
+def measure_index(folder: Path, options: argparse.Namespace) -> None:
+    try:
+        import faiss
+
+        faiss.omp_set_num_threads(options.threads)
+    except ImportError:
+        print("\nno index is measured: faiss-cpu is not installed")
+        return
+    count, makers = options.index_videos, {"mixture": mixture, "independent normal": independent}
+    print(f"\nindex over {count:,} videos, 1000 candidates, {options.threads} threads; ms are medians")
+    rows = [f"{'':20}{'build s':>9}{'MB':>9}{'index ms':>10}{'exact ms':>10}{'recall@10':>11}"]
+    for name, make in makers.items():
+        videos, queries = make(count, options.queries)
+        started = time.perf_counter()
+        built_index = build_index(iter([videos]), count)
+        built = time.perf_counter() - started
+        index = VideoIndex(folder, built_index)
+        exact, exact_ms = timed(partial(top_ten, videos), queries)
+        found, index_ms = timed(partial(refined, index, videos), queries)
+        recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)])
+        size = faiss.serialize_index(built_index).nbytes / 1e6
+        rows.append(f"{name:20}{built:9.1f}{size:9.0f}{index_ms:10.1f}{exact_ms:10.1f}{recall:11.3f}")
+    print("\n".join(rows))
+
+
+def top_ten(videos: np.ndarray, query: np.ndarray) -> list[int]:
+    scores = videos @ query
+    best = np.argpartition(-scores, 10)[:10]
+    return [int(row) for row in best[np.argsort(-scores[best])]]
+
+
+def refined(index: VideoIndex, videos: np.ndarray, query: np.ndarray) -> list[int]:
+    """As a search does it: the index finds candidates, whose own vectors are compared."""
+    rows = index.nearest(query, 1000)
+    return [int(row) for row in rows[np.argsort(-(videos[rows] @ query))][:10]]
+
+
+def timed(find: Callable[[np.ndarray], list[int]], queries: np.ndarray) -> tuple[list[list[int]], float]:
+    """What is found for each query, and the median in milliseconds; the first query is asked twice, to warm up."""
+    find(queries[0])
+    results, seconds = [], []
+    for query in queries:
+        started = time.perf_counter()
+        results.append(find(query))
+        seconds.append(time.perf_counter() - started)
+    return results, 1000 * statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    main()

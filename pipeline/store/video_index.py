@@ -1,0 +1,108 @@
+"""An index of a store's videos, for galleries that are too large to compare one by one.
+
+It holds mean-pooled CLIP, 8 bits a number, in cells around centres, and gives the rows that are nearest to a vector;
+whoever searches compares those exactly. One file, sealed by a checksum, that knows the videos it was made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import CamoeError
+from ..sealed import DamagedError, read_sealed, write_sealed
+from .reader import FeatureStore
+from .rows import gather_rows
+
+FEW_VIDEOS = 20_000
+"""Up to here all vectors are looked at, beyond one cell in `CELLS_A_PROBE`."""
+CELLS_A_PROBE = 16
+TRAINING_VIDEOS_A_CELL = 64
+_BLOCK = 16_384
+
+
+def export_index(store: FeatureStore, out: Path) -> list[Path]:
+    """Write the index of a store's videos; returns the file. Raises `CamoeError` where it has none."""
+    if not store.video_ids:
+        raise CamoeError(f"{store.shards[0].path} holds no videos, so there is nothing to index")
+    index = build_index(_pooled_blocks(store), len(store.video_ids))
+    notes = {"videos": store.videos_content_sum, "count": str(len(store.video_ids))}
+    write_sealed(out, {"index": torch.from_numpy(_faiss().serialize_index(index))}, notes)
+    return [out]
+
+
+def build_index(blocks: Iterator[np.ndarray], count: int) -> Any:
+    """A faiss index of `count` unit vectors, given as blocks `(n, D)` float32 in their order."""
+    faiss = _faiss()
+    vectors = np.concatenate(list(blocks))
+    width = vectors.shape[1]
+    metric = faiss.METRIC_INNER_PRODUCT
+    if count <= FEW_VIDEOS:
+        index = faiss.IndexScalarQuantizer(width, faiss.ScalarQuantizer.QT_8bit, metric)
+        index.train(vectors)
+    else:
+        cells = int(2 * count**0.5)
+        centres = faiss.IndexFlatIP(width)
+        index = faiss.IndexIVFScalarQuantizer(centres, width, cells, faiss.ScalarQuantizer.QT_8bit, metric)
+        index.nprobe = max(1, cells // CELLS_A_PROBE)
+        sample = np.random.default_rng(0).permutation(count)[: cells * TRAINING_VIDEOS_A_CELL]
+        index.train(vectors[np.sort(sample)])
+    index.add(vectors)
+    return index
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """An index that was opened; `nearest` gives rows in the order of the store's `video_ids`."""
+
+    path: Path
+    index: Any
+
+    @classmethod
+    def open(cls, path: Path, store: FeatureStore) -> VideoIndex:
+        """Raises `CamoeError` for what is no index, is damaged, or was made of other videos than the store's."""
+        if not path.is_file():
+            raise CamoeError(f"--index {path} is not there; make it with camoe-store export STORE --out {path}")
+        try:
+            tensors, notes = read_sealed(path)
+            index = _faiss().deserialize_index(tensors["index"].numpy())
+        except (DamagedError, KeyError, RuntimeError, TypeError) as error:
+            reason = error if isinstance(error, DamagedError) else "it is no index of videos"
+            raise CamoeError(f"--index {path} cannot be used ({reason}); export it again") from None
+        if notes.get("videos") != store.videos_content_sum or index.ntotal != len(store.video_ids):
+            raise CamoeError(f"--index {path} was made of other videos than the store's; export it again")
+        return cls(path, index)
+
+    def nearest(self, vector: np.ndarray, count: int) -> np.ndarray:
+        """Rows of at most `count` videos near a vector `(D,)`, the nearest first."""
+        _, rows = self.index.search(np.ascontiguousarray(vector[None], np.float32), min(count, self.index.ntotal))
+        found: np.ndarray = rows[0][rows[0] >= 0]
+        return found
+
+
+def _pooled_blocks(store: FeatureStore) -> Iterator[np.ndarray]:
+    paths, places = [shard.path for shard in store.shards], store.video_places
+    for start in range(0, len(places), _BLOCK):
+        frames = gather_rows(paths, "frames", places[start : start + _BLOCK]).astype(np.float32)
+        yield mean_pooled(frames)
+
+
+def mean_pooled(frames: np.ndarray) -> np.ndarray:
+    """The mean of the normalised frames `(B, T, D)`, which are zero where there is none: unit vectors `(B, D)`."""
+    norms = np.linalg.norm(frames, axis=-1, keepdims=True)
+    vectors = (frames / np.maximum(norms, 1e-12)).sum(axis=1)
+    unit: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    return unit
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError:
+        raise CamoeError("an index needs faiss, which is not installed; run: pip install 'camoe[index]'") from None
+    return faiss
