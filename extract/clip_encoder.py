@@ -95,14 +95,20 @@ class ClipEncoder:
 
     @torch.inference_mode()
     def encode_tokens(
-        self, sequences: Sequence[TokenSequence], on_batch: Callable[[int], None] | None = None
+        self,
+        sequences: Sequence[TokenSequence],
+        on_batch: Callable[[int], None] | None = None,
+        *,
+        rows: int | None = None,
     ) -> Tensor:
         """Token sequences -> float32 `(U, D)` on the CPU, not normalised, in the given order.
 
-        A sequence has the same embedding in any company. `on_batch` is told the number of sequences of each batch done.
+        A sequence has the same embedding in any company, for the same `rows`: how many tokens are computed at once,
+        at least those of the longest sequence; none is what fills the device, fewer is faster for a few sequences.
+        `on_batch` is told the number of sequences of each batch done.
         """
         result = torch.empty(len(sequences), self.embed_dim)
-        rows = _TEXT_ROWS[self.device.type]
+        rows = rows or _TEXT_ROWS[self.device.type]
         for tree in prefix_trees(sequences, rows):
             result[tree.members] = encode_tree(self.model, tree, sequences, rows).float().cpu()
             if on_batch is not None:

@@ -63,7 +63,7 @@ class RunScorer:
             held_out=run.held_out_videos if wanted == run.protocol else (),
             allow_missing=allow_missing,
         )
-        _check_length(run, self.features)
+        check_length(run, self.features.frames.shape[1])
         self.protocol = self.features.protocol
         self.shortfall: dict = store.shortfall.get(self.protocol, {})
         self.missing_captions = self.features.missing[subset]
@@ -136,8 +136,9 @@ def _model(name: str, sha256: str) -> str:
     return f"{name} ({sha256[:12]})"
 
 
-def _check_length(run: Run, features: Features) -> None:
-    trained, offered = run.record["shape"]["max_frames"], features.frames.shape[1]
+def check_length(run: Run, offered: int) -> None:
+    """Raise `CamoeError` when the store has more frames a video, `offered`, than the run was trained on."""
+    trained = run.record["shape"]["max_frames"]
     if offered > trained:
         raise CamoeError(
             f"{run.path} was trained on at most {trained} frames a video, the store has {offered}; "

@@ -1,0 +1,389 @@
+"""The core of search and report: a run's model, or zero-shot, and a store; any text or video against it.
+
+searcher = Searcher.open("runs/x")                        # or Searcher.open(None, "shards.h5"): zero-shot
+for hit in searcher.search("a dog catches a ball", top=5):
+    print(hit.rank, hit.id, hit.score, hit.moment_s, hit.path)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ...pipeline.errors import CamoeError
+from ...pipeline.store import SUBSETS, FeatureStore
+from ...pipeline.store.reader import StorePaths
+from ...pipeline.store.schema import FULL, FUSION
+from ...train.config import TrainConfig
+from ...train.data import load_texts, resolve_device
+from ...train.model import FeatureShape, build_model
+from ...train.run_folder import Run, load_run
+from ...train.scorer import Scorer
+from ...train.scoring import check_length, check_same_clip
+from .cutoff import Cutoff
+from .gallery import Gallery, load_gallery, subset_rows
+from .query_text import QueryReader, TextOptions
+from .query_video import embed_file
+from .ranker import Ranker
+from .records import CaptionHit, Hit, Reading
+from .sources import VideoFolder
+
+ZERO_SHOT_STREAMS = {FUSION: FULL, "entity": "muw", "action": "muw"}
+"""What zero-shot reads of a store without captions; the fusion stream alone counts unless weights are given."""
+
+WITHOUT_WEIGHT = -0.5
+"""What is subtracted counts half, so that what is searched for still leads."""
+
+Weights = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing that is searched for, or subtracted: `texts (S, 1, D)` as the tower gave them, or the vectors
+    `videos (S, 1, D)` of a video; `weight` is 1, or that of what is subtracted."""
+
+    weight: float
+    texts: torch.Tensor | None = None
+    videos: torch.Tensor | None = None
+    readings: tuple[Reading, ...] = ()
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is searched for, encoded: `score` and `frame_scores` take it."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """The words of what is searched for as each stream reads them; none where that is a video."""
+        return self.parts[0].readings
+
+
+@dataclass
+class Searcher:
+    """Made by `open`. `store` is the store, `run` none for zero-shot; `strategies` maps streams to strategies.
+
+    Scores by stream are `(S, N)` float32 in logit units, streams in the order of `streams`, videos in that of
+    `gallery.ids`. `weights` of `score` and `search` map streams to shares (their sum is made 1); none are the model's.
+    """
+
+    run: Run | None
+    store: FeatureStore
+    gallery: Gallery
+    ranker: Ranker
+    reader: QueryReader
+    folder: VideoFolder
+    strategies: dict[str, str]
+    _row: dict[str, int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._row = {video_id: row for row, video_id in enumerate(self.gallery.ids)}
+
+    @classmethod
+    def open(
+        cls,
+        run: str | PathLike[str] | None,
+        features: StorePaths | None = None,
+        *,
+        videos: str | PathLike[str] | None = None,
+        clip: str | None = None,
+        clip_cache: str | PathLike[str] | None = None,
+        device: str = "auto",
+        subset: str | None = None,
+        protocol: str | None = None,
+        streams: Sequence[str] = (),
+        tagger: str | None = None,
+    ) -> Searcher:
+        """A run's model on `features` (none: the store that it was trained on), or zero-shot on a store alone.
+
+        `videos` is the folder that the store's videos lie in (none: looked for near the store); `clip`, `clip_cache`,
+        `streams` and `tagger` say how queries are read where the store does not; `subset` of `protocol` narrows the
+        gallery. Raises `CamoeError` where something is missing or does not fit; the text tower is loaded, and may be
+        refused, when the first text is encoded.
+        """
+        if run is None and not features:
+            raise CamoeError("nothing to search: give --run RUN, or --features STORE for zero-shot")
+        loaded = None if run is None else load_run(run)
+        paths = features or (loaded.features if loaded else ())
+        store = FeatureStore.open(paths)
+        target = resolve_device(device)
+        if loaded is not None:
+            check_same_clip(loaded, store)
+        config = loaded.config if loaded else _zero_shot_config(store)
+        gallery = _load_gallery(store, loaded, config, subset, protocol)
+        model = loaded.model if loaded else _zero_shot(config, store, gallery)
+        options = TextOptions(clip, None if clip_cache is None else Path(clip_cache), device, tuple(streams), tagger)
+        return cls(
+            run=loaded,
+            store=store,
+            gallery=gallery,
+            ranker=Ranker(model, gallery, device=target, raw=config.facts.raw),
+            reader=QueryReader(store.settings, config.strategies, options),
+            folder=VideoFolder.find(store, gallery, None if videos is None else Path(videos)),
+            strategies=config.strategies,
+        )
+
+    @property
+    def streams(self) -> list[str]:
+        """Names of the `S` streams."""
+        return list(self.strategies)
+
+    @property
+    def model(self) -> Scorer:
+        """The model, on its device."""
+        return self.ranker.model
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The model's share of each stream."""
+        return dict(zip(self.streams, self.model.weights.tolist(), strict=True))
+
+    def row_of(self, video_id: str) -> int:
+        """The row of a video in the gallery; raises `CamoeError` where it is not searched."""
+        if video_id not in self._row:
+            raise CamoeError(f"there is no video {video_id!r} among the {len(self.gallery)} that are searched")
+        return self._row[video_id]
+
+    def has(self, video_id: str) -> bool:
+        """Whether a video is searched."""
+        return video_id in self._row
+
+    def trained_on(self) -> np.ndarray:
+        """`(M,)` bool: which of the store's captions the run was trained on, by its protocol."""
+        store = self.store
+        if self.run is None or self.run.protocol not in store.protocols:
+            return np.zeros(len(store.caption_ids), bool)
+        held_out = np.isin(store.caption_video_ids, self.run.held_out_videos)
+        return (store.protocols[self.run.protocol] == SUBSETS["train"]) & ~held_out
+
+    # -- queries
+
+    def read(self, text: str) -> list[Reading]:
+        """A query as each stream reads it: which words it keeps."""
+        return self.reader.read(text)
+
+    def query(
+        self, text: str | None = None, *, like: str | PathLike[str] | None = None, without: str | None = None
+    ) -> Query:
+        """A text or, by `like`, a video: the id of one that is searched, or a file; `without` is subtracted."""
+        if (text is None) == (like is None):
+            raise CamoeError("give a text to search for, or a video by --like, and not both")
+        wanted = self._text_part(text) if text is not None else self._video_part(like or "")
+        return Query((wanted,) if without is None else (wanted, self._text_part(without, WITHOUT_WEIGHT)))
+
+    def caption_query(self, caption: int) -> Query:
+        """A caption of the store, by its row, from its stored embeddings: no text tower is needed."""
+        return Query((Part(1, texts=self.caption_embeddings([caption])),))
+
+    def caption_embeddings(self, captions: Sequence[int]) -> torch.Tensor:
+        """`(S, M, D)` of captions of the store, by their rows, as they were stored."""
+        rows = torch.as_tensor(captions, dtype=torch.int64, device=self.ranker.device)
+        return torch.stack([table.embedding.index_select(0, table.row[rows]) for table in self._tables])
+
+    @cached_property
+    def _tables(self) -> list:
+        return [
+            load_texts(self.store, strategy, stream, self.ranker.device, raw=True)
+            for stream, strategy in self.strategies.items()
+        ]
+
+    def _text_part(self, text: str, weight: float = 1.0) -> Part:
+        return Part(weight, texts=self.reader.encode([text]), readings=tuple(self.reader.read(text)))
+
+    def _video_part(self, like: str | PathLike[str]) -> Part:
+        if str(like) in self._row:
+            rows = np.array([self._row[str(like)]])
+            frames, mask = self.gallery.take(rows, self.ranker.device, raw=self.ranker.raw)
+        else:
+            frames, mask = self._file_frames(Path(like))
+        return Part(1, videos=self.ranker.encode_queries(frames, mask))
+
+    def _file_frames(self, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+        if not path.exists():
+            raise CamoeError(f"--like {path}: neither a video that is searched nor a file; give an id or a video file")
+        embedded = embed_file(path, self.store.settings, self.reader.tower).to(self.ranker.device)
+        if not self.ranker.raw:
+            embedded = torch.nn.functional.normalize(embedded, dim=-1)
+        return embedded.unsqueeze(0), torch.ones(1, len(embedded), dtype=torch.bool, device=self.ranker.device)
+
+    # -- scores
+
+    def score(self, query: Query) -> np.ndarray:
+        """`(S, N)`: what is searched for, less what is subtracted."""
+        return self._sum([part.weight * self._part_scores(part) for part in query.parts])
+
+    def wanted_score(self, query: Query) -> np.ndarray:
+        """`(S, N)` of what is searched for alone: the cut-off is about this."""
+        return self._part_scores(query.parts[0])
+
+    def _part_scores(self, part: Part) -> np.ndarray:
+        if part.texts is not None:
+            return self.ranker.of_texts(part.texts)[:, 0].cpu().numpy()
+        assert part.videos is not None
+        return self.ranker.of_vectors(part.videos)[:, 0].cpu().numpy()
+
+    @staticmethod
+    def _sum(parts: list[np.ndarray]) -> np.ndarray:
+        return parts[0] if len(parts) == 1 else np.sum(parts, axis=0)
+
+    def own_scores(self, texts: torch.Tensor, rows: np.ndarray) -> np.ndarray:
+        """`c (S, M, D)`, each against one video of the gallery, `rows (M,)`: `(S, M)`."""
+        found = np.empty(texts.shape[:2], np.float32)
+        for place, row in enumerate(rows.tolist()):
+            frames, mask = self.gallery.take(np.array([row]), self.ranker.device, raw=self.ranker.raw)
+            found[:, place] = self.ranker.pairs(texts[:, place : place + 1], frames, mask)[:, 0, 0].cpu().numpy()
+        return found
+
+    def text_scores(self, texts: Sequence[str], most_videos: int) -> np.ndarray:
+        """`M` texts against the gallery, or so many videos of it evenly spread: `(S, M, n)`."""
+        scores = self.ranker.of_texts(self.reader.encode(texts)).cpu().numpy()
+        return scores[:, :, :: -(-scores.shape[2] // most_videos)]
+
+    def frame_scores(self, query: Query, rows: Sequence[int]) -> np.ndarray:
+        """Single frames of `R` videos against a query: `(S, R, T)`, NaN where there is no frame."""
+        found = [part.weight * self.ranker.of_frames(part.texts, part.videos, rows) for part in query.parts]
+        return self._sum([scores.cpu().numpy() for scores in found])
+
+    def mix(self, by_stream: np.ndarray, weights: Weights | None = None) -> np.ndarray:
+        """`Σ_s w_s · by_stream[s]`: `(S, …) -> (…)`; raises `CamoeError` for weights that are none."""
+        share = self.shares(weights)
+        used = np.flatnonzero(share)
+        return np.tensordot(share[used], by_stream[used], axes=1)
+
+    def shares(self, weights: Weights | None = None) -> np.ndarray:
+        """Weights as `(S,)` float32 shares with sum 1; a stream that is not named has none."""
+        given = self.weights if weights is None else weights
+        if unknown := [name for name in given if name not in self.strategies]:
+            raise CamoeError(f"there is no stream {unknown[0]!r}; the streams are {', '.join(self.streams)}")
+        share = np.array([given.get(name, 0.0) for name in self.streams], np.float32)
+        if not (np.isfinite(share).all() and share.min() >= 0 and share.sum() > 0):
+            raise CamoeError("weights of streams must be numbers from 0, not all 0")
+        return share / share.sum()
+
+    # -- results
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        like: str | PathLike[str] | None = None,
+        without: str | None = None,
+        top: int = 10,
+        weights: Weights | None = None,
+        cutoff: float | None = None,
+    ) -> list[Hit]:
+        """The best `top` videos for a text, or for a video by `like`; none below the `cutoff`."""
+        query = self.query(text, like=like, without=without)
+        scores = self.mix(self.score(query), weights)
+        allowed = None if cutoff is None else self.mix(self.wanted_score(query), weights) >= cutoff
+        return self.hits(query, scores, self.best(scores, top, allowed), weights)
+
+    @staticmethod
+    def best(scores: np.ndarray, top: int, allowed: np.ndarray | None = None) -> np.ndarray:
+        """Rows of the `top` best of `scores (N,)`, best first, equal ones by id; only `allowed (N,)` ones."""
+        rows = np.flatnonzero(np.isfinite(scores) if allowed is None else allowed & np.isfinite(scores))
+        if len(rows) > top:
+            part = scores[rows]
+            edge = np.partition(part, len(part) - top)[len(part) - top]
+            rows = rows[part >= edge]
+        return rows[np.argsort(-scores[rows], kind="stable")][:top]
+
+    def hits(self, query: Query, scores: np.ndarray, rows: np.ndarray, weights: Weights | None = None) -> list[Hit]:
+        """The records of some rows, in their order, each with its best moment."""
+        if not len(rows):
+            return []
+        frames = self.mix(self.frame_scores(query, rows.tolist()), weights)
+        return [
+            Hit(
+                rank,
+                self.gallery.ids[row],
+                round(float(scores[row]), 4),
+                self._moment(row, frames[place]),
+                self.folder.shown(self.gallery.source[row]),
+            )
+            for place, (rank, row) in enumerate(enumerate(rows.tolist(), start=1))
+        ]
+
+    def _moment(self, row: int, frames: np.ndarray) -> float | None:
+        moment = float(self.gallery.times_s[row, int(np.nanargmax(frames))])
+        return round(moment, 3) if np.isfinite(moment) else None
+
+    def captions_for(
+        self, video: str | PathLike[str], *, top: int = 10, weights: Weights | None = None
+    ) -> list[CaptionHit]:
+        """The store's captions that fit a video best: one of the store, by its id, or a file."""
+        if not self.store.has_captions or not self.store.caption_ids:
+            raise CamoeError(f"{self.store.shards[0].path} has no captions to look through; search for videos instead")
+        if str(video) in self._row:
+            rows = np.array([self._row[str(video)]])
+            frames, mask = self.gallery.take(rows, self.ranker.device, raw=self.ranker.raw)
+        else:
+            frames, mask = self._file_frames(Path(video))
+        texts = self.caption_embeddings(range(len(self.store.caption_ids)))
+        scores = self.mix(self.ranker.pairs(texts, frames, mask)[:, :, 0].cpu().numpy(), weights)
+        store = self.store
+        return [
+            CaptionHit(
+                rank,
+                store.caption_ids[row],
+                store.caption_video_ids[row],
+                round(float(scores[row]), 4),
+                store.caption_texts[row],
+            )
+            for rank, row in enumerate(self.best(scores, top).tolist(), start=1)
+        ]
+
+    @cached_property
+    def cutoff(self) -> Cutoff:
+        """Where nonsense ends, as far as it can be told (`cutoff.py`)."""
+        return Cutoff.of(self)
+
+
+def _load_gallery(
+    store: FeatureStore, run: Run | None, config: TrainConfig, subset: str | None, protocol: str | None
+) -> Gallery:
+    seed = config.seed if config.shuffle_frames else None
+    if subset is None:
+        gallery = load_gallery(store, shuffle_seed=seed)
+    else:
+        own = run is not None and run.protocol in store.protocols
+        name = protocol or (run.protocol if run is not None and own else None)
+        held_out = run.held_out_videos if run is not None and name == run.protocol else []
+        gallery = load_gallery(store, subset_rows(store, subset, name, held_out), shuffle_seed=seed)
+    if run is not None:
+        check_length(run, gallery.max_frames)
+    return gallery
+
+
+def _zero_shot_config(store: FeatureStore) -> TrainConfig:
+    """Whole queries count; the other streams that the store can tell are there to be weighed."""
+    strategies = _stored_strategies(store) if store.has_captions else ZERO_SHOT_STREAMS
+    return TrainConfig(
+        features=("store",),
+        model="zero-shot",
+        streams=tuple(strategies),
+        strategy=tuple(f"{stream}={strategy}" for stream, strategy in strategies.items() if stream != FUSION)
+        or ("muw",),
+        stream_weights=tuple(float(stream == FUSION) for stream in strategies),
+    )
+
+
+def _stored_strategies(store: FeatureStore) -> dict[str, str]:
+    """The streams of the store's texts, each by one strategy: muw where it is there."""
+    found: dict[str, str] = {FUSION: FULL}
+    for strategy, stream in sorted(store.text_names, key=lambda name: (name[0] != "muw", name)):
+        if stream != FUSION:
+            found.setdefault(stream, strategy)
+    return found
+
+
+def _zero_shot(config: TrainConfig, store: FeatureStore, gallery: Gallery) -> Scorer:
+    shape = FeatureShape(store.settings.embed_dim, gallery.max_frames, float(store.settings.clip_logit_scale))
+    return build_model(config, shape).eval()
