@@ -13,8 +13,9 @@ from ..names import NONE
 from .choose import disagreements
 from .examples import Caption, caption_view
 from .material import Material
-from .numbers import Table, difference_tables, run_name
+from .numbers import difference_tables, run_name
 from .pictures import Frame, Pictures
+from .tables import Table
 
 SHOWN = 12
 

@@ -10,7 +10,6 @@ from ...pipeline.errors import CamoeError
 from ..config import ALL, RESAMPLES, EvaluateConfig
 from ..names import RERANKINGS, SUBSET_NAMES, V2T_NAMES
 
-FOLDER = "report"
 MOST_EXAMPLES = 100
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,37 +10,9 @@ from ..names import DIRECTIONS, HEADINGS, LOWER_IS_BETTER, METRICS, NONE
 from ..result import Differences, RerankingResult
 from ..table import loss_name
 from .material import Material, Reference
+from .tables import Cell, Row, Table, signed
 
 CHANCE = "chance"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number as it is shown, the line below it, and the value that it is sorted by."""
-
-    text: str
-    below: str = ""
-    value: float | None = None
-    best: bool = False
-
-
-@dataclass(frozen=True)
-class Row:
-    """A table's row: what its first cell says, whether it is only there for comparison, and its numbers."""
-
-    label: str
-    cells: list[Cell]
-    reference: bool = False
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A titled table; all columns but the first are numbers."""
-
-    title: str
-    columns: list[str]
-    rows: list[Row] = field(default_factory=list)
 
 
 def headline(materials: Sequence[Material], reference: Reference | None) -> list[Table]:
@@ -93,7 +64,7 @@ def _cells(result: RerankingResult, direction: str) -> list[Cell]:
         below = ""
         if spans is not None:
             low, high = spans[direction][metric]
-            below = f"{low:.1f} to {high:.1f}"
+            below = f"{low:.1f}–{high:.1f}"
         cells.append(Cell(f"{values[metric]:.1f}", below, values[metric]))
     return cells
 
@@ -125,7 +96,11 @@ def difference_tables(found: Sequence[tuple[str, dict[str, Differences]]]) -> li
         for name, by_reranking in found:
             for label, differences in by_reranking.items():
                 cells = [
-                    Cell(f"{one.value:+.1f}", f"{one.low:+.1f} to {one.high:+.1f}, p = {one.p_value:.3f}", one.value)
+                    Cell(
+                        signed(one.value),
+                        f"{signed(one.low)} to {signed(one.high)}, p = {one.p_value:.3f}",
+                        one.value,
+                    )
                     for one in (differences[direction][metric] for metric in METRICS)
                 ]
                 rows.append(Row(f"{name}: {'raw' if label == NONE else label}", cells))
@@ -152,7 +127,7 @@ def stream_table(material: Material) -> Table | None:
                 cells.append(Cell("–"))
                 continue
             value = stream.left_out[direction]["R@1"]
-            cells.append(Cell(f"{value:.1f}", f"{value - whole[direction]['R@1']:+.1f}", value))
+            cells.append(Cell(f"{value:.1f}", signed(value - whole[direction]["R@1"]), value))
         rows.append(Row(f"{stream.name} ({stream.strategy})", cells))
     together = [
         Cell("1.00", "", 1.0),

@@ -16,7 +16,7 @@ from .pictures import Frame, Pictures
 from .plots import effect_plot, gate_plot
 
 DSL = ("dsl", "dsl-log")
-SHOWN = 8
+SHOWN, CHANGES = 8, 6
 ENDS = 3
 ALIKE = 1e-4
 """Shares of a gate that lie closer together are one."""
@@ -130,7 +130,7 @@ def dsl_effect(material: Material, pictures: Pictures) -> DslEffect | None:
     if name is None:
         return None
     before, after = material.ranked.ranks[NONE].t2v, material.ranked.ranks[name].t2v
-    effect = rerank_effect(before, after, SHOWN)
+    effect = rerank_effect(before, after, CHANGES)
 
     def changes(rows: Sequence[int]) -> list[Change]:
         return [

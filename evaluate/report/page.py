@@ -23,8 +23,14 @@ MARK = '<meta name="generator" content="camoe-report">'
 TEMPLATES = "template"
 
 
-def render(values: Mapping[str, Any], tile: Any) -> str:
-    """The page as text; `tile` gives what stands for a frame."""
+NOTHING: dict[str, Any] = {
+    "headline": [], "notes": [], "few": None, "compared": None, "runs": [], "grey": [], "sweeps": [], "tile": None
+}  # fmt: skip
+"""What a page shows that is told nothing but its `title`; `tile` gives what stands for a frame."""
+
+
+def render(values: Mapping[str, Any]) -> str:
+    """The page as text: `NOTHING`, and `values` instead."""
     environment = Environment(
         loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -36,7 +42,7 @@ def render(values: Mapping[str, Any], tile: Any) -> str:
         "policy": _policy(script),
     }
     inlined |= {"version": version("camoe"), "headings": HEADINGS}
-    return environment.get_template("page.html").render(**values, **inlined, tile=tile)
+    return environment.get_template("page.html").render(NOTHING | dict(values) | inlined)
 
 
 def _policy(script: str) -> str:

@@ -29,7 +29,7 @@ def learning_curves(material: Material) -> list[Markup]:
             if len(_column(material.epochs, key)[0]) > 1
         ]
         if series:
-            epochs = axis("epoch", [x for one in series for x in one.xs], zero=True)
+            epochs = axis("epoch", [x for one in series for x in one.xs], zero=True, tight=True)
             values = axis(title, [y for one in series for y in one.ys], zero=title == "percent")
             plots.append(lines(series, epochs, values, label=label, mark_x=chosen))
     return plots
@@ -60,8 +60,9 @@ def recall_plot(material: Material, reference: Reference | None) -> Markup:
 
 
 def _curve(ranks: np.ndarray, items: int) -> tuple[list[float], list[float]]:
+    """As steps: between two K nothing changes."""
     at, recall = recall_curve(ranks, items)
-    return at.tolist(), recall.tolist()
+    return np.repeat(at, 2)[1:].tolist(), np.repeat(recall, 2)[:-1].tolist()
 
 
 def _candidates(material: Material) -> int:

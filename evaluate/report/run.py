@@ -14,15 +14,16 @@ from ...pipeline.store import describe_shortfall
 from ..small import too_few
 from ..table import told_otherwise
 from .compared import check_alike, compare_runs, distinct_names
-from .config import FOLDER, ReportConfig
+from .config import ReportConfig
 from .examples import Group, text_examples, video_examples
 from .material import Material, Reference, open_material, zero_shot
-from .numbers import Table, headline, run_kind, stream_table
+from .numbers import headline, run_kind, stream_table
 from .origins import DslEffect, GateView, HubRow, dsl_effect, gate_views, hub_rows
 from .page import check_out, render, write
 from .pictures import Pictures
 from .plots import learning_curves, rank_plot, recall_plot
-from .sweeps import Part, is_sweep, read_sweep
+from .sweeps import FOLDER, Part, is_sweep, read_sweep
+from .tables import Table
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,21 @@ def report(paths: Sequence[Path], config: ReportConfig, say: Callable[[str], Non
     """
     out = config.out or (paths[0] / FOLDER if len(paths) == 1 else Path(FOLDER))
     check_out(out)
-    sweeps = [(path.resolve().name, read_sweep(path)) for path in paths if is_sweep(path)]
+    sweeps = [read_sweep(path) for path in paths if is_sweep(path)]
     runs = [path for path in paths if not is_sweep(path)]
     return write(out, _page(sweeps, runs, config, out, say))
 
 
 def _page(
-    sweeps: list[tuple[str, list[Part]]],
+    sweeps: list[list[Part]],
     runs: list[Path],
     config: ReportConfig,
     out: Path,
     say: Callable[[str], None],
 ) -> str:
-    values: dict[str, Any] = {"sweeps": sweeps, "runs": [], "headline": [], "notes": [], "compared": None, "grey": []}
-    values |= {"title": sweeps[0][0] if sweeps else "", "warning": None, "few": None}
+    values: dict[str, Any] = {"sweeps": sweeps, "title": " · ".join(parts[0].title for parts in sweeps)}
     if not runs:
-        return render(values, tile=None)
+        return render(values)
     materials = []
     for run in runs:
         say(f"evaluating {run}")
@@ -79,7 +79,7 @@ def _page(
     names = distinct_names(materials)
     first = materials[0].evaluation
     values |= {
-        "title": " · ".join(names),
+        "title": " · ".join([*names, *(parts[0].title for parts in sweeps)]),
         "headline": headline(materials, reference),
         "notes": _notes(materials),
         "few": too_few(first.videos, f"{first.subset} videos"),
@@ -91,7 +91,7 @@ def _page(
     if config.pictures:
         _make_pictures(pictures, out, say)
         values["grey"] = pictures.missing
-    return render(values, tile=pictures.tile)
+    return render(values | {"tile": pictures.tile})
 
 
 def _make_pictures(pictures: Pictures, out: Path, say: Callable[[str], None]) -> None:
@@ -179,8 +179,8 @@ def warnings(material: Material) -> list[str]:
 def _notes(materials: Sequence[Material]) -> list[str]:
     config = materials[0].config
     notes = [
-        f"R@K in percent; ranks from 1, ties rank last. Below each number its 95 % interval: {config.bootstrap} bootstrap "
-        "resamples of the queries, the captions of a video drawn together."
+        f"R@K in percent; ranks from 1, ties rank last. Below each number its 95 % interval: {config.bootstrap} "
+        "bootstrap resamples of the queries, the captions of a video drawn together."
     ]
     if any(result.transductive for one in materials for result in one.evaluation.rerankings.values()):
         notes.append("* needs all queries at once (transductive): a search engine does not have them.")

@@ -1,4 +1,4 @@
-"""Small plots as inline SVG: text in the page's ink (`currentColor`), lines by class, so that a style sheet colours them.
+"""Small plots as inline SVG: text in the page's ink (`currentColor`), lines coloured by class in the style sheet.
 
 Every text is escaped.
 """
@@ -6,13 +6,14 @@ Every text is escaped.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 460, 230
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 38
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 10, 38
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,14 @@ class Axis:
         return [number * step for number in range(first, last + 1)]
 
 
-def axis(title: str, values: Sequence[float], *, log: bool = False, zero: bool = False) -> Axis:
-    """An axis that holds the values, from 0 where `zero`."""
+def axis(title: str, values: Sequence[float], *, log: bool = False, zero: bool = False, tight: bool = False) -> Axis:
+    """An axis that holds the values, from 0 where `zero`; it ends at a round number unless `tight`."""
     low, high = min(values), max(values)
     if log:
         return Axis(title, low, max(high, low * 2), log=True)
     low = min(low, 0.0) if zero else low
+    if tight and high > low:
+        return Axis(title, low, high)
     step = _round_step(max(high - low, 1e-9) / 4)
     return Axis(title, math.floor(low / step + 1e-9) * step, max(math.ceil(high / step - 1e-9) * step, low + step))
 
@@ -78,19 +81,20 @@ def lines(series: Sequence[Series], x: Axis, y: Axis, *, label: str, mark_x: flo
 
 
 def points(series: Sequence[Series], x: Axis, y: Axis, *, label: str, diagonal: bool = False) -> Markup:
-    """Dots; `diagonal` draws where both axes agree."""
+    """Dots, larger where several lie on one place; `diagonal` draws where both axes agree."""
     parts = [_frame(x, y)]
     if diagonal:
         low, high = max(x.low, y.low), min(x.high, y.high)
         ends = (_x(x, low), _y(y, low), _x(x, high), _y(y, high))
         parts.append(Markup('<line class="mark" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(*ends))
     for one in series:
+        counts = Counter(zip(one.xs, one.ys, strict=True))
         dots = [
-            Markup('<circle cx="{}" cy="{}" r="3"/>').format(_x(x, a), _y(y, b))
-            for a, b in sorted(set(zip(one.xs, one.ys, strict=True)))
+            Markup('<circle cx="{}" cy="{}" r="{:.1f}"/>').format(_x(x, a), _y(y, b), min(12.0, 2.5 + count**0.5 / 2))
+            for (a, b), count in sorted(counts.items())
         ]
         parts.append(Markup('<g class="dots {}">{}</g>').format(one.style, Markup("").join(dots)))
-    return _svg(parts, label, series)
+    return _svg(parts, label, series, key="dot")
 
 
 def bars(names: Sequence[str], series: Sequence[Series], *, x_title: str, y_title: str, label: str) -> Markup:
@@ -115,19 +119,19 @@ def bars(names: Sequence[str], series: Sequence[Series], *, x_title: str, y_titl
     return _svg(parts, label, series)
 
 
-def _svg(parts: Sequence[Markup], label: str, series: Sequence[Series]) -> Markup:
+def _svg(parts: Sequence[Markup], label: str, series: Sequence[Series], key: str = "") -> Markup:
     picture = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         WIDTH, HEIGHT, label, Markup("").join(parts)
     )
     return Markup('<figure class="plot"><figcaption>{}{}</figcaption>{}</figure>').format(
-        label, _legend(series), picture
+        label, _legend(series, key), picture
     )
 
 
-def _legend(series: Sequence[Series]) -> Markup:
+def _legend(series: Sequence[Series], key: str) -> Markup:
     if len(series) < 2:
         return Markup("")
-    items = [Markup('<span class="key {}">{}</span>').format(one.style, one.name) for one in series]
+    items = [Markup('<span class="key {} {}">{}</span>').format(key, one.style, one.name) for one in series]
     return Markup('<span class="legend">{}</span>').format(Markup("").join(items))
 
 

@@ -10,9 +10,12 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from ...pipeline.errors import CamoeError
-from .numbers import Cell, Row, Table
+from .page import render, write
+from .tables import Cell, Row, Table
 
-NOTE, OVERVIEW = "sweep.json", "overview.md"
+NOTE, OVERVIEW, FOLDER = "sweep.json", "overview.md", "report"
+LINK = f"As a page: [{FOLDER}/index.html]({FOLDER}/index.html)."
+"""The line of an overview that leads to its page."""
 _RULE = re.compile(r"\|(:?-+:?\|)+")
 _CELLS = re.compile(r"(?<!\\)\|")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -26,7 +29,6 @@ class Part:
     text: list[Markup]
     table: Table | None
     images: list[tuple[str, str]]
-    level: int = 2
 
 
 def is_sweep(path: Path) -> bool:
@@ -45,6 +47,11 @@ def read_sweep(path: Path) -> list[Part]:
     return [_part(block, path) for block in _blocks(text)]
 
 
+def write_sweep_page(path: Path) -> Path:
+    """Write the page of a sweep's folder into it."""
+    return write(path / FOLDER, render({"title": path.resolve().name, "sweeps": [read_sweep(path)]}))
+
+
 def _blocks(text: str) -> list[list[str]]:
     """Lines under each heading; pictures at the end go by themselves."""
     blocks: list[list[str]] = []
@@ -60,7 +67,7 @@ def _part(lines: list[str], folder: Path) -> Part:
     body = lines[1:] if head else lines
     table = [line for line in body if line.startswith("|")]
     pictures = [name for line in body for name in re.findall(r"^!\[[^\]]*\]\(plots/([^)/]+)\.png\)$", line)]
-    words = [line for line in body if line.strip() and not line.startswith(("|", "!["))]
+    words = [line for line in body if line.strip() and line != LINK and not line.startswith(("|", "!["))]
     return Part(
         title=head,
         text=[inline(line.strip()) for line in _joined(words)],
