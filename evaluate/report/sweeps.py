@@ -71,7 +71,7 @@ def _part(lines: list[str], folder: Path) -> Part:
     return Part(
         title=head,
         text=[inline(line.strip()) for line in _joined(words)],
-        table=_table(head, table) if len(table) > 2 else None,
+        table=_table(table) if len(table) > 2 else None,
         images=[(name, address) for name in pictures if (address := _image(folder / "plots" / f"{name}.svg"))],
     )
 
@@ -87,11 +87,11 @@ def _joined(lines: list[str]) -> list[str]:
     return found
 
 
-def _table(title: str, lines: list[str]) -> Table:
+def _table(lines: list[str]) -> Table:
     columns, *rows = [_split(line) for line in lines if not _RULE.fullmatch(line.replace(" ", ""))]
     labels = sum(name.split(" ")[0] not in ("T2V", "V2T") for name in columns)
     return Table(
-        title,
+        "",
         columns[labels:],
         [
             Row(" · ".join(text for text in row[:labels] if text), [_cell(text) for text in row[labels:]])

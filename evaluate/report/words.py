@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from difflib import SequenceMatcher
 
-_PIECE = re.compile(r"\w+|[^\w\s]|\s+")
+_PIECE = re.compile(r"[^\W\d_]+|\s+|.", re.DOTALL)
+"""No coarser than CLIP's tokenizer: letters, one digit, one other sign."""
 _MASK = "_"
 MASKING, MARKING = ("muw", "muw-token", "rkw"), "akwe"
 
@@ -14,16 +14,19 @@ def read_words(caption: str, sentence: str, strategy: str) -> list[tuple[str, bo
     """`(piece, whether it was read)` of a caption, white space included, so that the pieces joined are the caption.
 
     `sentence` is the store's: `_ dog _ _ ball` of `muw` and `muw-token`, `dog ball` of `rkw`, `a *dog* …` of `akwe`,
-    whose marked words are averaged. What a stream without words of its own reads whole is all read.
+    whose marked words are averaged. What a stream without words of its own reads whole is all read, and so is a caption
+    that the sentence is not made of.
     """
     pieces = _PIECE.findall(caption)
     if strategy not in (*MASKING, MARKING):
         return [(piece, True) for piece in pieces]
-    kept = _kept(sentence, strategy)
-    places = [place for place, piece in enumerate(pieces) if not piece.isspace()]
-    matcher = SequenceMatcher(None, [pieces[place].casefold() for place in places], kept, autojunk=False)
-    read = {places[block.a + step] for block in matcher.get_matching_blocks() for step in range(block.size)}
-    return [(piece, piece.isspace() or place in read) for place, piece in enumerate(pieces)]
+    kept, place = _kept(sentence, strategy), 0
+    found = []
+    for piece in pieces:
+        read = place < len(kept) and piece.casefold() == kept[place]
+        place += read
+        found.append((piece, read or piece.isspace()))
+    return found if place == len(kept) else [(piece, True) for piece in pieces]
 
 
 def _kept(sentence: str, strategy: str) -> list[str]:
