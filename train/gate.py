@@ -37,12 +37,15 @@ class SingleGate(nn.Module):
         self.weight = nn.Parameter(torch.zeros(experts, embed_dim))
 
     def forward(self, experts: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        share = (masked_mean(frames, mask) @ self.weight.T).softmax(dim=-1)
-        mixed = (share.unsqueeze(-1) * experts).sum(dim=1)
+        mixed = (self.shares(frames, mask).unsqueeze(-1) * experts).sum(dim=1)
         return torch.stack(
             [mixed if fusion else experts[:, own] for fusion, own in zip(self.is_fusion, self.owner, strict=True)],
             dim=1,
         )
+
+    def shares(self, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`g (B, E)`: how much of each expert the fusion stream takes."""
+        return (masked_mean(frames, mask) @ self.weight.T).softmax(dim=-1)
 
 
 class FullGate(nn.Module):
@@ -53,8 +56,11 @@ class FullGate(nn.Module):
         self.weight = nn.Parameter(torch.zeros(streams, experts, embed_dim))
 
     def forward(self, experts: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        share = torch.einsum("bd,sed->bse", masked_mean(frames, mask), self.weight).softmax(dim=-1)
-        return share @ experts
+        return self.shares(frames, mask) @ experts
+
+    def shares(self, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """`g (B, S, E)`: how much of each expert each stream takes."""
+        return torch.einsum("bd,sed->bse", masked_mean(frames, mask), self.weight).softmax(dim=-1)
 
 
 GATES: dict[str, Callable[..., nn.Module]] = {

@@ -10,6 +10,7 @@ from ...pipeline.config import option_name
 from ...pipeline.store import describe_shortfall
 from ...train.config import TrainConfig
 from ..names import DIRECTIONS, HEADINGS
+from ..report.sweeps import LINK
 from .code import code_version
 from .live import clock
 from .plan import Plan
@@ -22,7 +23,7 @@ UNTOLD = ("out", "overwrite", "device", "threads", "tensorboard", "checkpoint_se
 
 def overview(plan: Plan, tables: Sequence[TableRows], results: Mapping[str, Result], plots: Sequence[Path]) -> str:
     """The whole page; `plots` are shown below the tables."""
-    parts = ["\n".join([f"# Sweep {plan.sweep.name}", "", *_counts(plan, results)])]
+    parts = ["\n".join([f"# Sweep {plan.sweep.name}", "", *_counts(plan, results), "", LINK])]
     for shown in tables:
         parts.append("\n".join([f"## {shown.table.title}: the choice", "", *winners(plan, shown)]))
     parts.append(markdown(plan, tables).rstrip())

@@ -12,6 +12,7 @@ import torch
 from ...pipeline.atomic import write_atomic
 from ...pipeline.errors import CamoeError
 from ...train.data import resolve_device
+from ..report.sweeps import write_sweep_page
 from .cells import Cells
 from .code import code_version
 from .config import SweepConfig
@@ -83,13 +84,14 @@ def dry_run(config: SweepConfig, *, ensemble: bool | None = None) -> str:
 
 
 def report(plan: Plan, results: dict[str, Result], folder: Path) -> list[str]:
-    """Write every table, plot and the overview from what there is; returns the overview's headlines."""
+    """Write every table, plot, the overview and its page from what there is; returns the overview's headlines."""
     write_tidy(plan, results, folder)
     tables = summarise(plan, results)
     plots = write_plots(tables, folder / "plots")
     write_atomic(folder / "table.md", markdown(plan, tables))
     write_atomic(folder / "table.tex", latex(plan, tables))
     write_atomic(folder / "overview.md", overview(plan, tables, results, plots))
+    write_sweep_page(folder)
     return headlines(plan, tables)
 
 

@@ -1,0 +1,24 @@
+"""`camoe-report`: runs, or a sweep, become a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ...pipeline.command import camoe_command, options_from
+from .config import ReportConfig
+
+
+@camoe_command("camoe-report")
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@options_from(ReportConfig)
+def main(config: ReportConfig, runs: tuple[Path, ...]) -> None:
+    """Write a page about runs, or about a sweep's folder, that opens from disk in any browser.
+
+    Numbers with intervals and what they are compared with, where they come from, and what they look like: queries with
+    their videos' frames and what was found instead. Several runs are held against the first.
+    """
+    from .run import report  # which loads torch: not needed for --help
+
+    click.echo(report(runs, config, click.echo))
