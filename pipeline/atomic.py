@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .regular import real_path
+
 
 @contextmanager
 def atomic_path(final: Path) -> Iterator[Path]:
@@ -16,17 +18,25 @@ def atomic_path(final: Path) -> Iterator[Path]:
 
     Where `final` is a link, what it leads to is replaced.
     """
-    final = final.resolve() if final.is_symlink() else final
+    final = real_path(final)
     temporary = final.with_name(f"{final.name}.tmp.{os.getpid()}")
     try:
         yield temporary
         fsync(temporary)
-        os.replace(temporary, final)
+        _rename(temporary, final)
         fsync(final.parent)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _rename(temporary: Path, final: Path) -> None:
+    """`os.replace` whose error names the file that was to be written."""
+    try:
+        os.replace(temporary, final)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(final)) from None
 
 
 def write_atomic(final: Path, content: bytes | str) -> None:

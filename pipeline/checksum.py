@@ -6,6 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from .regular import open_regular
+
 _BLOCK = 1 << 20
 _WHOLE = 64 * _BLOCK
 """Files up to this size are read whole for their fingerprint, of larger ones as many blocks, evenly spread."""
@@ -14,7 +16,7 @@ _WHOLE = 64 * _BLOCK
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
@@ -25,7 +27,7 @@ def fingerprint(path: Path) -> str:
 
     Unlike the time of its last change, it survives a copy. Raises `OSError` where the file cannot be read.
     """
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         digest = hashlib.sha256(f"{size} bytes\n".encode())
         blocks = -(-size // _BLOCK)

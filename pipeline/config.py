@@ -24,6 +24,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import yaml
 
 from .errors import CamoeError
+from .regular import open_regular
 from .yaml_text import MAX_CHARACTERS, load_yaml
 
 Choices = Iterable[str] | Callable[[], Iterable[str]]
@@ -98,8 +99,8 @@ def load_config(
 def read_yaml(path: str | PathLike[str], known: Iterable[str]) -> dict[str, Any]:
     """The mapping in a YAML file, its keys checked against the `known` names."""
     try:
-        with open(path, encoding="utf-8") as stream:
-            content = load_yaml(stream.read(MAX_CHARACTERS + 1))
+        with open_regular(path) as stream:
+            content = load_yaml(stream.read(4 * MAX_CHARACTERS).decode("utf-8")[: MAX_CHARACTERS + 1])
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise CamoeError(f"{fspath(path)} cannot be read as a config file: {reason}") from None

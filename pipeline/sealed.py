@@ -14,6 +14,7 @@ from safetensors.torch import save
 
 from .atomic import write_atomic
 from .errors import CamoeError
+from .regular import open_regular
 
 Tensors = dict[str, torch.Tensor]
 
@@ -32,6 +33,7 @@ def write_sealed(path: Path, tensors: Mapping[str, torch.Tensor], notes: Mapping
 def read_sealed(path: Path) -> tuple[Tensors, dict[str, Any]]:
     """The tensors, on the CPU, and the JSON values; raises `DamagedError` where either is not as it was written."""
     try:
+        open_regular(path).close()
         with safe_open(path, framework="pt") as file:
             told = dict(file.metadata() or {})
             tensors: Tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

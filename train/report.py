@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..pipeline.errors import CamoeError
+from ..pipeline.regular import read_regular
 from .run_folder import METRICS
 
 Report = Callable[[dict[str, Any]], None]
@@ -45,8 +46,11 @@ def reporter(folder: Path, *, tensorboard: bool, begun: int | None = None) -> It
 def _lines_until(path: Path, epoch: int) -> list[str]:
     """A killed run may have written further than its checkpoint, and half a line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] <= epoch]
+        lines = read_regular(path).decode("utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] <= epoch]
+        if not kept or json.loads(kept[-1])["epoch"] != epoch:
+            raise ValueError(f"it does not reach epoch {epoch}, where the checkpoint is")
+        return kept
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CamoeError(
             f"{path} is damaged ({' '.join(str(error).split())}); use --overwrite instead of --resume to train anew"

@@ -26,6 +26,7 @@ from safetensors.torch import load
 from ..pipeline.atomic import fsync, write_atomic
 from ..pipeline.config import dump_config, load_config, read_yaml
 from ..pipeline.errors import CamoeError, RunStoppedError
+from ..pipeline.regular import open_lock
 from ..pipeline.sealed import file_bytes
 from ..pipeline.store import StoreError, find_shards
 from .checkpoint import CHECKPOINT
@@ -97,6 +98,16 @@ def load_run(path: str | PathLike[str]) -> Run:
 
 
 def _read_config(path: Path, written_as: int) -> TrainConfig:
+    try:
+        return _load_config(path, written_as)
+    except CamoeError as error:
+        message = str(error)
+        raise CamoeError(
+            message if str(path) in message else f"{path} is damaged ({message}); train it again"
+        ) from None
+
+
+def _load_config(path: Path, written_as: int) -> TrainConfig:
     if written_as == FORMAT:
         return load_config(TrainConfig, path)
     model = read_yaml(path, [item.name for item in fields(TrainConfig)]).get("model")
@@ -206,7 +217,7 @@ def tidy(final: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    with open(folder / LOCK, "w") as stream:
+    with os.fdopen(open_lock(folder / LOCK), "w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

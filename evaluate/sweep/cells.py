@@ -21,6 +21,7 @@ import numpy as np
 
 from ...pipeline.atomic import write_atomic
 from ...pipeline.errors import CamoeError
+from ...pipeline.regular import read_regular
 from ...pipeline.store.layouts import needed, read_npz
 from ..names import DIRECTIONS
 from ..scored import Ranks
@@ -48,7 +49,7 @@ class Cells:
         if not path.exists():
             return None
         with _told_of(path):
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(read_regular(path))
             if not isinstance(values, dict):
                 raise ValueError(f"it holds a {type(values).__name__}")
             sums = {name: values.pop(name, None) for name in SUMS}
@@ -67,7 +68,7 @@ class Cells:
         if not path.exists():
             raise CamoeError(f"{path} is missing")
         with _told_of(path):
-            if ranks_sha256 not in (None, hashlib.sha256(path.read_bytes()).hexdigest()):
+            if ranks_sha256 not in (None, hashlib.sha256(read_regular(path)).hexdigest()):
                 raise ValueError("its SHA-256 is another one")
             arrays = {name: _whole(array, name) for name, array in read_npz(path).items()}
             ranks = {

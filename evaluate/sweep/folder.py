@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from ...pipeline.atomic import write_atomic
 from ...pipeline.errors import CamoeError
+from ...pipeline.regular import open_lock, read_regular
 from .plan import Plan
 
 NOTE, CELLS, LOCK = "sweep.json", "cells", ".lock"
@@ -24,7 +26,7 @@ def sweep_folder(path: Path, plan: Plan, *, extend: bool) -> Iterator[Path]:
     """
     _refuse_foreign(path, plan, extend=extend)
     path.mkdir(parents=True, exist_ok=True)
-    with open(path / LOCK, "w") as lock:
+    with os.fdopen(open_lock(path / LOCK), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -40,11 +42,16 @@ def _refuse_foreign(path: Path, plan: Plan, *, extend: bool) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     try:
-        begun = json.loads((path / NOTE).read_text(encoding="utf-8"))
+        begun = json.loads(read_regular(path / NOTE))
         store, protocol, keys = begun["store"], begun["protocol"], set(begun["trainings"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         if path.is_dir() and {item.name for item in path.iterdir()} <= {LOCK}:
             return
+        if (path / CELLS).is_dir():
+            raise CamoeError(
+                f"{path / NOTE} is damaged or gone, and nothing else says which store and grid this is of; restore it, "
+                "or give another --out"
+            ) from None
         raise CamoeError(f"{path} is not a sweep's folder and is left alone; give another --out") from None
     for what, was, now in (
         ("a store with content hash", store, plan.store.content_hash),

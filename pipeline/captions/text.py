@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CamoeError
+from ..regular import open_regular
 
 MAX_CHARACTERS = 8192
 """Longest caption that is kept whole; CLIP reads far less."""
@@ -19,7 +20,7 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 def encoding_of(path: Path) -> str:
     """UTF-16 where the file begins with its mark (spreadsheets save "Unicode text" so), else UTF-8."""
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         return "utf-16" if stream.read(2) in _UTF16_MARKS else "utf-8-sig"
 
 
@@ -42,7 +43,7 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def _line_of_bad_byte(path: Path) -> int:
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         for number, line in enumerate(stream, start=1):
             try:
                 line.decode()

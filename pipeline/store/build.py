@@ -156,8 +156,8 @@ class StoreBuilder:
                 shutil.rmtree(self.place.folder)
         except OSError as error:
             raise RunStoppedError(
-                f"{self.place.out} could not be written ({error.strerror}); its parts in {self.place.folder} are "
-                "intact: make room and run the same command again"
+                f"{error.filename or self.place.out} could not be written ({error.strerror}); its parts in "
+                f"{self.place.folder} are intact: make room and run the same command again"
             ) from error
         return store
 

@@ -6,26 +6,34 @@ is opened for verification.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ..atomic import write_atomic
-from ..checksum import file_sha256 as file_sha256
+from ..errors import CamoeError
+from ..regular import read_regular, real_path
 
 FOLDER_MANIFEST = "SHA256SUMS"
 
 
 def manifest_path(shard: Path) -> Path:
     """Where the checksum of a shard is kept: beside a single file, or in the folder of shards."""
-    shard = shard.resolve()
+    shard = real_path(shard)
     alone = shard.with_name(shard.name + ".sha256")
     return alone if alone.exists() else shard.parent / FOLDER_MANIFEST
 
 
 def read_manifest(path: Path) -> dict[str, str]:
     """File name -> SHA-256; empty when there is no manifest."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
-    lines = (line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines())
+    try:
+        lines = [line.split("  ", 1) for line in read_regular(path).decode("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise CamoeError(
+            f"{path} cannot be read ({reason}); restore it, or delete it to have the shards summed anew"
+        ) from None
     return {parts[1]: parts[0] for parts in lines if len(parts) == 2}
 
 

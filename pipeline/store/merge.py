@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Sequence
@@ -9,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..atomic import remove_leftovers
+from ..checksum import file_sha256
 from ..errors import CamoeError, RunStoppedError
 from .build import StoreBuilder
 from .failures import write_failures
-from .manifest import write_manifest
+from .manifest import manifest_path, read_manifest, write_manifest
 from .place import SINGLE_SUFFIXES, Place
 from .place_name import check_store_name
 from .reader import FeatureStore, find_shards
@@ -33,6 +35,7 @@ def merge_stores(paths: Sequence[Path], out: Path) -> FeatureStore:
     store = FeatureStore.open(shards)
     if store.has_captions:
         _ = store.captions
+    _refuse_damaged(shards)
     remove_leftovers(out)
     if out.suffix in SINGLE_SUFFIXES:
         _merge_to_file(store, shards, Place.of(out))
@@ -41,13 +44,32 @@ def merge_stores(paths: Sequence[Path], out: Path) -> FeatureStore:
     return FeatureStore.open(out)
 
 
+def _refuse_damaged(shards: Sequence[Path]) -> None:
+    """A shard is copied as it is, so it must be the one that was written."""
+    for shard in shards:
+        manifest = manifest_path(shard)
+        listed = read_manifest(manifest).get(shard.name)
+        if listed is not None and listed != file_sha256(shard):
+            raise CamoeError(
+                f"{shard} is not the file that {manifest.name} lists (SHA-256 differs); restore it, or see what is "
+                "damaged with camoe-store verify"
+            )
+
+
 def _merge_to_file(store: FeatureStore, shards: Sequence[Path], place: Place) -> None:
     def beside(digest: str) -> None:
         write_manifest(place.manifest, {place.out.name: digest})
         write_failures(place.failures, store.failures)
 
     try:
-        write_single_file(shards, place.out, beside)
+        with place.locked():
+            try:
+                if place.out.exists():
+                    raise CamoeError(f"{place.out} exists already; give a new --out")
+                place.tidy()
+                write_single_file(shards, place.out, beside)
+            finally:
+                place.leave()
     except OSError as error:
         for path in (place.manifest, place.failures):
             path.unlink(missing_ok=True)
@@ -70,8 +92,10 @@ def _merge_to_folder(store: FeatureStore, out: Path) -> None:
                     builder.publish(_only_failures(store))
             builder.finish()
         os.replace(temporary, out)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise CamoeError(f"{out} exists already; give a new --out") from None
         raise
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from ..atomic import write_atomic
 from ..checksum import file_sha256
 from ..errors import CamoeError
+from ..regular import open_lock, real_path
 from .manifest import FOLDER_MANIFEST, write_manifest
 
 SINGLE_SUFFIXES = (".h5", ".hdf5")
@@ -34,7 +35,7 @@ class Place:
     @classmethod
     def of(cls, out: Path) -> Place:
         """The place of the store `out`: a single file by its suffix, else a folder."""
-        out = out.resolve() if out.is_symlink() else out
+        out = real_path(out)
         is_single = out.suffix in SINGLE_SUFFIXES
         return cls(out, is_single, out.with_name(out.name + ".parts") if is_single else out)
 
@@ -111,7 +112,7 @@ class Place:
         """The right to write there, which a killed run loses; raises `CamoeError` while another run has it."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            lock = open_lock(self.folder / _LOCK)
         except OSError as error:
             raise CamoeError(f"{self.out} cannot be written ({error.strerror}); give another place") from None
         try:

@@ -203,6 +203,17 @@ def test_merging_what_does_not_belong_together(store: Path, make_shard: ShardMak
 # -- export
 
 
+def test_damaged_shards_are_not_merged(store: Path, tmp_path: Path) -> None:
+    """A flipped bit that HDF5 does not see must not be given a checksum of its own."""
+    shard = store / "frames-00000.h5"
+    content = bytearray(shard.read_bytes())
+    content[2600] ^= 4
+    shard.write_bytes(content)
+    for out in ("merged", "merged.h5"):
+        assert "frames-00000.h5 is not the file that SHA256SUMS lists" in fails("merge", store, "--out", tmp_path / out)
+        assert not (tmp_path / out).exists()
+
+
 def test_export_npz_and_back(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("export", store, "--out", tmp_path / "s.npz") == 0
     arrays = np.load(tmp_path / "s.npz", allow_pickle=False)
@@ -220,7 +231,9 @@ def test_export_npz_and_back(store: Path, tmp_path: Path, capsys: pytest.Capture
     assert ours.content_hash == theirs.content_hash
     assert ours.settings == theirs.settings
     assert "exists already" in fails("export", store, "--out", tmp_path / "s.npz")
-    assert fails("export", store, "--out", tmp_path / "s.csv").endswith("s.csv should end in .npz or .parquet")
+    assert fails("export", store, "--out", tmp_path / "s.csv").endswith(
+        "s.csv should end in .npz or .parquet or .faiss"
+    )
 
 
 def test_export_parquet(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
