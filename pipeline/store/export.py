@@ -23,7 +23,7 @@ _BLOCK_ROWS = 2048
 def export_store(store: FeatureStore, out: Path) -> list[Path]:
     """Write `out`, whole or not at all; returns the files. Raises `CamoeError` for a suffix not in `FORMATS`."""
     if out.suffix not in FORMATS:
-        raise CamoeError(f"{out} should end in {' or '.join(FORMATS)}")
+        raise CamoeError(f"{out} should end in .npz, .parquet or .faiss")
     return FORMATS[out.suffix](store, out)
 
 

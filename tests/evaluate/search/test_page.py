@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import time
@@ -22,7 +23,8 @@ def browser() -> Iterator[Browser]:
         try:
             browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         except Error:
-            pytest.skip("no Chromium is installed (apt-get install chromium, or playwright install chromium)")
+            outcome = pytest.fail if os.environ.get("REQUIRE_BROWSER") == "1" else pytest.skip
+            outcome("no Chromium is installed (apt-get install chromium, or playwright install chromium)")
         yield browser
         browser.close()
 

@@ -112,7 +112,7 @@ def test_a_run_searches_a_store_without_captions(world, searcher: Searcher) -> N
 def test_like_finds_the_video_itself_by_id_and_by_file(world, searcher: Searcher) -> None:
     by_id, by_file = searcher.search(like="clip0005"), searcher.search(like=world.videos / "clip0005.mp4")
     assert by_id[0].id == by_file[0].id == "clip0005"
-    assert by_id[0].score == pytest.approx(float(searcher.model.logit_scale.exp()), abs=1e-2)
+    assert by_id[0].score == pytest.approx(searcher.model.logit_scale.exp().item(), abs=1e-2)
     assert [hit.id for hit in by_file] == [hit.id for hit in by_id]
 
 

@@ -231,9 +231,7 @@ def test_export_npz_and_back(store: Path, tmp_path: Path, capsys: pytest.Capture
     assert ours.content_hash == theirs.content_hash
     assert ours.settings == theirs.settings
     assert "exists already" in fails("export", store, "--out", tmp_path / "s.npz")
-    assert fails("export", store, "--out", tmp_path / "s.csv").endswith(
-        "s.csv should end in .npz or .parquet or .faiss"
-    )
+    assert fails("export", store, "--out", tmp_path / "s.csv").endswith("s.csv should end in .npz, .parquet or .faiss")
 
 
 def test_export_parquet(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
