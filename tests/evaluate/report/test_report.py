@@ -70,7 +70,7 @@ def test_every_picture_is_the_frame_that_was_encoded(one: Any, world: Any) -> No
     pictures = Pictures.of(store, world.videos)
     video_id = store.video_ids[-1]
     strip = pictures.strip(video_id)
-    pictures.make(one.page.parent.parent / "strip", lambda done: None)
+    pictures.make(one.page.parent.parent / "strip", lambda: None)
     decoded = decoder.decode(world.videos / f"{video_id}.mp4")
     assert len(strip) == len(decoded.frames)
     for frame, expected, time_s in zip(strip, decoded.frames, decoded.times_s, strict=True):
@@ -122,7 +122,7 @@ def test_a_file_that_is_cut_off_is_a_grey_tile(world: Any, tmp_path: Path) -> No
     sources = [*pictures.sources[:-1], type(source)(source.path, source.size, "", source.start_s)]
     broken = Pictures(store, tmp_path / "videos", sources)
     frame = broken.middle(video_id)
-    broken.make(tmp_path / "out", lambda done: None)
+    broken.make(tmp_path / "out", lambda: None)
     assert broken.tile(frame).image is None
     assert broken.tile(frame).reason
 
