@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,11 +32,11 @@ LEFT_OUT = "pictures were left out (--no-pictures)"
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame of a video that the page shows: its place among the encoded ones, and seconds of the file."""
+    """A frame of a video that the page shows: its place among the encoded ones, and seconds of the file, NaN if unknown."""
 
     video_id: str
     place: int
-    time_s: float
+    time_s: float = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,8 @@ class Pictures:
         names = {frame: _name(frame, source) for frame in frames}
         try:
             path = source.find(self.root)
+            if any(math.isnan(frame.time_s) for frame in frames):
+                raise FrameDecodeError("the store does not say when its frames are shown")
             todo = [frame for frame in frames if not (folder / names[frame]).exists()]
             if todo:
                 images = decode_at(binary, path, [frame.time_s for frame in todo], children)

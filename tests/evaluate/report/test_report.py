@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -254,3 +256,31 @@ def test_only_the_asked_rerankings_are_there(world: Any, tmp_path: Path, make_re
     found = make_report(tmp_path / "out", world.run, rerank=("none",), pictures=False, examples=1)
     assert "query by query" not in found.text
     assert json.dumps("dsl") not in found.text
+
+
+def test_an_imported_store_that_knows_no_files_and_no_times(world: Any, tmp_path: Path) -> None:
+    """Its tiles are grey and say why; all else is there."""
+    store = FeatureStore.open(world.store)
+    pictures = Pictures.of(store, world.videos)
+    known = pictures.sources[-1]
+    unknown = Pictures(store, world.videos, [type(known)("", 0, "", 0.0)] * len(pictures.sources))
+    frame = unknown.middle(store.video_ids[-1])
+    unknown.make(tmp_path, lambda: None)
+    assert unknown.tile(frame).reason == "the store does not say which file it is of"
+    timeless = Pictures(store, world.videos, pictures.sources)
+    timeless._times = np.full_like(timeless._times, np.nan)
+    frame = timeless.middle(store.video_ids[-1])
+    timeless.make(tmp_path, lambda: None)
+    assert timeless.tile(frame).reason == "the store does not say when its frames are shown"
+
+
+def test_a_report_does_without_the_videos(random_run: Path, tmp_path: Path, make_report: Any) -> None:
+    """A store whose videos are nowhere."""
+    found = make_report(tmp_path / "out", random_run)
+    assert "name it with --videos" in found.text
+    assert "TOO FEW: 40 test videos" in found.text
+
+
+def test_help_loads_no_torch() -> None:
+    code = "import sys, camoe.evaluate.report.cli; print([m for m in ('torch', 'jinja2', 'PIL') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
