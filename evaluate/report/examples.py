@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -164,6 +164,6 @@ def _choose(material: Material, direction: str, margins: np.ndarray) -> Chosen:
     return choose_queries(material.ranked.ranks[NONE][direction], margins, config.examples, config.seed)
 
 
-def _groups(chosen: Chosen, make) -> list[Group]:  # type: ignore[no-untyped-def]
+def _groups(chosen: Chosen, make: Callable[[int], Example]) -> list[Group]:
     rows: dict[str, Iterable[int]] = {name: getattr(chosen, name) for name, _, _ in KINDS}
     return [Group(name, title, says, [make(row) for row in rows[name]]) for name, title, says in KINDS]

@@ -45,6 +45,8 @@ class Source:
 
     def find(self, root: Path | None) -> Path:
         """The file, unchanged; raises `FrameDecodeError` with a sentence otherwise."""
+        if not self.path:
+            raise FrameDecodeError("the store does not say which file it is of")
         if root is None:
             raise FrameDecodeError("the videos' folder is not known; name it with --videos")
         pure = PurePosixPath(self.path)
@@ -88,7 +90,7 @@ def find_folder(store: FeatureStore, listed: list[Source]) -> Path | None:
 
 def _is_there(path: Path, size: int) -> bool:
     try:
-        return path.stat().st_size == size
+        return path.is_file() and path.stat().st_size == size
     except (OSError, ValueError):
         return False
 

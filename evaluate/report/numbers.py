@@ -115,8 +115,8 @@ def stream_table(material: Material) -> Table | None:
     whole = material.evaluation.rerankings[NONE]
     columns = [
         "share",
-        *(f"alone, {name} R@1" for name in DIRECTIONS),
-        *(f"without, {name} R@1" for name in DIRECTIONS),
+        *(f"alone, {name}" for name in DIRECTIONS),
+        *(f"without, {name}" for name in DIRECTIONS),
     ]
     rows = []
     for stream in material.streams:
@@ -136,7 +136,7 @@ def stream_table(material: Material) -> Table | None:
         Cell("–"),
     ]
     rows.append(Row("all together", together, reference=True))
-    return Table("Each stream alone, and left out (raw, with the change below)", columns, rows)
+    return Table("", columns, rows)
 
 
 def _one(value: float) -> Cell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from ...pipeline.store import FeatureStore
 if TYPE_CHECKING:
     import numpy as np
 
+    from ...extract.child import Children
+    from ...extract.ffmpeg import Binary
     from .frames import Source
 
 FOLDER = "pictures"
@@ -29,11 +32,11 @@ LEFT_OUT = "pictures were left out (--no-pictures)"
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame of a video that the page shows: its place among the encoded ones, and seconds of the file."""
+    """A frame that the page shows: its place among the encoded ones, and its second in the file, NaN if unknown."""
 
     video_id: str
     place: int
-    time_s: float
+    time_s: float = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,10 @@ class Pictures:
         """Why tiles are grey, each reason once."""
         return list(dict.fromkeys(tile.reason for tile in self._tiles.values() if tile.image is None))
 
-    def make(self, out: Path, advance: Callable[[int], None]) -> None:
+    def make(self, out: Path, advance: Callable[[], object]) -> None:
         """Write the images that are not there yet into `out`/pictures, and take those away that no page shows.
 
-        `advance` is told how many videos are done.
+        `advance` is called after each video.
         """
         from ...extract.child import Children
         from ...extract.ffmpeg import inspect_binary
@@ -122,14 +125,14 @@ class Pictures:
         with _pool(children) as pool:
             for done in pool.map(one, self._wanted):
                 self._tiles |= done
-                advance(1)
+                advance()
         shown = {tile.image for tile in self._tiles.values()}
         for path in folder.glob("*.jpg"):
             if f"{FOLDER}/{path.name}" not in shown:
                 path.unlink()
 
     def _make_video(
-        self, video_id: str, frames: list[Frame], folder: Path, binary: object, children: object
+        self, video_id: str, frames: list[Frame], folder: Path, binary: Binary, children: Children
     ) -> dict[Frame, Tile]:
         from ...extract.reasons import FrameDecodeError
         from .frames import decode_at
@@ -138,9 +141,11 @@ class Pictures:
         names = {frame: _name(frame, source) for frame in frames}
         try:
             path = source.find(self.root)
+            if any(math.isnan(frame.time_s) for frame in frames):
+                raise FrameDecodeError("the store does not say when its frames are shown")
             todo = [frame for frame in frames if not (folder / names[frame]).exists()]
             if todo:
-                images = decode_at(binary, path, [frame.time_s for frame in todo], children)  # type: ignore[arg-type]
+                images = decode_at(binary, path, [frame.time_s for frame in todo], children)
                 for frame, image in zip(todo, images, strict=True):
                     write_atomic(folder / names[frame], _jpeg(image))
         except FrameDecodeError as error:
@@ -149,14 +154,14 @@ class Pictures:
 
 
 @contextmanager
-def _pool(children: object) -> Iterator[ThreadPoolExecutor]:
+def _pool(children: Children) -> Iterator[ThreadPoolExecutor]:
     """Threads that end with their ffmpeg processes, however the context is left."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     pool = ThreadPoolExecutor(cores)
     try:
         yield pool
     except BaseException:
-        children.cancel()  # type: ignore[attr-defined]
+        children.cancel()
         raise
     finally:
         pool.shutdown(cancel_futures=True)

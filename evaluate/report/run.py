@@ -97,11 +97,7 @@ def _page(
 def _make_pictures(pictures: Pictures, out: Path, say: Callable[[str], None]) -> None:
     say(f"taking frames out of {pictures.videos} videos in {pictures.root or 'a folder that is not known'}")
     with tqdm(total=pictures.videos, unit=" videos", desc="frames", disable=None) as bar:
-
-        def advance(videos: int) -> None:
-            bar.update(videos)
-
-        pictures.make(out, advance)
+        pictures.make(out, bar.update)
 
 
 def _run_view(material: Material, name: str, reference: Reference | None, pictures: Pictures) -> RunView:

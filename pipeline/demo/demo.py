@@ -87,8 +87,17 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> list[Row]:
     for what in (VIDEO_FOLDER, CAPTION_FILE, STORE, "runs", LOG):
         say(f"{out / what}")
     say(f"{out / 'table.json'}\n{out / 'table.png'}\n\n{format_table(rows, videos)}")
+    say(_look(config))
     say(f"\nThe whole demo took {time.monotonic() - started:.0f} s.")
     return rows
+
+
+def _look(config: DemoConfig) -> str:
+    """Write the report of the first trained runs; the lines that open it, and the page to search in."""
+    runs = [str(config.out / "runs" / f"{name}-0") for name in ("camoe-dsl", "camoe")]
+    page = _run("camoe-report", [*runs, "--out", str(config.out / "report")]).splitlines()[-1]
+    search = _command_line("camoe-search", ["--run", runs[0], "--serve"])
+    return f"\nopen in a browser: {page}\nsearch these videos: {search}"
 
 
 def _prepare_videos(config: DemoConfig, say: Callable[[str], None]) -> list:

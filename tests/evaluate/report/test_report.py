@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -70,7 +72,7 @@ def test_every_picture_is_the_frame_that_was_encoded(one: Any, world: Any) -> No
     pictures = Pictures.of(store, world.videos)
     video_id = store.video_ids[-1]
     strip = pictures.strip(video_id)
-    pictures.make(one.page.parent.parent / "strip", lambda done: None)
+    pictures.make(one.page.parent.parent / "strip", lambda: None)
     decoded = decoder.decode(world.videos / f"{video_id}.mp4")
     assert len(strip) == len(decoded.frames)
     for frame, expected, time_s in zip(strip, decoded.frames, decoded.times_s, strict=True):
@@ -122,7 +124,7 @@ def test_a_file_that_is_cut_off_is_a_grey_tile(world: Any, tmp_path: Path) -> No
     sources = [*pictures.sources[:-1], type(source)(source.path, source.size, "", source.start_s)]
     broken = Pictures(store, tmp_path / "videos", sources)
     frame = broken.middle(video_id)
-    broken.make(tmp_path / "out", lambda done: None)
+    broken.make(tmp_path / "out", lambda: None)
     assert broken.tile(frame).image is None
     assert broken.tile(frame).reason
 
@@ -254,3 +256,31 @@ def test_only_the_asked_rerankings_are_there(world: Any, tmp_path: Path, make_re
     found = make_report(tmp_path / "out", world.run, rerank=("none",), pictures=False, examples=1)
     assert "query by query" not in found.text
     assert json.dumps("dsl") not in found.text
+
+
+def test_an_imported_store_that_knows_no_files_and_no_times(world: Any, tmp_path: Path) -> None:
+    """Its tiles are grey and say why; all else is there."""
+    store = FeatureStore.open(world.store)
+    pictures = Pictures.of(store, world.videos)
+    known = pictures.sources[-1]
+    unknown = Pictures(store, world.videos, [type(known)("", 0, "", 0.0)] * len(pictures.sources))
+    frame = unknown.middle(store.video_ids[-1])
+    unknown.make(tmp_path, lambda: None)
+    assert unknown.tile(frame).reason == "the store does not say which file it is of"
+    timeless = Pictures(store, world.videos, pictures.sources)
+    timeless._times = np.full_like(timeless._times, np.nan)
+    frame = timeless.middle(store.video_ids[-1])
+    timeless.make(tmp_path, lambda: None)
+    assert timeless.tile(frame).reason == "the store does not say when its frames are shown"
+
+
+def test_a_report_does_without_the_videos(random_run: Path, tmp_path: Path, make_report: Any) -> None:
+    """A store whose videos are nowhere."""
+    found = make_report(tmp_path / "out", random_run)
+    assert "name it with --videos" in found.text
+    assert "TOO FEW: 40 test videos" in found.text
+
+
+def test_help_loads_no_torch() -> None:
+    code = "import sys, camoe.evaluate.report.cli; print([m for m in ('torch', 'jinja2', 'PIL') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from camoe.evaluate.report.config import ReportConfig
 from camoe.evaluate.report.run import report
 from camoe.evaluate.report.sweeps import LINK, inline, read_sweep
+from camoe.evaluate.sweep.config import SweepConfig
+from camoe.evaluate.sweep.run import sweep
 from camoe.pipeline.errors import CamoeError
 
 OVERVIEW = f"""# Sweep mine
@@ -77,3 +82,28 @@ def test_a_sweep_without_an_overview_says_what_writes_it(folder: Path) -> None:
     (folder / "overview.md").unlink()
     with pytest.raises(CamoeError, match="the same camoe-sweep command writes it"):
         report([folder], ReportConfig())
+
+
+def test_a_sweep_writes_its_page_and_leads_to_it(
+    random_store_maker: Callable[..., Path], tmp_path: Path, browser: Any
+) -> None:
+    """What is in its table is in the page, and the overview's link leads somewhere."""
+    (tmp_path / "grid.yaml").write_text(
+        "grid: {loss_temperature: [1000, 10]}\nseeds: [0]\n"
+        "base: {model: meanp, streams: [fusion], loss: dsl, epochs: 2, batch_size: 16}\n"
+    )
+    store = random_store_maker("store.h5", {"train": 30, "val": 12, "test": 20})
+    settings = {"features": (str(store),), "grid": str(tmp_path / "grid.yaml"), "out": tmp_path / "sweep"}
+    outcome = sweep(SweepConfig(**settings, workers=1, device="cpu"), lambda line: None)
+    overview = (outcome.folder / "overview.md").read_text()
+    assert LINK in overview
+    page = browser.new_page()
+    page.goto((outcome.folder / re.findall(r"\]\((report/.+?)\)", overview)[0]).resolve().as_uri())
+    rows = page.locator("table.sortable tbody tr")
+    assert rows.count() == 2
+    table = (outcome.folder / "table.md").read_text()
+    for cell in rows.first.locator("td").all_inner_texts():
+        assert cell.strip() in table
+    assert page.eval_on_selector_all("img", "all => all.every(one => one.naturalWidth > 100)")
+    assert "TOO FEW: 20 test videos" in page.locator("main").inner_text()
+    page.close()
