@@ -13,10 +13,10 @@ from typing import Protocol
 from ..pipeline.captions.names import without_suffix
 from ..pipeline.errors import CamoeError
 from ..pipeline.ffmpeg_binary import find_ffmpeg
-from ..pipeline.store import FeatureStore, StoreSettings
+from ..pipeline.store import FeatureStore, Shard, StoreSettings
 from ..pipeline.store.build import StoreBuilder
 from ..pipeline.store.place import Place
-from ..pipeline.store.schema import FAILED, FULL
+from ..pipeline.store.schema import FAILED, FULL, Removed, no_videos
 from .audit import Preview, preview
 from .clip_encoder import ClipEncoder
 from .clip_layers import read_clip_layers, save_clip_layers
@@ -96,6 +96,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> Extracti
         stage = _Stage(config, inputs, encoder, settings, builder, progress or Silent())
         found = stage.compare_captions()
         pending = pending_items(config, inputs.items, builder.inventory)
+        stage.forget_gone_failures()
         sentences = stage.add_texts(found, tagger)
         counts = stage.add_videos(pending, binary)
         store = builder.finish()
@@ -146,6 +147,19 @@ class _Stage:
             found.refuse_changes(self.config.store)
         return found
 
+    def forget_gone_failures(self) -> None:
+        """A retry forgets failures of files that are no longer in the folder."""
+        if not self.config.retry_failed:
+            return
+        gone = sorted(self.builder.inventory.failed - {item.id for item in self.inputs.items})
+        if gone:
+            settings = self._frame_settings
+            self.builder.publish(Shard(settings, videos=no_videos(settings), removed=Removed(videos=tuple(gone))))
+
+    @property
+    def _frame_settings(self) -> StoreSettings:
+        return replace(self.settings, streams=None, strategies=None, tagger=None, captions_sha256=None)
+
     def add_texts(self, found: Reconciled | None, tagger: WordTagger) -> int:
         """Bring the store's captions to what the file says; returns how many sentences were encoded."""
         if found is None:
@@ -183,7 +197,7 @@ class _Stage:
                 decoder=Decoder(binary, resolution, config.fps, config.max_frames, config.sampling, config.timeout),
                 encoder=self.encoder,
                 builder=self.builder,
-                settings=replace(self.settings, streams=None, strategies=None, tagger=None, captions_sha256=None),
+                settings=self._frame_settings,
                 root=config.videos,
                 workers=config.worker_count,
                 batch_size=config.batch_size,
@@ -232,10 +246,18 @@ def _files_of_store(store: FeatureStore) -> list[VideoFile] | None:
     """The files that a store was made from, so that captions added later meet the same videos and split alike."""
     if not store.video_ids:
         return None
-    sources = [Path(source.decode()) for source in store.video_column("source").tolist()]
-    files = {without_suffix(source.as_posix()): source for source in sources}
+    sources = [source.decode() for source in store.video_column("source").tolist()]
+    files = {
+        _file_id(video_id, source): Path(source) for video_id, source in zip(store.video_ids, sources, strict=True)
+    }
     files |= {failure.id: Path(failure.path) for failure in store.failures.values()}
     return [VideoFile(name, files[name]) for name in sorted(files)]
+
+
+def _file_id(video_id: str, source: str) -> str:
+    """The id of the file that a video is, or is a window of; features made elsewhere have sources of other names."""
+    stem = without_suffix(source)
+    return stem if video_id.startswith(f"{stem}@") else video_id
 
 
 def preview_captions(config: ExtractConfig, count: int) -> list[Preview]:

@@ -80,12 +80,17 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def _captions_remedy(store: FeatureStore) -> str:
+    if store.settings.clip_sha256.startswith("imported"):
+        return "import it again, with --captions and --texts"
+    return "add some with camoe-extract --captions FILE --into STORE"
+
+
 def resolve_protocol(store: FeatureStore, protocol: str | None) -> str:
     """The named protocol, or the store's only one; raises `CamoeError` for another, or a store without captions."""
     if not store.has_captions:
         raise CamoeError(
-            f"{store.shards[0].path} holds no captions to train or evaluate with; add some with "
-            "camoe-extract --captions FILE --into STORE"
+            f"{store.shards[0].path} holds no captions to train or evaluate with; {_captions_remedy(store)}"
         )
     names = list(store.protocols)
     if protocol is None and len(names) == 1:
@@ -164,6 +169,8 @@ def _refuse_missing_texts(store: FeatureStore, strategies: Mapping[str, str]) ->
         if wanted in store.text_names:
             continue
         remedy = f"camoe-extract --captions FILE --into STORE --strategies {strategy} adds them"
+        if stream not in (store.settings.streams or {}):
+            remedy = f"{remedy} with --stream {stream}=TAG,TAG"
         if store.text_names == [(FULL, FUSION)]:
             remedy = f"train on its whole captions with --streams fusion, or {remedy}"
         raise CamoeError(

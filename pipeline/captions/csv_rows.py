@@ -70,6 +70,8 @@ def _reads_like_data(cells: list[str]) -> bool:
 def _unfolded(cell: str, where: str) -> Any:
     """The list or object that a program wrote into a cell (`['a', 'b']`, `["a", "b"]`), or the cell."""
     text = cell.strip()
+    if text[:2] in ("['", '["') and text[-1:] != "]":
+        raise CamoeError(f"{where}: the caption {text[:80]!r} begins as a list and does not end as one; correct it")
     if (text[:1], text[-1:]) not in (("[", "]"), ("{", "}")):
         return cell
     value: Any = None
@@ -90,7 +92,7 @@ def _unfolded(cell: str, where: str) -> Any:
 
 def _columns(header: list[str], path: Path, delimiter: str) -> dict[str, int]:
     """Where our columns stand in the file."""
-    names = [cell.strip().lower() for cell in header]
+    names = [cell.strip().lower().replace(" ", "_") for cell in header]
     if not any(names):
         raise CamoeError(f"{path.name} is empty; it needs the columns video_id and caption")
     found = {}

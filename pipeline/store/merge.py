@@ -73,9 +73,9 @@ def _merge_to_file(store: FeatureStore, shards: Sequence[Path], place: Place) ->
     except OSError as error:
         for path in (place.manifest, place.failures):
             path.unlink(missing_ok=True)
-        raise RunStoppedError(
-            f"{place.out} could not be written ({error.strerror}); make room and try again"
-        ) from error
+        is_full = error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+        remedy = "make room and try again" if is_full else "give another --out"
+        raise RunStoppedError(f"{place.out} could not be written ({error.strerror}); {remedy}") from error
 
 
 def _merge_to_folder(store: FeatureStore, out: Path) -> None:

@@ -168,6 +168,16 @@ def test_other_protocols_are_untouched(videos: Path, tmp_path: Path) -> None:
     assert after.shortfall["mine"] == {"missing_videos": 1}
 
 
+@pytest.mark.parametrize("name", STORES)
+def test_a_retry_forgets_failures_of_files_that_are_gone(videos: Path, tmp_path: Path, name: str) -> None:
+    (videos / "broken.mp4").write_bytes(b"")
+    assert run(tmp_path / name, videos=videos).exit_status == 3
+    (videos / "broken.mp4").unlink()
+    assert run(tmp_path / name, videos=videos).exit_status == 3, "a mistake in --videos must not forget anything"
+    assert run(tmp_path / name, videos=videos, retry_failed=True).exit_status == 0
+    assert FeatureStore.open(tmp_path / name).content_hash == fresh(tmp_path, videos=videos)
+
+
 # -- the split
 
 
