@@ -126,6 +126,7 @@ def test_the_shipped_grids() -> None:
         "gate": 3,
         "heads": 6,
         "paper": 26,
+        "published": 10,
         "strategy": 5,
         "streams": 6,
         "temperature": 10,
