@@ -32,7 +32,7 @@ LEFT_OUT = "pictures were left out (--no-pictures)"
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame of a video that the page shows: its place among the encoded ones, and seconds of the file, NaN if unknown."""
+    """A frame of a video that the page shows: its place among the encoded ones, and seconds of the file or NaN."""
 
     video_id: str
     place: int
