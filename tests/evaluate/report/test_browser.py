@@ -144,3 +144,10 @@ def test_dark_and_light_differ_and_both_can_be_read(opened: Open, one: Any) -> N
             assert contrast >= least, (selector, dark, contrast)
     assert papers[0] > 0.8
     assert papers[1] < 0.05
+
+
+def test_tables_beside_each_other_begin_at_one_height(opened: Open, one: Any) -> None:
+    page = opened(one.page)
+    left, right = (page.locator(f"#headline-{number}").bounding_box() for number in (1, 2))
+    assert left["y"] == right["y"]
+    assert left["x"] + left["width"] < right["x"]
