@@ -76,6 +76,9 @@ def report(done: Extraction) -> str:
             train, val, test = (int((codes == code).sum()) for code in (1, 2, 3))
             short = " (incomplete)" if store.shortfall.get(protocol) else ""
             lines.append(f"protocol {protocol}: {train} train, {val} val, {test} test captions{short}")
+        without = sum(video not in have for video in store.caption_video_ids) if (have := set(store.video_ids)) else 0
+        if without:
+            lines.append(f"{without} captions cannot be used, as the store has no frames of their videos")
     lines += done.changes
     if done.without_captions:
         lines.append(f"{done.without_captions} videos have no caption")

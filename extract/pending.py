@@ -9,23 +9,22 @@ from pathlib import Path
 from ..pipeline.checksum import fingerprint
 from ..pipeline.errors import CamoeError
 from ..pipeline.store.inventory import Inventory, Source
-from .config import ExtractConfig
 from .datasets import VideoItem
 
 
-def pending_items(config: ExtractConfig, items: Sequence[VideoItem], held: Inventory) -> list[VideoItem]:
-    """The videos that are still to be read.
+def pending_items(
+    items: Sequence[VideoItem], held: Inventory, *, retry_failed: bool = False, replace_changed: bool = False
+) -> list[VideoItem]:
+    """The videos of the folder that are still to be read; with `retry_failed` those that failed, and only those.
 
     Raises `CamoeError` naming a source whose content has changed since it was extracted, unless `replace_changed`.
     """
-    if config.videos is None:
-        return []
     changed = {item.id for item in items if item.id in held.videos and has_changed(item.path, held.videos[item.id])}
-    if config.retry_failed:
+    if retry_failed:
         again = held.failed | (set(held.failures) & changed)
-        _refuse_changed(config, [item for item in items if item.id in changed - again])
+        _refuse_changed([item for item in items if item.id in changed - again], replace_changed)
         return [item for item in items if item.id in again]
-    _refuse_changed(config, [item for item in items if item.id in changed])
+    _refuse_changed([item for item in items if item.id in changed], replace_changed)
     return [item for item in items if item.id in changed or (item.id not in held.videos and item.id not in held.failed)]
 
 
@@ -42,8 +41,8 @@ def has_changed(path: Path, source: Source) -> bool:
         return False
 
 
-def _refuse_changed(config: ExtractConfig, items: Sequence[VideoItem]) -> None:
-    if items and not config.replace_changed:
+def _refuse_changed(items: Sequence[VideoItem], replace_changed: bool) -> None:
+    if items and not replace_changed:
         more = f" and {len(items) - 1} more files have" if len(items) > 1 else " has"
         raise CamoeError(
             f"{items[0].path}{more} changed since it was extracted; put the old file back, or extract it again with "

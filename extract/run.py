@@ -95,7 +95,12 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> Extracti
     with StoreBuilder(config.store, settings, adding=config.into is not None) as builder:
         stage = _Stage(config, inputs, encoder, settings, builder, progress or Silent())
         found = stage.compare_captions()
-        pending = pending_items(config, inputs.items, builder.inventory)
+        pending = pending_items(
+            inputs.items if config.videos is not None else [],
+            builder.inventory,
+            retry_failed=config.retry_failed,
+            replace_changed=config.replace_changed,
+        )
         stage.forget_gone_failures()
         sentences = stage.add_texts(found, tagger)
         counts = stage.add_videos(pending, binary)
