@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import FeatureStore
+from ..pipeline.too_few import too_few
 from ..train.config import FUSION, TrainConfig
 from ..train.loop import store_record
 from ..train.model import FeatureShape, build_model
@@ -20,7 +21,6 @@ from .checks import CHECKS, Check
 from .names import NONE
 from .ranked import MATRIX_BYTES, Method, rank_subset
 from .result import Metrics
-from .small import too_few
 from .subject import Subject, open_subject
 
 __all__ = ["CHECKS", "Check", "CheckResult", "golden_check", "zero_shot_run"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..pipeline.store import describe_shortfall
+from ..pipeline.too_few import too_few
 from .grid import grid
 from .names import DIRECTIONS, HEADINGS, METRICS
 from .result import Comparison, Evaluation, Gap, RerankingResult, StoreFacts, TrainingFacts
 from .significance import Difference
-from .small import too_few
 
 RECALLS = METRICS[:3]
 MOST_UNLIKE = 3

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..pipeline.too_few import too_few
 from ..train.run_folder import Run, load_run
 from .config import EvaluateConfig
 from .names import NONE
 from .ranked import rank_subset
 from .result import FOLDER, Evaluation, write_json
 from .run import describe
-from .small import too_few
 from .subject import open_subject
 from .table import told_otherwise
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tqdm import tqdm
 
 from ...pipeline.store import describe_shortfall
-from ..small import too_few
+from ...pipeline.too_few import too_few
 from ..table import told_otherwise
 from .compared import check_alike, compare_runs, distinct_names
 from .config import ReportConfig

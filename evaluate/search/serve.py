@@ -48,6 +48,7 @@ def serve(config: SearchConfig, text: str | None, say: Callable[[str], None]) ->
         say(f"search at {where}  (Ctrl-C ends it)")
         server_config = uvicorn.Config(app, **SERVER_SETTINGS)
         uvicorn.Server(server_config).run(sockets=[listener])
+        raise KeyboardInterrupt  # nothing else ends it, also where the signal was ignored when the process began
 
 
 NO_FOLDER = "the videos' files were not found near the store, so none can be shown; name their folder with --videos DIR"

@@ -8,9 +8,9 @@ from statistics import fmean, stdev
 
 import numpy as np
 
+from ...pipeline.too_few import too_few
 from ..names import DIRECTIONS, RERANKINGS
 from ..significance import Difference, paired_bootstrap
-from ..small import too_few
 from .grid import Cell, Table
 from .plan import Plan
 from .result import FAILED, OK, Result, reranking_name

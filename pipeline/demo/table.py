@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
+from ..too_few import too_few
+
 METRICS = ("R@1", "R@5", "R@10", "MdR", "MnR")
-FEW_VIDEOS = 50
-"""Below so many test clips the table says that it means nothing."""
 DIRECTIONS = {"t2v": "text to video", "v2t": "video to text"}
 
 
@@ -72,10 +72,9 @@ def format_table(rows: Sequence[Row], videos: int) -> str:
         lines.append("")
     seeds = max(row.runs for row in rows)
     lines.append(f"Held-out test clips; mean ± standard deviation over {seeds} seeds; R@K in percent, ranks from 1.")
-    if videos < FEW_VIDEOS:
-        lines.append(
-            f"With {videos} test clips these numbers mean nothing: one clip more or less is {100 / videos:.0f} points."
-        )
+    warning = too_few(videos, "test clips")
+    if warning:
+        lines.append(warning)
     lines.append("* uses all queries of a test set at once, which a search engine does not have.")
     lines.append("A check that the pipeline works, on a rendered world; no evidence about the paper's data sets.")
     return "\n".join(lines)

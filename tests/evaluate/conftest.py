@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,3 +140,18 @@ def random_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A zero-shot run on 60 training, 20 val and 40 test videos with two captions each; only for reading."""
     folder = tmp_path_factory.mktemp("random")
     return make_run(random_store(folder / "store.h5", {"train": 60, "val": 20, "test": 40}), folder / "run")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium; of a module only, for while Playwright's loop runs no other loop can."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_api.sync_playwright() as playwright:
+        try:
+            running = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        except sync_api.Error:
+            outcome = pytest.fail if os.environ.get("REQUIRE_BROWSER") == "1" else pytest.skip
+            outcome("no Chromium is installed (apt-get install chromium, or playwright install chromium)")
+        yield running
+        running.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -11,22 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 QUERY = "a pink moon expands over the grass"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except Error:
-            outcome = pytest.fail if os.environ.get("REQUIRE_BROWSER") == "1" else pytest.skip
-            outcome("no Chromium is installed (apt-get install chromium, or playwright install chromium)")
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

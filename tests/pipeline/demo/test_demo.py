@@ -56,9 +56,7 @@ def test_mean_and_deviation() -> None:
     assert "2.0 ± 1.4" in format_table([row], 240)
     assert "kept: the untrained model in 1 of 2 runs" in format_table([row], 240)
     assert "mean nothing" not in format_table([row], 240)
-    assert "With 16 test clips these numbers mean nothing: one clip more or less is 6 points." in format_table(
-        [row], 16
-    )
+    assert "TOO FEW: 16 test clips; below 50 these numbers mean nothing" in format_table([row], 16)
 
 
 def test_no_seeds(capsys: pytest.CaptureFixture) -> None:
