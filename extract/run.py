@@ -20,7 +20,7 @@ from ..pipeline.store.schema import FAILED, FULL, Removed, no_videos
 from .audit import Preview, preview
 from .clip_encoder import ClipEncoder
 from .clip_layers import read_clip_layers, save_clip_layers
-from .clip_weights import TINY, clip_package
+from .clip_weights import BUILT_IN, clip_package
 from .config import AUTO, DEFAULT_CLIP, ExtractConfig
 from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
 from .ffmpeg import Binary, inspect_binary
@@ -226,7 +226,7 @@ def _load_encoder(config: ExtractConfig, there: FeatureStore | None) -> ClipEnco
         precision = there.settings.precision
     if clip is None:
         clip = there.settings.clip_model if there is not None else DEFAULT_CLIP
-        if there is not None and clip != TINY and clip not in clip_package().clip._MODELS:
+        if there is not None and clip not in BUILT_IN and clip not in clip_package().clip._MODELS:
             raise CamoeError(
                 f"{config.store} was made with the weights file {clip}; name that file with --clip (its SHA-256 is "
                 f"{there.settings.clip_sha256})"

@@ -11,7 +11,7 @@ import torch
 
 from ...extract.clip_encoder import ClipEncoder
 from ...extract.clip_tokens import Caption, analyse
-from ...extract.clip_weights import TINY, clip_package
+from ...extract.clip_weights import BUILT_IN, clip_package
 from ...extract.store_streams import streams_beside
 from ...extract.strategies import read_caption
 from ...extract.streams import Selector, selectors
@@ -94,7 +94,7 @@ class QueryReader:
 
     def _own_clip(self) -> str:
         name = self.settings.clip_model
-        if name != TINY and name not in clip_package().clip._MODELS:
+        if name not in BUILT_IN and name not in clip_package().clip._MODELS:
             raise CamoeError(
                 f"the store's features are of {name}, which is no name that is known here; name the file of its "
                 f"weights with --clip (its SHA-256 is {self.settings.clip_sha256})"
