@@ -27,11 +27,11 @@ RunReport = Callable[[int, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedRun:
     """A run that has come to its end: `place` is that of its config, `curve` its epochs' metrics.
 
     `model` holds the best epoch's parameters, until the next run is asked for; where training came apart there is an
-    `error` instead. `seconds` is its share of the time, `together` how many were trained at once.
+    `error` instead. `seconds` is its share of the time, `ensemble_size` how many were trained at once.
     """
 
     place: int
@@ -39,11 +39,11 @@ class Trained:
     outcome: Outcome
     curve: list[dict[str, Any]]
     seconds: float
-    together: int = 1
+    ensemble_size: int = 1
     error: CamoeError | None = None
 
 
-def train_alone(cache: FeatureCache, config: TrainConfig, report: Callable[[dict[str, Any]], None]) -> Trained:
+def train_alone(cache: FeatureCache, config: TrainConfig, report: Callable[[dict[str, Any]], None]) -> TrainedRun:
     """Train one run as `fit` would, without a folder; raises what `train` raises."""
     started = time.perf_counter()
     model, curve = cache.begin_model(config), []
@@ -54,10 +54,10 @@ def train_alone(cache: FeatureCache, config: TrainConfig, report: Callable[[dict
 
     outcome = train(model, cache.features(config), config, tell)
     model.load_state_dict(outcome.state)
-    return Trained(0, model, outcome, curve, time.perf_counter() - started)
+    return TrainedRun(0, model, outcome, curve, time.perf_counter() - started)
 
 
-def train_together(cache: FeatureCache, configs: Sequence[TrainConfig], report: RunReport) -> Iterator[Trained]:
+def train_as_ensemble(cache: FeatureCache, configs: Sequence[TrainConfig], report: RunReport) -> Iterator[TrainedRun]:
     """The runs of one architecture as they end.
 
     They are trained in groups as large as memory holds; a group that it does not hold is halved and begun again. Raises
@@ -97,7 +97,7 @@ class _Member:
         return self.error is not None or self.course.finished
 
 
-def _train_group(cache: FeatureCache, configs: dict[int, TrainConfig], report: RunReport) -> Iterator[Trained]:
+def _train_group(cache: FeatureCache, configs: dict[int, TrainConfig], report: RunReport) -> Iterator[TrainedRun]:
     started = time.perf_counter()
     members, ensemble = _begin(cache, configs, report)
     while members:
@@ -139,11 +139,11 @@ def _end_epoch(member: _Member, model: Scorer, rows: torch.Tensor, first_step: i
         member.error = error
 
 
-def _trained(member: _Member, model: Scorer, seconds: float, together: int) -> Trained:
+def _trained(member: _Member, model: Scorer, seconds: float, ensemble_size: int) -> TrainedRun:
     course = member.course
     if member.error is None:
         model.load_state_dict(course.outcome.state)
-    return Trained(member.place, model, course.outcome, course.curve, seconds, together, member.error)
+    return TrainedRun(member.place, model, course.outcome, course.curve, seconds, ensemble_size, member.error)
 
 
 def _fitting(cache: FeatureCache, config: TrainConfig, count: int) -> int:
