@@ -21,4 +21,4 @@ def main(config: ReportConfig, runs: tuple[Path, ...]) -> None:
     """
     from .run import report  # which loads torch: not needed for --help
 
-    say(report(runs, config, say))
+    say(str(report(runs, config, say)))

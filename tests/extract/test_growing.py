@@ -163,7 +163,7 @@ def test_other_protocols_are_untouched(videos: Path, tmp_path: Path) -> None:
         builder.finish()
     rows = [("red", "a red disc drops", "test"), ("red", "a red box rises", "test")]
     write(file, rows + [(*row, "train") for row in ROWS[2:]], ("video_id", "caption", "split"))
-    with pytest.raises(CamoeError, match="not as they are in .*: 2 .first"):
+    with pytest.raises(CamoeError, match=r"not as they are in .*: 2 .first"):
         run(store, videos=videos, captions=file)
     run(store, captions=file, mend=True)
     after = FeatureStore.open(store)

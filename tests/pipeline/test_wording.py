@@ -32,8 +32,10 @@ def test_what_a_terminal_would_obey_is_written_out() -> None:
     assert visible("evil\u202egpj.exe") == r"evil\u202egpj.exe"
     assert visible("half\udc80") == r"half\udc80"
     assert (
-        visible("a line\n\ttabbed, Ünïcode, 犬, 👩‍🚀, back\\slash")
-        == "a line\n\ttabbed, Ünïcode, 犬, 👩‍🚀, back\\slash"
+    harmless = "a line\n\ttabbed, Ünïcode, 犬, back\\slash"
+    assert visible(harmless) == harmless
+    harmless = "a line\n\ttabbed, Ünïcode, 犬, back\\slash"
+    assert visible(harmless) == harmless
     )
 
 
