@@ -13,7 +13,14 @@ from .export import check_exports, write_exports
 from .gap import train_val_gap
 from .names import RERANKINGS
 from .ranked import Method, Ranked, rank_subset
-from .result import Comparison, Evaluation, Intervals, MetricIntervals, RerankingResult
+from .result import (
+    Comparison,
+    Evaluation,
+    Intervals,
+    MetricIntervals,
+    RerankingResult,
+    check_results_folder,
+)
 from .significance import bootstrap_intervals
 from .stress import stress_test
 from .subject import Subject, open_subject
@@ -25,6 +32,7 @@ def evaluate(config: EvaluateConfig, say: Callable[[str], None] = lambda line: N
     `say` is told what happens to the files of an earlier evaluation. Raises `CamoeError` where there is no run, no
     store, or no subset of its protocol, or for a comparison of unlike runs; nothing is written then.
     """
+    check_results_folder(config.run_folder)
     subject, method = _open(config, config.run_folder), config.method
     ranked = rank_subset(subject.scorer, config.subset, method)
     check_exports(ranked, trec=config.trec, stress=config.stress)

@@ -14,6 +14,7 @@ from types import ModuleType
 
 from ..pipeline.checksum import file_sha256
 from ..pipeline.errors import CamoeError
+from ..pipeline.wording import short_hash
 
 TINY = "tiny"
 _FOLDER = Path(__file__).parent / "tiny"
@@ -80,7 +81,8 @@ def _cached_weights(name: str, url: str, folder: Path) -> Weights:
     found = _sha256(target)
     if found != expected:
         raise CamoeError(
-            f"{target} is not {name}: its SHA-256 is {found}, expected {expected}; delete it or fetch it again"
+            f"{target} is not {name}: its SHA-256 is {short_hash(found)}, not {short_hash(expected)}; delete it and "
+            "run the command again, which fetches it"
         )
     return Weights(name, target, found)
 

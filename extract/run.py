@@ -17,6 +17,8 @@ from ..pipeline.store import FeatureStore, Shard, StoreSettings
 from ..pipeline.store.build import StoreBuilder
 from ..pipeline.store.place import Place
 from ..pipeline.store.schema import FAILED, FULL, Removed, no_videos
+from ..pipeline.wording import short_hash
+from ..pipeline.writable import check_writable
 from .audit import Preview, preview
 from .clip_encoder import ClipEncoder
 from .clip_layers import read_clip_layers, save_clip_layers
@@ -86,6 +88,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None) -> Extracti
     settings or from other files, and `RunStoppedError` when the disk refuses, with finished shards intact.
     """
     there = _store_of(config)
+    _check_writable(config)
     inputs = _read_inputs(config, there)
     binary = inspect_binary(find_ffmpeg(config.ffmpeg)) if config.videos is not None else None
     tagger = load_tagger(config.tagger)
@@ -219,6 +222,14 @@ def _store_of(config: ExtractConfig) -> FeatureStore | None:
     return FeatureStore.open(shards) if shards else None
 
 
+def _check_writable(config: ExtractConfig) -> None:
+    place = Place.of(config.store)
+    remedy = "give another --out"
+    if config.into is not None:
+        remedy = "make it writable, or copy the store to another folder and add to the copy"
+    check_writable(config.store, inside=not place.is_single and place.out.is_dir(), remedy=remedy)
+
+
 def _load_encoder(config: ExtractConfig, there: FeatureStore | None) -> ClipEncoder:
     """The encoder that is asked for; what is left open is as in the store."""
     clip, precision = config.clip, config.precision
@@ -228,8 +239,8 @@ def _load_encoder(config: ExtractConfig, there: FeatureStore | None) -> ClipEnco
         clip = there.settings.clip_model if there is not None else DEFAULT_CLIP
         if there is not None and clip not in BUILT_IN and clip not in clip_package().clip._MODELS:
             raise CamoeError(
-                f"{config.store} was made with the weights file {clip}; name that file with --clip (its SHA-256 is "
-                f"{there.settings.clip_sha256})"
+                f"{config.store} was made with the weights file {clip}; name that file with --clip (its SHA-256 "
+                f"begins with {short_hash(there.settings.clip_sha256)})"
             )
     return ClipEncoder.load(clip, config.device, precision, config.clip_cache)
 

@@ -20,6 +20,13 @@ import click
 
 from .config import Config, choices_of, load_config, nearest_name, option_name
 from .errors import CamoeError, RunStoppedError
+from .wording import visible
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print text that may hold ids, paths and captions: what a terminal would obey is written out."""
+    click.echo(visible(text), err=err)
+
 
 METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
@@ -40,7 +47,7 @@ class CamoeCommand(click.Command):
         except CamoeError as error:
             if not standalone_mode:
                 raise
-            click.echo(f"{self.name}: {' '.join(str(error).split())}", err=True)
+            say(f"{self.name}: {' '.join(str(error).split())}", err=True)
             status = error.exit_status
         except KeyboardInterrupt:
             if not standalone_mode:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..pipeline.config import Config, setting
 from ..pipeline.errors import CamoeError
 from ..pipeline.text_names import FUSION
+from ..pipeline.wording import counted
 from .names import (
     AGGREGATORS,
     ARCHITECTURE,
@@ -99,10 +100,11 @@ class TrainConfig(Config):
         count = self.expert_count
         if len(self.aggregator) not in (1, count):
             raise CamoeError(
-                f"aggregator names {len(self.aggregator)} aggregators for {count} experts; give 1 or {count}"
+                f"aggregator names {len(self.aggregator)} aggregators for {counted(count, 'expert')}; give 1 or {count}"
             )
         if self.gate == "none" and count > len(self.streams):
-            raise CamoeError(f"gate none leaves {count - len(self.streams)} experts unused; use gate single or full")
+            unused = counted(count - len(self.streams), "expert")
+            raise CamoeError(f"gate none leaves {unused} unused; use gate single or full")
         if self.gate == "single" and FUSION not in self.streams:
             raise CamoeError("gate single mixes the experts for the fusion stream; add fusion to streams, or use full")
 

@@ -11,6 +11,7 @@ import torch
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import SUBSETS, FeatureStore, subset_code
 from ..pipeline.text_names import FULL, FUSION
+from ..pipeline.wording import counted
 from .scorer import Dropout, FeatureShape, Scorer
 
 
@@ -156,9 +157,9 @@ def _refuse_missing(store: FeatureStore, protocol: str, owner: np.ndarray, asked
     if missing.any():
         videos = sorted({store.caption_video_ids[index] for index in np.flatnonzero(missing)})
         raise CamoeError(
-            f"{int(missing.sum())} of {int(asked.sum())} captions of protocol {protocol} belong to {len(videos)} "
-            f"videos without features (first: {videos[0]}); leave these captions out with --allow-missing, or put the "
-            "videos right and run camoe-extract as before with --retry-failed"
+            f"{int(missing.sum())} of {counted(int(asked.sum()), 'caption')} of protocol {protocol} belong to "
+            f"{counted(len(videos), 'video')} without features (first: {videos[0]}); leave these captions out with "
+            "--allow-missing, or repair the videos and run the same camoe-extract command again with --retry-failed"
         )
 
 
@@ -220,7 +221,7 @@ def hold_out_videos(store: FeatureStore, protocol: str, fraction: float, seed: i
     videos = sorted(set(ids) & have_features)
     if len(videos) < 3:
         raise CamoeError(
-            f"protocol {protocol} has {len(videos)} training videos with features and no val captions; "
+            f"protocol {protocol} has {counted(len(videos), 'training video')} with features and no val captions; "
             "training and validation need at least 3"
         )
     order = torch.randperm(len(videos), generator=torch.Generator().manual_seed(seed)).tolist()
@@ -239,7 +240,7 @@ class BatchSampler:
         self.start = self.count.cumsum(0) - self.count
         if len(self.count) < 2:
             raise CamoeError(
-                f"protocol {features.protocol} has {len(self.count)} training videos with features; "
+                f"protocol {features.protocol} has {counted(len(self.count), 'training video')} with features; "
                 "a contrastive loss needs at least 2"
             )
         self.batch_size = min(batch_size, len(self.count))

@@ -13,6 +13,7 @@ import torch
 
 from ..pipeline.errors import RunStoppedError
 from ..pipeline.store import FeatureStore
+from ..pipeline.writable import check_writable
 from .checkpoint import identity_of, load_checkpoint, refuse_other
 from .config import TrainConfig
 from .course import Outcome
@@ -42,6 +43,7 @@ def fit(config: TrainConfig, *, resume: bool = False) -> Path:
     if resume and (config.folder / RECORD).is_file() and not partial_folder(config.folder).exists():
         return _finished(config, device)
     refuse_existing(config.folder, overwrite=config.overwrite, resume=resume)
+    check_writable(config.folder)
     store = FeatureStore.open(config.features)
     protocol = resolve_protocol(store, config.protocol)
     trains = config.facts.trains

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ...pipeline.errors import CamoeError
+from ...pipeline.wording import counted
 from .config import SearchConfig
 
 MOST_CONNECTIONS = 400
@@ -43,7 +44,7 @@ def serve(config: SearchConfig, text: str | None, say: Callable[[str], None]) ->
         app = create_app(searcher, host=config.host, token=token, empty=empty)
         where = address(config.host, listener.getsockname()[1], text, token)
         if searcher is not None:
-            say(f"{len(searcher.gallery)} videos, {searcher.run.title if searcher.run else 'zero-shot'}")
+            say(f"{counted(len(searcher.gallery), 'video')}, {searcher.run.title if searcher.run else 'zero-shot'}")
             say(f"videos are in {searcher.folder.root}" if searcher.folder.root else NO_FOLDER)
         say(f"search at {where}  (Ctrl-C ends it)")
         server_config = uvicorn.Config(app, **SERVER_SETTINGS)

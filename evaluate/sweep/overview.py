@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...pipeline.config import option_name
 from ...pipeline.store import describe_shortfall
+from ...pipeline.wording import counted
 from ...train.config import TrainConfig
 from ..names import DIRECTIONS, HEADINGS
 from ..report.sweeps import LINK
@@ -107,8 +108,8 @@ def _counts(plan: Plan, results: Mapping[str, Result]) -> list[str]:
     failed = sum(result.status == FAILED for result in done)
     missing = len(plan.runs) - len(done)
     lines = [
-        f"{len(plan.sweep.cells)} cells, seeds {', '.join(map(str, plan.sweep.seeds))}: {len(good)} of "
-        f"{len(plan.runs)} training runs finished, {failed} failed"
+        f"{counted(len(plan.sweep.cells), 'cell')}, seeds {', '.join(map(str, plan.sweep.seeds))}: {len(good)} of "
+        f"{counted(len(plan.runs), 'training run')} finished, {failed} failed"
         + (f", {missing} still to do: **these numbers are not final**." if missing else "."),
         "",
         f"Store {', '.join(_features(plan))} (content {plan.store.content_hash[:12]}, CLIP "

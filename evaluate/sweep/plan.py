@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ...pipeline.errors import CamoeError
 from ...pipeline.store import SUBSETS, FeatureStore
+from ...pipeline.wording import counted
 from ...train.config import TrainConfig
 from ...train.data import resolve_protocol
 from .config import SweepConfig
@@ -88,7 +89,7 @@ def _available(sweep: Sweep, store: FeatureStore, *, skip: bool) -> tuple[Sweep,
     add = f"camoe-extract --captions FILE --strategies {','.join(sorted(strategies))} --into STORE adds them"
     if left_out and not skip:
         raise CamoeError(
-            f"the store has no sentences for {len(left_out)} cells (first: {left_out[0]}); {add}, "
+            f"the store has no sentences for {counted(len(left_out), 'cell')} (first: {left_out[0]}); {add}, "
             "or leave the cells out: --skip-unavailable"
         )
     if not tables:

@@ -11,6 +11,7 @@ import torch
 
 from ...pipeline.atomic import write_atomic
 from ...pipeline.errors import CamoeError
+from ...pipeline.wording import counted
 from ...train.data import resolve_device
 from ..report.sweeps import write_sweep_page
 from .cells import Cells
@@ -64,7 +65,7 @@ def sweep(config: SweepConfig, say: Callable[[str], None] = print, *, ensemble: 
         open_runs = {key: run for key, run in plan.runs.items() if key not in results}
         processes = _processes(config, device)
         groups = group_runs(list(open_runs.values()), device, processes, ensemble=ensemble)
-        say(f"{folder}: {len(results)} of {len(plan.runs)} runs are there, {len(open_runs)} to do")
+        say(f"{folder}: {len(results)} of {counted(len(plan.runs), 'run')} finished, {len(open_runs)} to do")
         source = Source(config.features, plan.protocol, config.allow_missing, str(device), plan.store.content_hash)
         try:
             _run(source, groups, processes, SweepProgress(open_runs, len(results), say), stored, results)
@@ -123,8 +124,8 @@ def _of_other_code(plan: Plan, config: SweepConfig, other: dict[str, Result]) ->
     codes = ", ".join(sorted({result.code or "before codes were recorded" for result in other.values()}))
     first = plan.runs[next(iter(other))].name
     told = (
-        f"{len(other)} of {len(plan.runs)} runs in {config.folder(plan.sweep.name)} were made by another version "
-        f"of the code ({codes}; this is {code_version()}; first: {first})"
+        f"{config.folder(plan.sweep.name)}: another version of the code made {len(other)} of "
+        f"{counted(len(plan.runs), 'run')} ({codes}; this is {code_version()}; first: {first})"
     )
     if config.other_code == "refuse":
         raise CamoeError(f"{told}; train them again with --other-code train, or mix them with --other-code keep")

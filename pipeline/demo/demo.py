@@ -18,6 +18,8 @@ from pathlib import Path
 from ..config import Config, setting
 from ..errors import CamoeError
 from ..ffmpeg_binary import find_ffmpeg
+from ..wording import counted
+from ..writable import check_writable
 from .dataset import CAPTION_FILE, VIDEO_FOLDER, write_dataset
 from .table import Row, chance_row, format_table, measured_row, plot_table
 from .worlds import WORLDS, AnyClip, world_of
@@ -74,6 +76,7 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> list[Row]:
     # Hundreds of short clips: the bundled static build starts five times faster than a distribution's.
     os.environ.setdefault("CAMOE_FFMPEG", find_ffmpeg(prefer_bundled=True))
     out = config.out
+    check_writable(out, inside=True)
     out.mkdir(parents=True, exist_ok=True)
     clips = _prepare_videos(config, say)
     say(_command_line("camoe-extract", _extract_options(config)))
@@ -108,9 +111,9 @@ def _prepare_videos(config: DemoConfig, say: Callable[[str], None]) -> list[AnyC
     if (config.out / CAPTION_FILE).exists():
         if {path.stem for path in folder.glob("*.mp4")} != {clip.video_id for clip in clips}:
             raise CamoeError(f"{config.out} holds a demo of another size; give another --out")
-        say(f"{len(clips)} videos are already in {folder}")
+        say(f"{counted(len(clips), 'video')} already in {folder}")
         return clips
-    say(f"rendering {len(clips)} videos into {folder}")
+    say(f"rendering {counted(len(clips), 'video')} into {folder}")
     write_dataset(config.out, config.size)
     return clips
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..wording import counted
 from .notes import format_notes, is_notes
 from .reader import FeatureStore
 from .schema import FAILED, SUBSETS, StoreSettings
@@ -56,11 +57,16 @@ def _videos(store: FeatureStore) -> Iterator[str]:
         return
     status = Counter(store.video_status)
     counts = ", ".join([*(f"{status[name]} {name}" for name in sorted(status, reverse=True)), f"{len(failed)} failed"])
-    yield f"videos    {len(store.video_ids)} ({counts}), {int(store.frame_count.sum())} frames"
+    yield f"videos    {len(store.video_ids)} ({counts}), {counted(int(store.frame_count.sum()), 'frame')}"
     frames, videos = np.unique(store.frame_count, return_counts=True)
     for count, number in zip(frames.tolist(), videos.tolist(), strict=True):
         bar = "#" * max(1, round(_BAR * number / int(videos.max())))
-        yield f"  {count:>4} frames  {number:>7} videos  {bar}"
+        yield f"  {count:>4} {_noun(count, 'frame')}  {number:>7} {_noun(number, 'video')}  {bar}"
+
+
+def _noun(number: int, noun: str) -> str:
+    """`video ` or `videos`, of one width, for columns."""
+    return f"{noun}s" if number != 1 else f"{noun} "
 
 
 def _captions(store: FeatureStore) -> Iterator[str]:
@@ -69,7 +75,7 @@ def _captions(store: FeatureStore) -> Iterator[str]:
     owners = store.caption_video_ids
     without = len(set(owners) - set(store.video_ids))
     lacking = f" ({without} of them without frames here)" if without else ""
-    yield f"captions  {len(owners)} of {len(set(owners))} videos{lacking}"
+    yield f"captions  {len(owners)} of {counted(len(set(owners)), 'video')}{lacking}"
     for name in sorted(store.protocols):
         codes = store.protocols[name]
         parts = [f"{int((codes == code).sum())} {subset}" for subset, code in SUBSETS.items()]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..wording import counted
 from .content import add_sums, captions_sum, videos_sum
 from .failures import legacy_failures
 from .notes import merge_notes
@@ -119,7 +120,7 @@ class FeatureStore:
         broken = broken_rows(frames)
         if len(broken):
             raise StoreError(
-                f"{self.shards[0].path}: {len(broken)} videos have frames that are not finite "
+                f"{self.shards[0].path}: {counted(len(broken), 'video')} with frames that are not finite numbers "
                 f"(first: {self.video_ids[broken[0]]!r}); extract them again"
             )
         return frames

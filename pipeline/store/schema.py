@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import CamoeError
 from ..text_names import FULL as FULL
 from ..text_names import FUSION as FUSION
+from ..wording import short_hash
 
 SCHEMA_VERSION = "camoe-store-2"
 READABLE_VERSIONS = ("camoe-store-1", SCHEMA_VERSION)
@@ -80,7 +81,8 @@ class StoreSettings:
             if not item.compare or item.name in ignore or mine is None or theirs is None:
                 continue
             if mine != theirs:
-                found.append(f"{item.name} is {_shown(mine)} {sides[0]} and {_shown(theirs)} {sides[1]}")
+                shown = short_hash if item.name.endswith("sha256") else _shown
+                found.append(f"{item.name} is {shown(mine)} {sides[0]} and {shown(theirs)} {sides[1]}")
         return found
 
 

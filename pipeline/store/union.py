@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..wording import counted
 from .content import table_sum
 from .resolve import by_order, removed_captions
 from .safe_open import StoreError
@@ -126,7 +127,7 @@ class UnitedCaptions:
             row[part.position] = united[table.row]
         if (row < 0).any():
             raise StoreError(
-                f"{int((row < 0).sum())} of {len(row)} captions have no texts {'/'.join(name)} "
+                f"{int((row < 0).sum())} of {counted(len(row), 'caption')} lack the texts {'/'.join(name)} "
                 f"(first: {self.captions.id[int(np.argmin(row))]!r}); run the same camoe-extract command again"
             )
         table = TextTable(list(place), embedding[: len(place)], row)

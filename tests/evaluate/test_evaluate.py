@@ -149,7 +149,7 @@ def test_coverage_is_told(store_maker: Maker, run_maker: Maker) -> None:
     text = render(evaluation)
     assert "3 captions of 3 videos, text to video R@1 of a guess 33.3" in text
     assert "INCOMPLETE: 1 of 4 captions left out" in text
-    assert "2 of 3 test videos, 1 videos not found (first: v0009)" in text
+    assert "2 of 3 test videos, 1 video not found (first: v0009)" in text
 
 
 def test_collaborative_experts_take_the_mean_of_the_middle_two(store_maker: Maker, run_maker: Maker) -> None:

@@ -168,7 +168,7 @@ def test_what_other_code_made_is_refused_trained_again_or_kept(quick: Quick, mon
     for module in ("run", "cells", "overview"):
         monkeypatch.setattr(f"camoe.evaluate.sweep.{module}.code_version", lambda: "0.2.0-12345678")
     sentence = (
-        f"1 of 1 runs in {config.folder('grid')} were made by another version of the code "
+        f"{config.folder('grid')}: another version of the code made 1 of 1 run "
         rf"\({code_version()}; this is 0.2.0-12345678; first: rerank=none, seed 0\); .* --other-code train"
     )
     for start in (sweep, dry_run):
@@ -178,12 +178,12 @@ def test_what_other_code_made_is_refused_trained_again_or_kept(quick: Quick, mon
     told: list[str] = []
     sweep(replace(config, other_code="keep"), told.append)
     assert "they are kept beside new ones" in told[0]
-    assert "1 of 1 runs are there" in told[1]
+    assert "1 of 1 run finished" in told[1]
     assert "MIXED" in (config.folder("grid") / "overview.md").read_text()
     told.clear()
     sweep(replace(config, other_code="train"), told.append)
     assert told[0].endswith("they are trained again")
-    assert "0 of 1 runs are there" in told[1]
+    assert "0 of 1 run finished" in told[1]
     sweep(config, told.append)
     assert "MIXED" not in (config.folder("grid") / "overview.md").read_text()
 

@@ -88,7 +88,7 @@ def test_a_finished_sweep_trains_nothing_again(quick: Quick) -> None:
     before = records(sweep(config, quiet).folder)
     told: list[str] = []
     outcome = sweep(config, told.append)
-    assert told[0].endswith("2 of 2 runs are there, 0 to do")
+    assert told[0].endswith("2 of 2 runs finished, 0 to do")
     assert records(outcome.folder) == before
 
 
@@ -187,12 +187,12 @@ def test_another_store_or_grid_is_noticed(
     with pytest.raises(CamoeError, match=r"sweep was begun with a store with content hash [0-9a-f]+, not [0-9a-f]+"):
         sweep(quick(one, features=(other,)), quiet)
     more = SMALL + "grid: {gate: [none, full, single]}"
-    message = "begun with another grid: 2 training runs are the same, 1 new, 0 gone; .* --extend"
+    message = "begun with another grid: 2 training runs in common, 1 new, 0 gone; .* --extend"
     with pytest.raises(CamoeError, match=message):
         sweep(quick(more), quiet)
     told: list[str] = []
     sweep(quick(more, extend=True), told.append)
-    assert told[0].endswith("2 of 3 runs are there, 1 to do")
+    assert told[0].endswith("2 of 3 runs finished, 1 to do")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(CamoeError, match="mine is not a sweep's folder and is left alone"):
@@ -221,7 +221,7 @@ def test_a_damaged_record_is_trained_again(quick: Quick) -> None:
     sweep(config, told.append)
     assert any(f"{first} is damaged (" in line for line in told)
     assert any(f"{second.with_suffix('.npz')} is missing; its run is trained again: gate=" in line for line in told)
-    assert told[2].endswith("0 of 2 runs are there, 2 to do")
+    assert told[2].endswith("0 of 2 runs finished, 2 to do")
     keep = {key: value for key, value in json.loads(text).items() if key != "seconds"}
     again = json.loads(first.read_text())
     assert {key: value for key, value in again.items() if key not in ("seconds", "curve", "sha256")} == {
