@@ -14,11 +14,12 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# mypy cannot follow the mapping of top-level folders to camoe.*, so it sees the tree through a link of that name.
+# mypy cannot follow setup.cfg's mapping of folders to camoe.*, so it sees the package as a folder of links.
 types: $(VENV)/.installed-test
-	mkdir -p build/types && ln -sfn "$(CURDIR)" build/types/camoe
-	cd build/types && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml \
-		-p camoe.pipeline -p camoe.extract -p camoe.train -p camoe.evaluate
+	rm -rf build/types/camoe && mkdir -p build/types/camoe
+	cd build/types/camoe && ln -s "$(CURDIR)"/pipeline/root/* \
+		"$(CURDIR)"/pipeline "$(CURDIR)"/extract "$(CURDIR)"/train "$(CURDIR)"/evaluate .
+	cd build/types && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml -p camoe
 
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest
