@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types unit soak clean
+.PHONY: demo test lint types unit soak docs dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/camoe-demo
@@ -28,6 +28,16 @@ unit: $(VENV)/.installed-test
 soak: $(VENV)/.installed-test
 	CAMOE_SOAK=1 $(BIN)/pytest -m soak
 
+# The pages as a site, in site/; a link that leads nowhere is an error.
+docs: $(VENV)/.installed-docs
+	$(BIN)/mkdocs build --strict --quiet
+
+# Wheel and sdist in dist/, checked; the wheel is installed afresh and used. DIST="--reuse $(BIN)/python" saves the downloads.
+dist: $(VENV)/.installed-dist
+	rm -rf dist && $(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python .ci/check_dist.py dist $(DIST)
+
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable .
@@ -38,5 +48,13 @@ $(VENV)/.installed-test: setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
+
+$(VENV)/.installed-dist: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable '.[dist]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
