@@ -15,7 +15,7 @@ nothing, is printed beside it. The text tower is ViT-B/32 with random weights, w
 
 Exact: `Searcher` on a store of `--videos`, zero-shot and a CAMoE model with three streams, whole answers with paths and
 moments. Index: the 1000 nearest of `--index-videos` mean-pooled vectors by `VideoIndex`, then ranked exactly, with
-recall@10 against the exact order; needs faiss-cpu (`pip install 'camoe[index]'`), else it is left out, as with 0.
+recall@10 against the exact order; needs faiss-cpu (`pip install 'camoe[faiss]'`), else it is left out, as with 0.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ...pipeline.errors import CamoeError
+from ...pipeline.extras import needs_extra
 from ...pipeline.wording import counted
 from .config import SearchConfig
 
@@ -21,14 +22,10 @@ def serve(config: SearchConfig, text: str | None, say: Callable[[str], None]) ->
 
     Raises `CamoeError` where the libraries are not installed, the address is taken, or there is nothing to open.
     """
-    try:
+    with needs_extra("search", "--serve"):
         import uvicorn
 
         from .web.app import create_app
-    except ImportError as error:
-        raise CamoeError(
-            f"--serve needs {error.name}, which is not installed; run: pip install 'camoe[search]'"
-        ) from None
     from .gallery import EmptyStoreError
     from .run import open_searcher
 
