@@ -70,7 +70,7 @@ def drop_words(
     CLIP's text encoder sees when the other words are closed to attention.
     """
     rows, length = ids.shape
-    fate = rng.random(rows)[:, None]
+    fate = rng.random((rows, 1))
     chance = rng.random((rows, length + 1)) < rng.uniform(0.3, 0.9, (rows, 1))
     by_chance = np.take_along_axis(chance, word, axis=1)
     keep = np.where(

@@ -18,7 +18,7 @@ _LOW, _HIGH = 0.42, -0.42
 def poses(clip: HardClip) -> list[Callable[[float], Pose]]:
     """Each thing's pose as a function of time in [0, 1]."""
     rng = np.random.default_rng([clip.seed, 2])
-    motions = {event.actor: (number, event.motion) for number, event in enumerate(clip.events)}
+    motions = {event.actor: (event.motion, number) for number, event in enumerate(clip.events)}
     found: list[Callable[[float], Pose]] = []
     for place, column in enumerate(clip.columns):
         rest = Pose(
@@ -27,12 +27,12 @@ def poses(clip: HardClip) -> list[Callable[[float], Pose]]:
             radius=RADIUS * float(rng.uniform(0.92, 1.08)),
         )
         turns = float(rng.uniform(0.8, 1.4))
-        if place not in motions:
-            found.append(lambda t, rest=rest: rest)
-            continue
-        half, motion = motions[place]
-        found.append(_acting(rest, motion, half, turns))
+        found.append(_acting(rest, *motions[place], turns) if place in motions else _still(rest))
     return found
+
+
+def _still(rest: Pose) -> Callable[[float], Pose]:
+    return lambda t: rest
 
 
 def _acting(rest: Pose, motion: str, half: int, turns: float) -> Callable[[float], Pose]:

@@ -118,7 +118,7 @@ def family(pair: tuple[Thing, Thing], subset: str, first: int, rng: np.random.Ge
         "later": replace(told, events=(late, early)),
         "roles": replace(told, events=(Event(0, late.motion), Event(1, early.motion))),
         "colours": replace(told, things=(Thing(a.shape, b.colour), Thing(b.shape, a.colour), told.things[2])),
-        "mirror": replace(told, columns=tuple(_mirrored(column) for column in told.columns)),
+        "mirror": replace(told, columns=_mirrored(told.columns)),
     }
     return [
         replace(
@@ -161,8 +161,9 @@ def _other(names: tuple[str, ...], taken: set[str], rng: np.random.Generator) ->
     return str(rng.choice([name for name in names if name not in taken]))
 
 
-def _mirrored(column: str) -> str:
-    return COLUMNS[2 - COLUMNS.index(column)]
+def _mirrored(columns: tuple[str, str, str]) -> tuple[str, str, str]:
+    first, second, third = (COLUMNS[2 - COLUMNS.index(column)] for column in columns)
+    return first, second, third
 
 
 def binding_blind_ceiling(clips: Sequence[HardClip]) -> float:
