@@ -47,7 +47,7 @@ def run_alone(cache: FeatureCache, run: TrainingRun, report: Report) -> Result:
     Raises `torch.OutOfMemoryError` for whoever can do something about it.
     """
     try:
-        trained = train_alone(cache, run.config, lambda row: report(run.key, row))
+        trained = train_alone(cache, run.config.recipe, lambda row: report(run.key, row))
         return finished_result(cache, run, trained)
     except CamoeError as error:
         return failed_result(run, str(error))
@@ -58,8 +58,8 @@ def run_as_ensemble(cache: FeatureCache, runs: Sequence[TrainingRun], report: Re
 
     Raises `torch.OutOfMemoryError` where one run alone is too much.
     """
-    configs = [run.config for run in runs]
-    for trained in train_as_ensemble(cache, configs, lambda place, row: report(runs[place].key, row)):
+    recipes = [run.config.recipe for run in runs]
+    for trained in train_as_ensemble(cache, recipes, lambda place, row: report(runs[place].key, row)):
         run = runs[trained.place]
         yield failed_result(run, str(trained.error)) if trained.error else finished_result(cache, run, trained)
 
@@ -67,12 +67,12 @@ def run_as_ensemble(cache: FeatureCache, runs: Sequence[TrainingRun], report: Re
 def finished_result(cache: FeatureCache, run: TrainingRun, trained: TrainedRun) -> Result:
     """The result of a trained model: its numbers on val and on the test captions under every re-ranking."""
     started, config = time.perf_counter(), run.config
-    features, model = cache.features(config), trained.model
+    features, model = cache.features(config.recipe.features), trained.model
     scorer = cache.scorer(model, features)
     val_videos = len(features.videos_of("val"))
     val = _ranked(scorer, run, "val") if val_videos else None
     test = _ranked(scorer, run, "test")
-    name = title(config.model, cache.start(config))
+    name = title(config.model, cache.start(config.model))
     return Result(
         key=run.key,
         status=OK,
