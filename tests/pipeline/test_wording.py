@@ -31,12 +31,8 @@ def test_what_a_terminal_would_obey_is_written_out() -> None:
     assert visible("a\x1b[31mred\x07\x9b2J\x7f") == r"a\u001b[31mred\u0007\u009b2J\u007f"
     assert visible("evil\u202egpj.exe") == r"evil\u202egpj.exe"
     assert visible("half\udc80") == r"half\udc80"
-    assert (
     harmless = "a line\n\ttabbed, Ünïcode, 犬, back\\slash"
     assert visible(harmless) == harmless
-    harmless = "a line\n\ttabbed, Ünïcode, 犬, back\\slash"
-    assert visible(harmless) == harmless
-    )
 
 
 @given(st.text())
