@@ -6,8 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..pipeline.config import Config, option_name, setting
-from ..pipeline.errors import CamoeError
+from ..pipeline.config import Config, SettingError, setting
 from .checks import CHECKS
 from .names import NONE, RERANKINGS, SUBSET_NAMES, V2T_NAMES, Reranking
 
@@ -70,9 +69,9 @@ class EvaluateConfig(Config):
             for name in names:
                 value = getattr(self, name)
                 if value is not None and not value > bound:
-                    raise CamoeError(f"{name} must be {rule}, not {value}")
+                    raise SettingError.about(name, f"must be {rule}, not {value}")
         if self.seed >= 2**63:
-            raise CamoeError(f"seed must be below 2 to the 63rd, not {self.seed}")
+            raise SettingError.about("seed", f"must be below 2 to the 63rd, not {self.seed}")
         _check_task(self)
 
     @property
@@ -122,14 +121,13 @@ class EvaluateConfig(Config):
 def _check_task(config: EvaluateConfig) -> None:
     """What an evaluation, a check and a transfer matrix each need and do not read."""
     if config.golden and not config.features:
-        raise CamoeError("--check needs a store; name it with --features")
+        raise SettingError("{golden} needs a store; name it with {features}")
     if not config.golden and config.run is None:
-        raise CamoeError("--run is missing: name a run folder that camoe-train wrote")
+        raise SettingError("{run} is missing: name a run folder that camoe-train wrote")
     if config.compare and config.resamples == 0:
-        raise CamoeError("--compare needs a bootstrap; leave --bootstrap out, or give at least 1")
+        raise SettingError("{compare} needs a bootstrap; leave {bootstrap} out, or give at least 1")
     settings = {item.name: item for item in fields(config)}
     for task, names in WITHOUT_EFFECT.items():
         for name in names:
             if getattr(config, task) and getattr(config, name) != settings[name].default:
-                options = option_name(settings[name]), option_name(settings[task])
-                raise CamoeError(f"{options[0]} has no effect with {options[1]}; leave it out")
+                raise SettingError(f"{{{name}}} has no effect with {{{task}}}; leave it out")

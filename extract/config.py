@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..pipeline.config import Config, setting
-from ..pipeline.errors import CamoeError
+from ..pipeline.config import Config, SettingError, setting
 from ..pipeline.store.place_name import check_store_name
 from .datasets import ADAPTERS, dataset_of
 from .precision import PRECISIONS
@@ -68,31 +67,40 @@ class ExtractConfig(Config):
 
     def check(self) -> None:
         if self.videos is None and self.captions is None and not (self.tokens and self.into):
-            raise CamoeError("give --videos DIR, --captions FILE, or both")
+            raise SettingError("give {videos} DIR, {captions} FILE, or both")
         if self.tokens and self.captions is None and self.into is None:
-            raise CamoeError("--tokens keeps the words of captions; give --captions FILE, or --into a store of some")
+            raise SettingError("{tokens} keeps the words of captions; give {captions} FILE, or {into} a store of some")
         for name in ("batch_size", "max_frames", "shard_size", "fps", "timeout", "workers"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e9:
-                raise CamoeError(f"{name} must be above zero, not {value}")
+                raise SettingError.about(name, f"must be above zero, not {value}")
         if self.max_frames > MAX_FRAMES:
-            raise CamoeError(
-                f"max_frames must be at most {MAX_FRAMES}, not {self.max_frames}; cut long videos into windows"
-            )
+            told = f"must be at most {MAX_FRAMES}, not {self.max_frames}; cut long videos into windows"
+            raise SettingError.about("max_frames", told)
         if not 0 <= self.clip_layers <= 1000:
-            raise CamoeError(f"clip_layers must be 0 or a number of the text tower's layers, not {self.clip_layers}")
+            told = f"must be 0 or a number of the text tower's layers, not {self.clip_layers}"
+            raise SettingError.about("clip_layers", told)
         if self.retry_failed and self.videos is None:
-            raise CamoeError("--retry-failed reads videos again; give --videos DIR too")
+            raise SettingError("{retry_failed} reads videos again; give {videos} DIR too")
         if self.drop_missing_captions and (self.into is None or self.captions is None):
-            raise CamoeError("--drop-missing-captions brings a store up to date; give --into STORE and --captions FILE")
+            raise SettingError(
+                "{drop_missing_captions} brings a store up to date; give {into} STORE and {captions} FILE"
+            )
         if self.into is not None and self.out not in (None, self.into):
-            raise CamoeError(f"--into {self.into} adds to a store and --out {self.out} makes one; give one of them")
+            raise SettingError(
+                "{into} {there} adds to a store and {out} {new} makes one; give one of them",
+                there=self.into,
+                new=self.out,
+            )
         if self.out is not None:
             check_store_name(self.out)
         if self.into is not None and not self.into.exists():
-            raise CamoeError(f"--into {self.into} does not exist; use --out to make a new store")
+            raise SettingError("{into} {store} does not exist; use {out} to make a new store", store=self.into)
         if self.captions is not None and self.dataset is None and dataset_of(self.captions) is None:
-            raise CamoeError(f"--captions {self.captions}: say its format by --dataset ({', '.join(ADAPTERS)})")
+            names = ", ".join(ADAPTERS)
+            raise SettingError(
+                "{captions} {file}: name its format with {dataset} ({names})", file=self.captions, names=names
+            )
 
     @property
     def store(self) -> Path:

@@ -19,7 +19,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 
-from .config import Config, choices_of, load_config, nearest_name, option_name
+from .config import Config, choices_of, load_config, nearest_name, option_name, spelled_as_given
 from .errors import CamoeError, RunStoppedError
 from .wording import visible
 
@@ -180,7 +180,8 @@ def options_from(config_class: type[Config]) -> Callable[[Callable], Callable]:
         def with_config(*, config_file: str | None, **values: Any) -> Any:
             given = {field.name: _given(values.pop(field.name), field, hints[field.name]) for field in fields}
             overrides = {name: value for name, value in given.items() if value is not None}
-            return function(config=load_config(config_class, config_file, overrides), **values)
+            with spelled_as_given(config_class, config_file, overrides):
+                return function(config=load_config(config_class, config_file, overrides), **values)
 
         help_text = "YAML file with any of these settings; underscores instead of dashes."
         decorated: Callable = click.option("--config", "config_file", metavar="FILE", help=help_text)(with_config)

@@ -14,10 +14,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from os import PathLike, fspath
 from pathlib import Path
+from string import Formatter
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -29,6 +31,36 @@ from .yaml_text import MAX_CHARACTERS, load_yaml
 
 Choices = Iterable[str] | Callable[[], Iterable[str]]
 KIND = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+
+
+class SettingError(CamoeError):
+    """Settings that do not fit. `{name}` in the template stands for a setting, and is spelled as the user gave it.
+
+    `SettingError("{top} must be at most {most}, not {value}", most=9, value=10)` begins `--top must be` where it was an
+    option, `FILE: top must be` where it stood in a config file, and `top must be` from Python.
+    """
+
+    def __init__(self, template: str, **values: object) -> None:
+        self.template, self.values = template, values
+        super().__init__(self.spelled(lambda name: name))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CamoeError, (str(self),)  # between processes, and from there on as it reads
+
+    @classmethod
+    def about(cls, name: str, told: str) -> SettingError:
+        """Of the one setting `name`: `told` follows its name."""
+        return cls(f"{{{name}}} {{told}}", told=told)
+
+    @property
+    def settings(self) -> list[str]:
+        """The names in the template that are settings."""
+        names = [name for _, name, _, _ in Formatter().parse(self.template) if name]
+        return [name for name in names if name not in self.values]
+
+    def spelled(self, spell: Callable[[str], str]) -> str:
+        """The message, each setting's name as `spell` gives it."""
+        return self.template.format(**self.values, **{name: spell(name) for name in set(self.settings)})
 
 
 def setting(
@@ -93,7 +125,23 @@ def load_config(
     for name, field in fields.items():
         if name not in values and field.default is dataclasses.MISSING:
             raise CamoeError(f"{option_name(field)} is missing: {field.metadata['help']}")
-    return config_class(**values)
+    with spelled_as_given(config_class, path, overrides):
+        return config_class(**values)
+
+
+@contextmanager
+def spelled_as_given(
+    config_class: type[Config], path: str | PathLike[str] | None, overrides: Mapping[str, Any] | None
+) -> Iterator[None]:
+    """Within it a `SettingError` names settings as the user gave them: in the file at `path`, or as options."""
+    try:
+        yield
+    except SettingError as error:
+        fields = {field.name: field for field in dataclasses.fields(config_class)}
+        written = set(read_yaml(path, fields) if path is not None else ()) - set(overrides or ())
+        names = {name: name if name in written else option_name(field) for name, field in fields.items()}
+        where = f"{fspath(path or '')}: " if written.intersection(error.settings) else ""
+        raise CamoeError(where + error.spelled(lambda name: names.get(name, name))) from None
 
 
 def read_yaml(path: str | PathLike[str], known: Iterable[str]) -> dict[str, Any]:

@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..pipeline.config import Config, setting
-from ..pipeline.errors import CamoeError
+from ..pipeline.config import Config, SettingError, setting
 from ..pipeline.text_names import FUSION
 from ..pipeline.wording import counted
 from .names import (
@@ -89,19 +88,22 @@ class TrainConfig(Config):
         for name in self.facts.ignores:
             if getattr(self, name) not in (defaults[name], "none"):
                 others = " or ".join(other for other, facts in MODELS.items() if name in facts.reads)
-                raise CamoeError(f"{name} has no effect on model {self.model}; leave it out, or train model {others}")
+                raise SettingError.about(
+                    name, f"has no effect on model {self.model}; leave it out, or train model {others}"
+                )
         if self.model != "camoe":
             return
         count = self.expert_count
         if len(self.aggregator) not in (1, count):
-            raise CamoeError(
-                f"aggregator names {len(self.aggregator)} aggregators for {counted(count, 'expert')}; give 1 or {count}"
-            )
+            told = f"names {len(self.aggregator)} aggregators for {counted(count, 'expert')}; give 1 or {count}"
+            raise SettingError.about("aggregator", told)
         if self.gate == "none" and count > len(self.streams):
             unused = counted(count - len(self.streams), "expert")
-            raise CamoeError(f"gate none leaves {unused} unused; use gate single or full")
+            raise SettingError("{gate} none leaves {unused} unused; use {gate} single or full", unused=unused)
         if self.gate == "single" and FUSION not in self.streams:
-            raise CamoeError("gate single mixes the experts for the fusion stream; add fusion to streams, or use full")
+            raise SettingError(
+                "{gate} single mixes the experts for the fusion stream; add fusion to {streams}, or use full"
+            )
 
     @property
     def facts(self) -> ModelFacts:
@@ -200,40 +202,48 @@ _MOST_NAMES = 256
 def _check_ranges(config: TrainConfig) -> None:
     for name in ("loss_temperature", "learning_rate", "clip_gradient"):
         if not getattr(config, name) > 0:
-            raise CamoeError(f"{name} must be a positive number, not {getattr(config, name)}")
+            raise SettingError.about(name, f"must be a positive number, not {getattr(config, name)}")
     for name in ("learning_rate", "weight_decay"):
         if math.isinf(getattr(config, name)):
-            raise CamoeError(f"{name} must be a finite number, not {getattr(config, name)}")
+            raise SettingError.about(name, f"must be a finite number, not {getattr(config, name)}")
     for name, (least, most) in COUNTS.items():
         value = getattr(config, name)
         if value is not None and not least <= value <= most:
             rule = f"at least {least}" if value < least else f"at most {most}"
-            raise CamoeError(f"{name} must be {rule}, not {value}")
+            raise SettingError.about(name, f"must be {rule}, not {value}")
     for name in ("warmup", "dropout"):
         if not 0 <= getattr(config, name) < 1:
-            raise CamoeError(f"{name} must be at least 0 and below 1, not {getattr(config, name)}")
+            raise SettingError.about(name, f"must be at least 0 and below 1, not {getattr(config, name)}")
     if not 0 < config.validation_fraction < 1:
-        raise CamoeError(f"validation_fraction must be between 0 and 1, not {config.validation_fraction}")
+        raise SettingError.about("validation_fraction", f"must be between 0 and 1, not {config.validation_fraction}")
 
 
 def _check_streams(config: TrainConfig) -> None:
     for name in ("features", "streams", "strategy", "aggregator"):
         if not getattr(config, name):
-            raise CamoeError(f"{name} is empty; name at least one")
+            raise SettingError.about(name, "is empty; name at least one")
         if name != "features" and len(getattr(config, name)) > _MOST_NAMES:
-            raise CamoeError(f"{name} has {len(getattr(config, name))} entries; at most {_MOST_NAMES} make sense")
+            raise SettingError.about(
+                name, f"has {len(getattr(config, name))} entries; at most {_MOST_NAMES} make sense"
+            )
     if len(set(config.streams)) < len(config.streams):
-        raise CamoeError(f"streams names one of {', '.join(config.streams)} twice; name each once")
+        raise SettingError.about("streams", f"names one of {', '.join(config.streams)} twice; name each once")
     if config.stream_weights and (
         len(config.stream_weights) != len(config.streams)
         or min(config.stream_weights) < 0
         or not 0 < sum(config.stream_weights) < math.inf
     ):
-        raise CamoeError(f"stream_weights must be {len(config.streams)} numbers from 0, not all 0; one per stream")
+        raise SettingError.about(
+            "stream_weights", f"must be {len(config.streams)} numbers from 0, not all 0; one per stream"
+        )
     special = [entry.split("=", 1)[0] for entry in config.strategy if "=" in entry]
     for stream in special:
         if stream not in config.streams or stream == FUSION:
             others = [name for name in config.streams if name != FUSION]
-            raise CamoeError(f"strategy names stream {stream!r}; it can name {', '.join(others) or 'none here'}")
+            raise SettingError.about(
+                "strategy", f"names stream {stream!r}; it can name {', '.join(others) or 'none here'}"
+            )
     if len(config.strategy) - len(special) > 1:
-        raise CamoeError(f"strategy {','.join(config.strategy)} names two for all streams; write STREAM=NAME for one")
+        raise SettingError.about(
+            "strategy", f"{','.join(config.strategy)} names two for all streams; write STREAM=NAME for one"
+        )

@@ -84,9 +84,9 @@ def resolve_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
-        raise CamoeError(f"device must be auto, cpu, cuda or cuda:N, not {name!r}")
+        raise CamoeError(f"--device must be auto, cpu, cuda or cuda:N, not {name!r}")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise CamoeError(f"device {name} is not available here; use --device cpu")
+        raise CamoeError(f"--device {name} is not available here; use --device cpu")
     return torch.device(name)
 
 

@@ -9,6 +9,7 @@ import click
 
 from ..atomic import write_atomic
 from ..command import camoe_group, say
+from ..config import SettingError
 from ..csv_text import csv_text
 from ..errors import CamoeError
 from ..wording import counted
@@ -21,6 +22,8 @@ from .merge import merge_stores
 from .reader import FeatureStore, find_shards
 from .verify import is_listed, verify_store
 
+OPTIONS = {name: "--" + name.replace("_", "-") for name in ("max_frames", "fps", "precision", "clip_model", "out")}
+"""The options of `import` that a message may speak of."""
 PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH…")
 
 
@@ -156,7 +159,10 @@ def import_(
         options = ImportOptions(
             clip_model, logit_scale, clip_sha256, precision, fps, max_frames, captions, parse_texts(texts), seed
         )
-        done = import_store(source, out, options)
+        try:
+            done = import_store(source, out, options)
+        except SettingError as error:
+            raise CamoeError(error.spelled(lambda name: OPTIONS.get(name, name))) from None
     if write_captions is not None:
         _write_captions(write_captions, done)
     for line in _report(done, max_frames, write_captions):

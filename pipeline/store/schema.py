@@ -79,7 +79,10 @@ class StoreSettings:
     versions: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def differences(self, other: StoreSettings, sides: tuple[str, str], *, ignore: Sequence[str] = ()) -> list[str]:
-        """Sentence fragments, one for each setting that both state and state differently; `sides` names the two."""
+        """Sentence fragments, one for each setting that both state and state differently; `sides` names the two.
+
+        Each begins with the setting's name.
+        """
         found = []
         for item in fields(self):
             mine, theirs = getattr(self, item.name), getattr(other, item.name)
