@@ -11,7 +11,6 @@ from ..pipeline.errors import CamoeError
 from ..pipeline.text_names import FUSION
 from .names import (
     AGGREGATORS,
-    ARCHITECTURE,
     DUPLICATE_TEXT,
     GATES,
     LOSSES,
@@ -21,11 +20,7 @@ from .names import (
     TEXT_HEADS,
     ModelFacts,
 )
-
-WITHOUT_EFFECT = {
-    model: tuple(name for name in ARCHITECTURE if name not in facts.reads) for model, facts in MODELS.items()
-}
-"""Settings of the architecture that a model does not read; setting one of them is a mistake."""
+from .recipe import Architecture, BatchSettings, FeatureSettings, LossSettings, Optimisation, Recipe, StepSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +85,7 @@ class TrainConfig(Config):
         _check_ranges(self)
         _check_streams(self)
         defaults = {item.name: item.default for item in fields(self)}
-        for name in WITHOUT_EFFECT.get(self.model, ()):
+        for name in self.facts.ignores:
             if getattr(self, name) not in (defaults[name], "none"):
                 others = " or ".join(other for other, facts in MODELS.items() if name in facts.reads)
                 raise CamoeError(f"{name} has no effect on model {self.model}; leave it out, or train model {others}")
@@ -138,6 +133,44 @@ class TrainConfig(Config):
     def shuffle_seed(self) -> int | None:
         """By which frames are permuted; none where they are left in their order."""
         return self.seed if self.shuffle_frames else None
+
+    @property
+    def recipe(self) -> Recipe:
+        """The run as the values that everything beneath `fit` takes."""
+        return Recipe(
+            architecture=Architecture(
+                model=self.model,
+                streams=self.streams,
+                weights=self.weights,
+                aggregators=self.aggregators,
+                attention_layers=self.attention_layers,
+                gate=self.gate,
+                text_head=self.text_head,
+                padding=self.padding,
+            ),
+            features=FeatureSettings(
+                strategies=self.strategies,
+                raw=self.facts.raw,
+                shuffle_seed=self.shuffle_seed,
+                validation_fraction=self.validation_fraction if self.facts.trains else None,
+                seed=self.seed,
+            ),
+            batches=BatchSettings(self.batch_size, self.captions_per_video, self.dropout),
+            step=StepSettings(
+                LossSettings(self.loss, self.loss_temperature, self.duplicate_text, self.stop_gradient_prior),
+                self.accumulate,
+                self.precision,
+            ),
+            optimisation=Optimisation(
+                epochs=self.epochs,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                warmup=self.warmup,
+                clip_gradient=self.clip_gradient,
+                patience=self.patience,
+            ),
+            seed=self.seed,
+        )
 
     @property
     def folder(self) -> Path:

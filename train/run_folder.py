@@ -123,7 +123,7 @@ def _read_model(path: Path, config: TrainConfig, record: RunRecord) -> Scorer:
         raise ValueError(f"{path.name} does not match its checksum")
     state = load(content)
     with torch.device("meta"):
-        model = build_model(config, record.shape)
+        model = build_model(config.recipe, record.shape)
     model.load_state_dict(state, assign=True)
     if wrong := [name for name, tensor in state.items() if tensor.dtype != torch.float32]:
         raise ValueError(f"{path.name}: {wrong[0]} is {state[wrong[0]].dtype}, not float32")

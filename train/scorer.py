@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,6 +23,8 @@ from torch.nn import functional as F
 
 from ..pipeline.record import Record
 from .experts import Experts
+from .recipe import Architecture
+from .text_heads import TEXT_HEADS
 
 MAX_LOGIT_SCALE = 100.0
 
@@ -160,3 +163,13 @@ class ExpertScorer(Scorer):
         """`(N, T, D), (N, T)` -> `v (S, N, D)`, normalised."""
         experts = self.experts(frames, mask, None if dropout is None else dropout.experts)
         return F.normalize(self.gate(experts, frames, mask), dim=-1).transpose(0, 1)
+
+
+def text_side(architecture: Architecture, shape: FeatureShape, *, text_head: str) -> dict[str, Any]:
+    """What every scorer's constructor takes: text heads of that kind, the streams' weights and the store's scale."""
+    make_head = TEXT_HEADS[text_head]
+    return {
+        "text_heads": [make_head(shape.embed_dim) for _ in architecture.streams],
+        "weights": architecture.weights,
+        "logit_scale": min(shape.clip_logit_scale, MAX_LOGIT_SCALE),
+    }

@@ -410,4 +410,4 @@ def _stored_strategies(store: FeatureStore) -> dict[str, str]:
 
 def _zero_shot(config: TrainConfig, store: FeatureStore, gallery: Gallery) -> Scorer:
     shape = FeatureShape(store.settings.embed_dim, gallery.max_frames, float(store.settings.clip_logit_scale))
-    return build_model(config, shape).eval()
+    return build_model(config.recipe, shape).eval()

@@ -11,7 +11,7 @@ from typing import Any
 from ...pipeline.config import setting
 from ...pipeline.errors import CamoeError
 from ...pipeline.store import FeatureStore
-from ...train.config import FUSION, WITHOUT_EFFECT, TrainConfig
+from ...train.config import FUSION, TrainConfig
 from ..names import RERANKINGS
 
 FULL = "full"
@@ -65,7 +65,7 @@ def has_temperature(rerank: str) -> bool:
 
 def idle(config: TrainConfig) -> set[str]:
     """Names of the settings that change nothing in this cell: cells that differ only in them are one."""
-    names = set(WITHOUT_EFFECT.get(config.model, ()))
+    names = set(config.facts.ignores)
     if config.loss == "ce":
         names |= {"loss_temperature", "stop_gradient_prior"}
     if config.streams == (FUSION,):

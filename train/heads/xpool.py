@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..scorer import Dropout, Scorer
+from ..recipe import Architecture
+from ..scorer import Dropout, FeatureShape, Scorer, text_side
 
 BLOCK = 1 << 24
 """Numbers of pooled vectors held at once while scoring (64 MB in float32)."""
@@ -109,3 +110,9 @@ def _identity(width: int) -> nn.Linear:
     nn.init.eye_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def build(architecture: Architecture, shape: FeatureShape) -> XPool:
+    """With one head, as published."""
+    side = text_side(architecture, shape, text_head="none")
+    return XPool(embed_dim=shape.embed_dim, padding=architecture.padding, **side)
