@@ -1,8 +1,9 @@
 """What the pages show is what happens: their marked examples are run, on a small rendered world.
 
-`<!-- run -->` on the line before a fence marks it. A `console` fence holds commands (`$ …`) and what they print, a `python`
-fence code, and a `text` fence right after it what that prints. `…` stands for what differs between machines: within a
-line for anything, alone on a line for any lines.
+`<!-- run -->` on the line before a fence marks it. A `console` fence holds commands (`$ …`) and what they print, a
+`python` fence code, and a `text` fence right after it what that prints. `<!-- file: NAME -->` keeps a fence as a file
+that later ones import. `…` stands for what differs between machines: within a line for anything, alone on a line for
+any lines.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from typing import Any
 
 import pytest
 from camoe.pipeline.demo.dataset import write_dataset
+from camoe.train import names
 
 ROOT = Path(__file__).parents[1]
+MARK = re.compile(r"<!-- (?:run|file: \S+) -->")
 FENCE = re.compile(
-    r"<!-- run -->\n```(console|python)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE
+    r"<!-- (?:run|file: (\S+)) -->\n```(console|python)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?",
+    re.DOTALL | re.MULTILINE,
 )
 FIRST = "docs/quickstart.md"
 """Makes what the other pages go on with."""
@@ -32,8 +36,9 @@ FIRST = "docs/quickstart.md"
 
 @dataclass(frozen=True)
 class Example:
-    """A marked fence: its kind, its text, where it begins, and what is printed by code."""
+    """A marked fence: the file that it is, its kind, its text, where it begins, and what is printed by code."""
 
+    file: str | None
     kind: str
     text: str
     line: int
@@ -42,8 +47,8 @@ class Example:
 
 def examples(page: str) -> list[Example]:
     text = (ROOT / page).read_text(encoding="utf-8")
-    found = [Example(m[1], m[2], text[: m.start()].count("\n") + 2, m[3] or "") for m in FENCE.finditer(text)]
-    assert len(found) == text.count("<!-- run -->"), f"{page}: a mark stands before something else than a fence"
+    found = [Example(m[1], m[2], m[3], text[: m.start()].count("\n") + 2, m[4] or "") for m in FENCE.finditer(text)]
+    assert len(found) == len(MARK.findall(text)), f"{page}: a mark stands before something else than a fence"
     return found
 
 
@@ -70,17 +75,19 @@ def test_the_marks_mean_what_they_say() -> None:
 
 
 def run_page(page: str) -> None:
-    names: dict[str, Any] = {"__name__": "__main__"}
+    scope: dict[str, Any] = {"__name__": "__main__"}
     for example in examples(page):
         where = f"{page}:{example.line}"
-        if example.kind == "console":
+        if example.file:
+            Path(example.file).write_text(example.text, encoding="utf-8")
+        elif example.kind == "console":
             for command, expected in commands(example.text):
                 printed = run_command(command)
                 assert matches(expected, printed), f"{where}: {command} printed\n{printed}"
         else:
             shown = io.StringIO()
             with contextlib.redirect_stdout(shown):
-                exec(compile(example.text, where, "exec"), names)
+                exec(compile(example.text, where, "exec"), scope)
             assert matches(example.printed, shown.getvalue()), f"{where} printed\n{shown.getvalue()}"
 
 
@@ -110,14 +117,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_dataset(folder, "small", workers=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.syspath_prepend(str(folder))  # as Python does for a script that lies there
         run_page(FIRST)
         yield folder
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_examples_print_what_they_show(page: str, world: Path) -> None:
-    if page != FIRST:
-        run_page(page)
+    before = set(names.MODELS)
+    try:
+        if page != FIRST:
+            run_page(page)
+    finally:
+        for name in set(names.MODELS) - before:
+            del names.MODELS[name]
 
 
 def messages() -> set[str]:
