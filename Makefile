@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types unit soak docs dist clean
+.PHONY: demo test lint types links unit soak hooks docs dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/camoe-demo
@@ -14,12 +14,14 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# mypy cannot follow setup.cfg's mapping of folders to camoe.*, so it sees the package as a folder of links.
-types: $(VENV)/.installed-test
+types: $(VENV)/.installed-test links
+	cd build/types && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml -p camoe
+
+# mypy and mkdocstrings cannot follow setup.cfg's mapping of folders to camoe.*, so they see a folder of links.
+links:
 	rm -rf build/types/camoe && mkdir -p build/types/camoe
 	cd build/types/camoe && ln -s "$(CURDIR)"/pipeline/root/* \
 		"$(CURDIR)"/pipeline "$(CURDIR)"/extract "$(CURDIR)"/train "$(CURDIR)"/evaluate .
-	cd build/types && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml -p camoe
 
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest
@@ -28,9 +30,14 @@ unit: $(VENV)/.installed-test
 soak: $(VENV)/.installed-test
 	CAMOE_SOAK=1 $(BIN)/pytest -m soak
 
+# The linters before every commit (.pre-commit-config.yaml).
+hooks: $(VENV)/.installed-test
+	$(BIN)/pip install --quiet pre-commit
+	$(BIN)/pre-commit install
+
 # The pages as a site, in site/; a link that leads nowhere is an error.
-docs: $(VENV)/.installed-docs
-	$(BIN)/mkdocs build --strict --quiet
+docs: $(VENV)/.installed-docs links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Wheel and sdist in dist/, checked; the wheel is installed afresh and used. DIST="--reuse $(BIN)/python" saves the downloads.
 dist: $(VENV)/.installed-dist

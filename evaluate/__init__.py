@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .metrics import retrieval_metrics, summarise_ranks
     from .rerank import QueryBank, dual_softmax, dual_softmax_log, query_bank, sinkhorn
     from .result import Evaluation, Metrics, read_evaluation
-    from .run import evaluate
+    from .run import evaluate, rank_frame
     from .significance import bootstrap_intervals, k_occurrence_skewness, paired_bootstrap
 
 _MODULES = {
@@ -29,7 +29,7 @@ _MODULES = {
     "metrics": ("ranks_chunked", "retrieval_metrics", "summarise_ranks", "text_to_video_ranks", "video_to_text_ranks"),
     "rerank": ("QueryBank", "dual_softmax", "dual_softmax_log", "query_bank", "sinkhorn"),
     "result": ("Evaluation", "Metrics", "read_evaluation"),
-    "run": ("evaluate",),
+    "run": ("evaluate", "rank_frame"),
     "significance": ("bootstrap_intervals", "k_occurrence_skewness", "paired_bootstrap"),
 }
 
@@ -45,6 +45,7 @@ __all__ = [
     "k_occurrence_skewness",
     "paired_bootstrap",
     "query_bank",
+    "rank_frame",
     "ranks_chunked",
     "read_evaluation",
     "retrieval_metrics",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..train.run_folder import load_run
 from .compare import differences, refuse_unlike, unlike_settings
 from .config import EvaluateConfig
-from .export import check_exports, write_exports
+from .export import check_exports, rank_table, write_exports
 from .gap import train_val_gap
 from .names import RERANKINGS
 from .ranked import Method, Ranked, rank_subset
@@ -24,6 +25,9 @@ from .result import (
 from .significance import bootstrap_intervals
 from .stress import stress_test
 from .subject import Subject, open_subject
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def evaluate(config: EvaluateConfig, say: Callable[[str], None] = lambda line: None) -> Evaluation:
@@ -48,6 +52,14 @@ def evaluate(config: EvaluateConfig, say: Callable[[str], None] = lambda line: N
         say(line)
     evaluation.write()
     return evaluation
+
+
+def rank_frame(config: EvaluateConfig) -> pd.DataFrame:
+    """The rank of every query, as `--ranks` writes it; no file is written.
+
+    Columns: `rerank`, `direction` (`t2v`, `v2t`), `query` (a caption or video id), `video` (the right one), `rank`.
+    """
+    return rank_table(rank_subset(_open(config, config.run_folder).scorer, config.subset, config.method))
 
 
 def describe(

@@ -220,7 +220,15 @@ class Searcher:
             embedded = torch.nn.functional.normalize(embedded, dim=-1)
         return embedded.unsqueeze(0), torch.ones(1, len(embedded), dtype=torch.bool, device=self.ranker.device)
 
+    def embed(self, path: str | PathLike[str]) -> np.ndarray:
+        """The frame embeddings `(T, D)` float32 of a video file, sampled and encoded as the store's were."""
+        return embed_file(Path(path), self.store.settings, self.reader.tower).cpu().numpy()
+
     # -- scores
+
+    def similarity(self, texts: Sequence[str], weights: Weights | None = None) -> np.ndarray:
+        """`M` texts against all videos: `(M, N)` float32 in logit units, columns in the order of `gallery.ids`."""
+        return self.mix(np.stack([self.wanted_score(self.query(text)) for text in texts], axis=1), weights)
 
     def score(self, query: Query) -> np.ndarray:
         """`(S, N)`: what is searched for, less what is subtracted; minus infinity where a model does not compare."""

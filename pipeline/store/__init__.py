@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from .arrays import store_from_arrays
     from .reader import FeatureStore, find_shards
     from .safe_open import StoreError
     from .schema import (
@@ -41,6 +42,7 @@ __all__ = [
     "describe_shortfall",
     "find_shards",
     "shard_bytes",
+    "store_from_arrays",
     "subset_code",
     "write_shard",
 ]
@@ -54,6 +56,7 @@ __getattr__, __dir__ = lazy_exports(
         "find_shards": "reader",
         "StoreError": "safe_open",
         "describe_shortfall": "shortfall",
+        "store_from_arrays": "arrays",
         "shard_bytes": "writer",
         "write_shard": "writer",
     },
