@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from ...pipeline.errors import CamoeError
 from ..aggregators import zero_linear
-from ..scorer import Dropout
 from .pooled import PooledScorer, masked_softmax
 
 CENTERS = 8
@@ -28,10 +27,8 @@ class DiCoSA(PooledScorer):
     them afterwards (`padding="published"`); by default they are masked. The weights are what the MLP gives, of any sign
     and sum. They start at 1/8 each, so that an untrained model is the mean of the blocks' cosines: near zero-shot.
 
-    Its own loss pulls the blocks' correlation towards identity: with every block of `t` and of its own video's `v`
-    standardised over its channels, `K_ij` the mean over pairs of `t_i · v_j / d`, it is
-    `0.01 Σ (1 - K_ii)² + 0.005 Σ_{i≠j} K_ij²`. The published code divides by the number of word tokens instead of `d`
-    (`divisor`).
+    The published code also pulls the blocks' correlation towards identity (`decorrelation`). Text and pooled video hold
+    nothing learnt before the MLP, so on frozen features this has no gradient, and training leaves it out.
 
     A search takes `N · (T D + 8 D)` operations a query and more, and an index must keep every video's frames.
     """
@@ -73,25 +70,6 @@ class DiCoSA(PooledScorer):
         weight = self.weight_fc(torch.cat([text.expand_as(video), video], dim=-1)).squeeze(-1)
         return (weight * F.cosine_similarity(text, video, dim=-1)).sum(dim=-1)
 
-    def own_loss(
-        self,
-        texts: torch.Tensor,
-        videos: torch.Tensor,
-        mask: torch.Tensor,
-        dropout: Dropout | None,
-        loss_of: Callable[[torch.Tensor], torch.Tensor],
-    ) -> torch.Tensor:
-        """The decorrelation of every stream `(S,)`; texts `(S, K · B, D)` and the `B` videos they belong to."""
-        pooled = [self._own_pooled(stream, videos.squeeze(0), mask) for stream in texts]
-        return torch.stack([self.decorrelation(text, own) for text, own in zip(texts, pooled, strict=True)])
-
-    def _own_pooled(self, texts: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """`(K · B, D)`: every video as its own texts pool it."""
-        batch = len(mask)
-        logits = torch.einsum("kbd,btd->kbt", texts.view(-1, batch, texts.shape[-1]), frames) / self.temperature
-        shares = masked_softmax(logits, mask, self.padding) * mask
-        return torch.einsum("kbt,btd->kbd", shares, frames).flatten(0, 1)
-
     def decorrelation(
         self,
         texts: torch.Tensor,
@@ -101,7 +79,11 @@ class DiCoSA(PooledScorer):
         beta: float = BETA,
         divisor: int | None = None,
     ) -> torch.Tensor:
-        """The loss of pairs `t (B, D)` and `v (B, D)`."""
+        """`alpha Σ (1 - K_ii)² + beta Σ_{i≠j} K_ij²` of pairs `t (B, D)` and `v (B, D)`.
+
+        Every block is standardised over its `d` channels, `K_ij` is the mean over pairs of `t_i · v_j / d`. The
+        published code divides by the number of word tokens instead of `d` (`divisor`).
+        """
         text, video = (_standardised(side.unflatten(-1, (self.centers, -1))) for side in (texts, pooled))
         alike = torch.einsum("bid,bjd->ij", text, video) / (len(texts) * (divisor or text.shape[-1]))
         own = alike.diagonal()

@@ -1,4 +1,4 @@
-"""The check holds every head against a twin of the recorded cases, made in numpy at other sizes, and sees what is off."""
+"""The check holds every head against a twin of the recorded cases, made in numpy at other sizes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from camoe.pipeline.errors import CamoeError
 from camoe.train.heads.check import main
+from camoe.train.heads.reference.rerankings import RERANKINGS
 
 from .twin import Arrays, record
 
@@ -118,6 +119,17 @@ def test_what_is_not_ours_changes_no_status(twin: Arrays, check: Check) -> None:
     assert status == 0
     assert ["-", "clip4clip_seqlstm", "similarity", "not", "implemented"] in lines
     assert ["-", "tighter", "similarity", "not", "implemented"] in lines
+
+
+def test_a_re_ranking_is_one_line_of_a_table(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    def halved(given: Arrays, param: Arrays) -> Arrays:
+        return {"similarity": given["similarity"] / param["by"]}
+
+    monkeypatch.setitem(RERANKINGS, "halved", ("half", halved))
+    part = {"halved_twice/input/similarity": np.ones((2, 3)), "halved_twice/param/by": np.asarray(4.0)}
+    status, lines = check(part | {"halved_twice/output/similarity": np.full((2, 3), 0.25)})
+    assert (status, lines) == (0, [["half", "halved_twice", "similarity", "0"]])
+    assert check(part | {"halved_twice/output/similarity": np.full((2, 3), 0.5)})[0] == 1
 
 
 @pytest.mark.parametrize("file", [SMALL, Path(os.environ.get("CAMOE_SHARED", "/nowhere")) / "reference" / "heads.npz"])

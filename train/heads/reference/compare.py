@@ -10,7 +10,7 @@ import torch
 
 from . import recompute
 from .cases import GRADIENT, Case, Compute, Computed, Tensors
-from .rerankings import RERANKINGS
+from .rerankings import RERANKINGS, computing
 
 TOLERANCE = 1e-6
 
@@ -88,7 +88,7 @@ def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 def _whose(name: str) -> tuple[str, Compute | None]:
     """The option and the function of the longest name that the case's begins with."""
-    known = HEADS | RERANKINGS
+    known = HEADS | {case: (option, computing(rerank)) for case, (option, rerank) in RERANKINGS.items()}
     fitting = [begin for begin in known if re.match(re.escape(begin) + r"(?=$|_|\d)", name)]
     return known[max(fitting, key=len)] if fitting else ("-", None)
 
