@@ -63,6 +63,7 @@ def _coloured(shown: Preview) -> str:
 def report(done: Extraction) -> str:
     """What lies in the store after a run, and what does not."""
     from ..pipeline.store import FeatureStore
+    from ..pipeline.store.info import describe_tokens
 
     store = FeatureStore.open(done.store)
     lines = [f"{done.store}: {len(store.video_ids)} videos"]
@@ -72,6 +73,8 @@ def report(done: Extraction) -> str:
     if store.has_captions:
         lines[0] += f", {len(store.caption_ids)} captions"
         lines.append("texts: " + ", ".join("/".join(name) for name in store.text_names))
+        if store.has_word_tokens:
+            lines.append(f"word tokens: {describe_tokens(store.word_tokens)}")
         for protocol, codes in store.protocols.items():
             train, val, test = (int((codes == code).sum()) for code in (1, 2, 3))
             short = " (incomplete)" if store.shortfall.get(protocol) else ""

@@ -54,6 +54,9 @@ class ExtractConfig(Config):
     stream: tuple[str, ...] = setting(
         (), help="NAME=TAG,TAG or NAME=@wordlist.txt: add or redefine a stream.", repeat=True
     )
+    tokens: bool = setting(
+        False, help="Keep the text tower's output at every token of the captions, too, for models that compare words."
+    )
     tagger: str = setting("hanta", help="Part-of-speech tagger: hanta, or spacy:MODEL.")
     seed: int = setting(0, help="Splits own captions that come without a split column.")
 
@@ -64,8 +67,10 @@ class ExtractConfig(Config):
     drop_missing_captions: bool = setting(False, help="With --into: drop captions that the file no longer has.")
 
     def check(self) -> None:
-        if self.videos is None and self.captions is None:
+        if self.videos is None and self.captions is None and not (self.tokens and self.into):
             raise CamoeError("give --videos DIR, --captions FILE, or both")
+        if self.tokens and self.captions is None and self.into is None:
+            raise CamoeError("--tokens keeps the words of captions; give --captions FILE, or --into a store of some")
         for name in ("batch_size", "max_frames", "shard_size", "fps", "timeout", "workers"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e9:

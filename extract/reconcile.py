@@ -75,6 +75,13 @@ def reconcile(captions: CaptionSet, store: FeatureStore | None) -> Reconciled:
     )
 
 
+def unchanged(store: FeatureStore) -> Reconciled:
+    """The store's captions as they are, where no file is held against them."""
+    return Reconciled(
+        caption_rows(store.captions, np.empty(0, np.int64)), 0, [], [], [], [*range(len(store.caption_ids))], []
+    )
+
+
 def _match(mine: Captions, theirs: Captions) -> tuple[list[int], list[str]]:
     """The store's row of each of the file's captions, -1 where there is none, and the id that it has or gets."""
     by_words: dict[tuple[str, str], list[int]] = defaultdict(list)

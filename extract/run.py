@@ -16,7 +16,7 @@ from ..pipeline.ffmpeg_binary import find_ffmpeg
 from ..pipeline.store import FeatureStore, Shard, StoreSettings
 from ..pipeline.store.build import StoreBuilder
 from ..pipeline.store.place import Place
-from ..pipeline.store.schema import FAILED, FULL, Removed, no_videos
+from ..pipeline.store.schema import FAILED, FULL, WORD_TOKENS, Removed, no_videos
 from .audit import Preview, preview
 from .clip_encoder import ClipEncoder
 from .clip_layers import read_clip_layers, save_clip_layers
@@ -28,14 +28,16 @@ from .files import find_videos
 from .frames import FrameCounts, extract_frames
 from .pending import pending_items
 from .precision import PRECISIONS
-from .reconcile import Reconciled, describe_changes, known_split, reconcile, text_work
+from .reconcile import Reconciled, describe_changes, known_split, reconcile, text_work, unchanged
 from .store_streams import streams_beside
 from .streams import describe_streams, text_names
-from .texts import TextPlan, extract_texts
+from .texts import TextPlan, describe_size, extract_texts
 from .video import Decoder
 from .words import WordTagger, load_tagger
 
 CAPTIONS_PER_SHARD = 8192
+CAPTIONS_PER_SHARD_OF_TOKENS = 2048
+"""Of at most 77 tokens each: 160 MB where D is 512."""
 
 
 class Progress(Protocol):
@@ -44,6 +46,9 @@ class Progress(Protocol):
     def videos(self, total: int) -> AbstractContextManager[Callable[[FrameCounts], None]]: ...
 
     def captions(self, total: int) -> AbstractContextManager[Callable[[int], None]]: ...
+
+    def note(self, line: str) -> None:
+        """A line that people should read before the work begins."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +151,18 @@ class _Stage:
     def compare_captions(self) -> Reconciled | None:
         """The file's captions beside the store's; raises `CamoeError` where a store that only grows would change."""
         if self.inputs.captions is None:
-            return None
+            return self._own_captions() if self.config.tokens else None
         found = reconcile(self.inputs.captions, self.builder.store)
         if self.config.into is None:
             found.refuse_changes(self.config.store)
         return found
+
+    def _own_captions(self) -> Reconciled:
+        """Word tokens without a file are those of the store's own captions."""
+        store = self.builder.store
+        if store is None or not store.has_captions:
+            raise CamoeError(f"--tokens: {self.config.store} holds no captions; give --captions FILE")
+        return unchanged(store)
 
     def forget_gone_failures(self) -> None:
         """A retry forgets failures of files that are no longer in the folder."""
@@ -169,15 +181,20 @@ class _Stage:
         """Bring the store's captions to what the file says; returns how many sentences were encoded."""
         if found is None:
             return 0
+        names = text_names(self.config.strategies, self.inputs.streams) if self.inputs.captions is not None else []
+        has_tokens = self.config.tokens or (self.builder.store is not None and self.builder.store.has_word_tokens)
         work = text_work(
             found,
-            text_names(self.config.strategies, self.inputs.streams),
+            [*names, WORD_TOKENS] if self.config.tokens else names,
             self.builder.store,
-            captions_per_shard=CAPTIONS_PER_SHARD,
+            captions_per_shard=CAPTIONS_PER_SHARD_OF_TOKENS if has_tokens else CAPTIONS_PER_SHARD,
             drop_missing=self.config.drop_missing_captions,
         )
         if not work:
             return 0
+        size = describe_size(work, self.encoder.embed_dim)
+        if size is not None:
+            self.progress.note(size)
         strategies = dict.fromkeys(strategy for piece in work for strategy, _ in piece.names)
         plan = TextPlan(tuple(strategies), self.inputs.streams, tagger, self.config.worker_count)
         with self.progress.captions(sum(len(piece.captions.id) for piece in work)) as on_captions:
@@ -323,3 +340,6 @@ class Silent:
 
     def captions(self, total: int) -> AbstractContextManager[Callable[[int], None]]:
         return _Nothing()
+
+    def note(self, line: str) -> None:
+        return None

@@ -12,6 +12,7 @@ from ..pipeline.errors import CamoeError
 from ..pipeline.store import SUBSETS, FeatureStore, subset_code
 from ..pipeline.text_names import FULL, FUSION
 from .scorer import Dropout, FeatureShape, Scorer
+from .words import WordTokens, load_words
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Features:
     shape: FeatureShape
     missing: dict[str, int] = field(default_factory=dict)
     """Captions of each subset left out because their video has no features."""
+    words: WordTokens | None = None
+    """The captions' word tokens, where the model reads them."""
 
     @property
     def device(self) -> torch.device:
@@ -61,6 +64,12 @@ class Features:
     def texts_of(self, captions: torch.Tensor) -> torch.Tensor:
         """`(S, B, D)` sentence embeddings of `B` captions."""
         return torch.stack([stream.embedding.index_select(0, stream.row[captions]) for stream in self.texts])
+
+    def words_of(self, captions: torch.Tensor, length: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Word tokens `(…, L, D)` and their mask `(…, L)` of captions `(…)`, as `WordTokens.padded` gives them."""
+        if self.words is None:
+            raise ValueError("these features were loaded without word tokens; load them with words=True")
+        return self.words.padded(captions, length)
 
     def same_text(self, captions: torch.Tensor) -> torch.Tensor:
         """`(S, …, B, B)` bool: which of `B` captions `(…, B)` read the same in each stream."""
@@ -108,6 +117,7 @@ def load_features(
     protocol: str | None,
     device: torch.device,
     raw: bool = False,
+    words: bool = False,
     shuffle_seed: int | None = None,
     subsets: Sequence[str] = ("train", "val"),
     held_out: Sequence[str] = (),
@@ -115,10 +125,10 @@ def load_features(
 ) -> Features:
     """Put the store's videos, and its captions by stream and strategy, on the device.
 
-    `raw` leaves embeddings as the encoder gave them, else they are normalised; `shuffle_seed` permutes each video's
-    frames. Captions of the videos `held_out` count as `val`. A caption of `subsets` whose video has no features raises
-    `CamoeError` unless `allow_missing`; so does a stream that the store lacks. The store lets no value pass that is
-    not finite.
+    `raw` leaves embeddings as the encoder gave them, else they are normalised; `words` loads word tokens, too;
+    `shuffle_seed` permutes each video's frames. Captions of the videos `held_out` count as `val`. A caption of
+    `subsets` whose video has no features raises `CamoeError` unless `allow_missing`; so does a stream, and so do word
+    tokens, that the store lacks. The store lets no value pass that is not finite.
     """
     name = resolve_protocol(store, protocol)
     place = {video_id: index for index, video_id in enumerate(store.video_ids)}
@@ -130,6 +140,7 @@ def load_features(
     missing = {subset: int(((codes == code) & (owner < 0)).sum()) for subset, code in SUBSETS.items()}
     codes[owner < 0] = 0
     _refuse_missing_texts(store, strategies)
+    tokens = load_words(store, device, raw=raw) if words else None
     frames, mask = _load_frames(store, device, raw=raw)
     if shuffle_seed is not None:
         frames = shuffle_frames(frames, mask, shuffle_seed)
@@ -146,8 +157,10 @@ def load_features(
             embed_dim=frames.shape[2],
             max_frames=max(frames.shape[1], store.settings.max_frames or 0),
             clip_logit_scale=float(store.settings.clip_logit_scale),
+            max_words=tokens.longest if tokens is not None else 0,
         ),
         missing=missing,
+        words=tokens,
     )
 
 

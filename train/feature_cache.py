@@ -24,6 +24,7 @@ from .data import (
 from .scorer import Scorer
 from .scoring import ModelScorer
 from .start import begin_model, start_layers, start_name
+from .words import WordTokens, load_words
 
 
 class FeatureCache:
@@ -48,6 +49,7 @@ class FeatureCache:
         self.allow_missing, self.device = allow_missing, device
         self.paths = tuple(features)
         self._base: dict[bool, Features] = {}
+        self._words: WordTokens | None = None
         self._texts: dict[tuple[bool, str, str], StreamTexts] = {}
         self._held_out: dict[tuple[float, int], list[str]] = {}
         self._shuffled: tuple[tuple[bool, int], torch.Tensor] | None = None
@@ -71,8 +73,11 @@ class FeatureCache:
             rows = torch.tensor([place[video_id] for video_id in held_out], device=self.device)
             moved = torch.isin(base.video_of_caption, rows) & (subset == SUBSETS["train"])
             subset = subset.masked_fill(moved, SUBSETS["val"])
+        words = self._word_tokens(raw) if config.facts.words else None
         return replace(
             base,
+            words=words,
+            shape=base.shape if words is None else replace(base.shape, max_words=words.longest),
             frames=self._shuffle(base, raw, config.seed) if config.shuffle_frames else base.frames,
             texts=[self._stream(raw, stream, strategy) for stream, strategy in config.strategies.items()],
             subset=subset,
@@ -111,6 +116,12 @@ class FeatureCache:
         if key not in self._texts:
             self._texts[key] = load_texts(self.store, strategy, stream, self.device, raw=raw)
         return self._texts[key]
+
+    def _word_tokens(self, raw: bool) -> WordTokens:
+        """Loaded once: raw or normalised is settled where a batch is taken from them."""
+        if self._words is None:
+            self._words = load_words(self.store, self.device)
+        return replace(self._words, raw=raw)
 
     def _shuffle(self, base: Features, raw: bool, seed: int) -> torch.Tensor:
         """The last seed's frames are kept."""

@@ -26,6 +26,7 @@ class ModelFacts:
     `reads`: the settings of `ARCHITECTURE` that it reads. `raw`: it takes embeddings as the encoder gave them, not
     normalised, as the published code does. `trains`: it has something to learn. `stacks`: runs of it can be trained
     together as one ensemble. `starts_from_clip`: it can start from CLIP's text layers.
+    `words`: it reads word tokens; `fixes_words`: its parameters fix how many a caption has.
     """
 
     reads: tuple[str, ...] = ()
@@ -33,6 +34,8 @@ class ModelFacts:
     trains: bool = True
     stacks: bool = True
     starts_from_clip: bool = False
+    words: bool = False
+    fixes_words: bool = False
 
 
 MODELS = {

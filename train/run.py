@@ -50,6 +50,7 @@ def fit(config: TrainConfig, *, resume: bool = False) -> Path:
         store,
         config.strategies,
         raw=config.facts.raw,
+        words=config.facts.words,
         shuffle_seed=config.shuffle_seed,
         protocol=protocol,
         device=device,

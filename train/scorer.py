@@ -29,11 +29,15 @@ MAX_LOGIT_SCALE = 100.0
 
 @dataclass(frozen=True)
 class FeatureShape(Record):
-    """What a model must know of the features: `D`, `T`, and the multiplier of CLIP's cosine (100.0 for OpenAI's)."""
+    """What a model must know of the features: `D`, `T`, and the multiplier of CLIP's cosine (100.0 for OpenAI's).
+
+    `max_words` is the number of tokens of the longest caption, for models that read words; 0 for others.
+    """
 
     embed_dim: int
     max_frames: int
     clip_logit_scale: float
+    max_words: int = 0
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         Shard,
         StoreSettings,
         TextTable,
+        TokenTable,
         Videos,
         subset_code,
     )
@@ -35,6 +36,7 @@ __all__ = [
     "StoreError",
     "StoreSettings",
     "TextTable",
+    "TokenTable",
     "Videos",
     "describe_shortfall",
     "find_shards",
@@ -43,7 +45,7 @@ __all__ = [
     "write_shard",
 ]
 
-_IN_SCHEMA = "DAMAGED OK SUBSETS Captions Failure Shard StoreSettings TextTable Videos subset_code"
+_IN_SCHEMA = "DAMAGED OK SUBSETS Captions Failure Shard StoreSettings TextTable TokenTable Videos subset_code"
 __getattr__, __dir__ = lazy_exports(
     __name__,
     dict.fromkeys(_IN_SCHEMA.split(), "schema")

@@ -11,6 +11,7 @@ from .notes import format_notes, is_notes
 from .reader import FeatureStore
 from .schema import FAILED, SUBSETS, StoreSettings
 from .shortfall import describe_shortfall
+from .tokens import StoredTokens
 
 _BAR = 30
 
@@ -28,8 +29,19 @@ def describe(store: FeatureStore) -> list[str]:
     return lines
 
 
+def describe_tokens(tokens: StoredTokens) -> str:
+    """How many word tokens there are, of how many distinct captions, and what they take."""
+    count = int(tokens.offsets[-1])
+    return (
+        f"{count:,} tokens of {len(tokens.sentence):,} distinct captions, at most {tokens.longest} each, "
+        f"{size_text(2 * tokens.width * count)}"
+    )
+
+
 def size_text(size: int) -> str:
     """A number of bytes for people."""
+    if size >= 1_000_000_000:
+        return f"{size / 1e9:,.1f} GB"
     return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"
 
 
@@ -77,6 +89,8 @@ def _captions(store: FeatureStore) -> Iterator[str]:
         parts += [f"{unused} unused"] if unused else []
         yield f"protocol  {name}: {', '.join(parts)} captions"
         yield from (f"  incomplete: {part}" for part in describe_shortfall(store.shortfall.get(name, {})))
+    if store.has_word_tokens:
+        yield f"words     {describe_tokens(store.word_tokens)}"
 
 
 def _texts(store: FeatureStore) -> list[str]:
