@@ -10,11 +10,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..scorer import Dropout
+from ..words import parts
 from .blocks import in_blocks
 from .cdcr import Tokens, best_of, decorrelation
 from .emcl import Moments
 from .seqtransf import LAYERS, SeqTransf
-from .words import parts
 
 
 class TokenInteraction(SeqTransf):
@@ -66,7 +66,7 @@ class TokenInteraction(SeqTransf):
         return equal_shares(frames, mask)
 
     def encode_texts(self, texts: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
-        """`(S, M, 1 + L, D + 1)`, see `words.py` -> normalised words, their shares and mask, `(S, M, L, D + 2)`."""
+        """`(S, M, 1 + L, D + 1)`, see `with_words` -> normalised words, their shares and mask, `(S, M, L, D + 2)`."""
         _, words, mask = parts(texts)
         return _joined(words, self.word_shares(words, mask), mask)
 

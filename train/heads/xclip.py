@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 from ..aggregators import masked_mean
 from ..scorer import Dropout
+from ..words import parts
 from .blocks import in_blocks
 from .emcl import Moments
 from .pooled import masked_softmax
 from .seqtransf import LAYERS, SeqTransf
-from .words import parts
 
 TEMPERATURE = 0.01
 
@@ -69,7 +69,7 @@ class XCLIP(SeqTransf):
         self.word_mat_weight2, self.frame_mat_weight2 = _identity(max_words), _identity(max_frames)
 
     def encode_texts(self, texts: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
-        """`(S, M, 1 + L, D + 1)`, see `words.py` -> the same, sentence and words normalised."""
+        """`(S, M, 1 + L, D + 1)`, see `with_words` -> the same, sentence and words normalised."""
         return torch.cat([F.normalize(texts[..., :-1], dim=-1), texts[..., -1:]], dim=-1)
 
     def encode_videos(self, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:

@@ -14,11 +14,11 @@ from camoe.train.heads.emcl import Emcl
 from camoe.train.heads.query_scoring import QueryScoring
 from camoe.train.heads.ti import TokenInteraction
 from camoe.train.heads.tmass import TMass
-from camoe.train.heads.words import parts, with_words
 from camoe.train.heads.wti import WeightedTokenInteraction
 from camoe.train.heads.xclip import XCLIP
 from camoe.train.heads.xpool import XPool
 from camoe.train.scorer import Dropout, Scorer
+from camoe.train.words import parts, with_words
 from torch.nn import functional as F
 
 TEXTS, VIDEOS, WORDS, FRAMES, WIDTH = 7, 5, 6, 4, 16

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from ...aggregators import masked_mean
 from ...losses import cross_entropy_loss
+from ...words import with_words
 from ..cdcr import Tokens, channel_loss, correlated, decorrelation
 from ..emcl import Moments
 from ..tmass import TMass
-from ..words import with_words
 from . import build
 from .cases import Case, Computed
 
