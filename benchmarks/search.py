@@ -97,7 +97,12 @@ def with_model(searcher: Searcher) -> Searcher:
 
     config = TrainConfig(features=("store",))
     shape = FeatureShape(DIM, searcher.gallery.max_frames, 100.0)
-    searcher.ranker = Ranker(build_model(config, shape), searcher.gallery, device=torch.device("cpu"), raw=False)
+    searcher.ranker = Ranker(
+        build_model(config.recipe, shape),
+        searcher.gallery,
+        device=torch.device("cpu"),
+        raw=False,
+    )
     return searcher
 
 

@@ -5,14 +5,15 @@ from camoe.evaluate import EvaluateConfig, evaluate, retrieval_metrics, dual_sof
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if __name__ == "evaluate":  # from the root of a clone, where Python looks first
     raise ImportError(
         "`import evaluate` found CAMoE's folder of that name in the working folder; for CAMoE import camoe.evaluate, "
         "for the library called evaluate start Python in another folder, or with -P"
     )
+
+from ..pipeline.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ..pipeline.ranking import ranks_chunked, text_to_video_ranks, video_to_text_ranks
@@ -31,7 +32,6 @@ _MODULES = {
     "run": ("evaluate",),
     "significance": ("bootstrap_intervals", "k_occurrence_skewness", "paired_bootstrap"),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "EvaluateConfig",
@@ -53,13 +53,4 @@ __all__ = [
     "text_to_video_ranks",
     "video_to_text_ranks",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_exports(__name__, {name: module for module, names in _MODULES.items() for name in names})

@@ -90,7 +90,7 @@ def zero_shot_run(store: FeatureStore, features: tuple[str, ...], protocol: str)
     config = TrainConfig(features=features, model="zero-shot", streams=(FUSION,))
     shape = FeatureShape(store.settings.embed_dim, store.frames().shape[1], store.settings.clip_logit_scale)
     record = store_record(store, protocol) | {"held_out_videos": [], "shape": shape.to_json(), "selection": {}}
-    return Run(Path("zero-shot"), config, record, build_model(config, shape).eval())
+    return Run(Path("zero-shot"), config, record, build_model(config.recipe, shape).eval())
 
 
 def _hints(check: Check, subject: Subject, captions: int) -> list[str]:

@@ -11,7 +11,6 @@ from ..pipeline.errors import CamoeError
 from ..pipeline.text_names import FUSION
 from .names import (
     AGGREGATORS,
-    ARCHITECTURE,
     DUPLICATE_TEXT,
     GATES,
     LOSSES,
@@ -21,11 +20,7 @@ from .names import (
     TEXT_HEADS,
     ModelFacts,
 )
-
-WITHOUT_EFFECT = {
-    model: tuple(name for name in ARCHITECTURE if name not in facts.reads) for model, facts in MODELS.items()
-}
-"""Settings of the architecture that a model does not read; setting one of them is a mistake."""
+from .recipe import Architecture, BatchSettings, FeatureSettings, LossSettings, Optimisation, Recipe, StepSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +51,17 @@ class TrainConfig(Config):
         "masked", help="Padded frames: left out, or as the published code treats them.", choices=PADDING
     )
 
+    trials: int = setting(20, help="Draws by which tmass scores a pair, of which the best counts; 0: the text itself.")
+    emcl: bool = setting(
+        False, help="Add to all embeddings at hand what they share (EMCL, transductive: needs all queries at once)."
+    )
+
     loss: str = setting("ce", help="Symmetric cross-entropy or Dual Softmax Loss.", choices=LOSSES)
     loss_temperature: float = setting(1000.0, help="Of the Dual Softmax prior in training.")
     stop_gradient_prior: bool = setting(False, help="Treat the Dual Softmax prior as a constant.")
+    own_loss: float | None = setting(
+        None, help="Weight of a head's own further loss (tmass, ti, wti); none: the published one, 0: without."
+    )
     duplicate_text: str = setting(
         "negative", help="What a video with the same sentence in a batch is.", choices=DUPLICATE_TEXT
     )
@@ -90,10 +93,15 @@ class TrainConfig(Config):
         _check_ranges(self)
         _check_streams(self)
         defaults = {item.name: item.default for item in fields(self)}
-        for name in WITHOUT_EFFECT.get(self.model, ()):
+        for name in self.facts.ignores:
             if getattr(self, name) not in (defaults[name], "none"):
                 others = " or ".join(other for other, facts in MODELS.items() if name in facts.reads)
                 raise CamoeError(f"{name} has no effect on model {self.model}; leave it out, or train model {others}")
+        if self.own_loss is not None and not self.facts.own_loss:
+            others = " or ".join(other for other, facts in MODELS.items() if facts.own_loss)
+            raise CamoeError(f"own_loss has no effect on model {self.model}; leave it out, or train model {others}")
+        if self.facts.words and self.streams != (FUSION,):
+            raise CamoeError(f"model {self.model} reads the words of whole captions; give it --streams {FUSION}")
         if self.model != "camoe":
             return
         count = self.expert_count
@@ -110,6 +118,11 @@ class TrainConfig(Config):
     def facts(self) -> ModelFacts:
         """What the trainer must know of the model."""
         return MODELS[self.model]
+
+    @property
+    def stacks(self) -> bool:
+        """Whether runs of it can be trained together as one ensemble."""
+        return self.facts.stacks and not self.emcl
 
     @property
     def expert_count(self) -> int:
@@ -140,12 +153,61 @@ class TrainConfig(Config):
         return self.seed if self.shuffle_frames else None
 
     @property
+    def recipe(self) -> Recipe:
+        """The run as the values that everything beneath `fit` takes."""
+        return Recipe(
+            architecture=Architecture(
+                model=self.model,
+                streams=self.streams,
+                weights=self.weights,
+                aggregators=self.aggregators,
+                attention_layers=self.attention_layers,
+                gate=self.gate,
+                text_head=self.text_head,
+                padding=self.padding,
+                trials=self.trials,
+                emcl=self.emcl,
+            ),
+            features=FeatureSettings(
+                strategies=self.strategies,
+                raw=self.facts.raw,
+                words=self.facts.words,
+                shuffle_seed=self.shuffle_seed,
+                validation_fraction=self.validation_fraction if self.facts.trains else None,
+                seed=self.seed,
+            ),
+            batches=BatchSettings(self.batch_size, self.captions_per_video, self.dropout),
+            step=StepSettings(
+                LossSettings(
+                    self.loss,
+                    self.loss_temperature,
+                    self.duplicate_text,
+                    self.stop_gradient_prior,
+                    self.facts.own_loss if self.own_loss is None else self.own_loss,
+                ),
+                self.accumulate,
+                self.precision,
+            ),
+            optimisation=Optimisation(
+                epochs=self.epochs,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                warmup=self.warmup,
+                clip_gradient=self.clip_gradient,
+                patience=self.patience,
+            ),
+            seed=self.seed,
+        )
+
+    @property
     def folder(self) -> Path:
         return self.out or Path("runs") / f"{self.model}-{self.loss}-{self.seed}"
 
 
 COUNTS: dict[str, tuple[int, float]] = {
     "experts": (1, 256),
+    "trials": (0, 10_000),
+    "own_loss": (0, 1_000_000),
     "attention_layers": (1, 64),
     "batch_size": (2, 1_000_000),
     "captions_per_video": (1, 1000),

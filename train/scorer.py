@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,6 +24,8 @@ from torch.nn import functional as F
 from ..pipeline.record import Record
 from .experts import Experts
 from .heads.emcl import Emcl, Moments
+from .recipe import Architecture
+from .text_heads import TEXT_HEADS
 
 MAX_LOGIT_SCALE = 100.0
 
@@ -83,6 +86,11 @@ class Scorer(nn.Module):
         self.text_heads = nn.ModuleList(text_heads)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale)), requires_grad=trainable_scale)
         self.register_buffer("weights", torch.tensor(weights))
+
+    @property
+    def transductive(self) -> bool:
+        """Whether a score depends on the other texts and videos at hand."""
+        return self.emcl is not None
 
     @property
     def expert_count(self) -> int:
@@ -187,3 +195,13 @@ class ExpertScorer(Scorer):
         """`(N, T, D), (N, T)` -> `v (S, N, D)`, normalised."""
         experts = self.experts(frames, mask, None if dropout is None else dropout.experts)
         return F.normalize(self.gate(experts, frames, mask), dim=-1).transpose(0, 1)
+
+
+def text_side(architecture: Architecture, shape: FeatureShape, *, text_head: str) -> dict[str, Any]:
+    """What every scorer's constructor takes: text heads of that kind, the streams' weights and the store's scale."""
+    make_head = TEXT_HEADS[text_head]
+    return {
+        "text_heads": [make_head(shape.embed_dim) for _ in architecture.streams],
+        "weights": architecture.weights,
+        "logit_scale": min(shape.clip_logit_scale, MAX_LOGIT_SCALE),
+    }

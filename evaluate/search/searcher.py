@@ -115,6 +115,8 @@ class Searcher:
         if run is None and not features:
             raise CamoeError("nothing to search: give --run RUN, or --features STORE for zero-shot")
         loaded = None if run is None else load_run(run)
+        if loaded is not None:
+            _refuse_unsearchable(loaded)
         paths = features or (loaded.features if loaded else ())
         store = FeatureStore.open(paths)
         opened = _open_index(index, store, subset)
@@ -378,6 +380,20 @@ def _load_gallery(
     return gallery
 
 
+def _refuse_unsearchable(run: Run) -> None:
+    """Raise `CamoeError` for a run whose scores a single query does not have."""
+    if run.config.emcl:
+        raise CamoeError(
+            f"{run.path} was trained with --emcl, which needs all queries at once, and a search has one; "
+            "search with a run without it"
+        )
+    if run.config.facts.words:
+        raise CamoeError(
+            f"{run.path} is a run of {run.config.model}, which compares each word, and a search keeps whole queries "
+            "alone; search with a run of another model"
+        )
+
+
 def _zero_shot_config(store: FeatureStore) -> TrainConfig:
     """Whole queries count; the other streams that the store can tell are there to be weighed."""
     strategies = _stored_strategies(store) if store.has_captions else ZERO_SHOT_STREAMS
@@ -402,4 +418,4 @@ def _stored_strategies(store: FeatureStore) -> dict[str, str]:
 
 def _zero_shot(config: TrainConfig, store: FeatureStore, gallery: Gallery) -> Scorer:
     shape = FeatureShape(store.settings.embed_dim, gallery.max_frames, float(store.settings.clip_logit_scale))
-    return build_model(config, shape).eval()
+    return build_model(config.recipe, shape).eval()

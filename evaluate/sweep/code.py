@@ -17,7 +17,7 @@ DECIDING = (
     "evaluate/ranked.py",
     "evaluate/rerank.py",
     "evaluate/scored.py",
-    "evaluate/sweep/training.py",
+    "evaluate/sweep/training_run.py",
 )
 """The files that decide a cell's numbers."""
 

@@ -59,7 +59,7 @@ def _refuse_foreign(path: Path, plan: Plan, *, extend: bool) -> None:
     ):
         if was != now:
             raise CamoeError(f"{path} was begun with {what} {was}, not {now}; give another --out")
-    asked = set(plan.trainings)
+    asked = set(plan.runs)
     if keys != asked and not extend:
         raise CamoeError(
             f"{path} was begun with another grid: {len(keys & asked)} training runs are the same, {len(asked - keys)} "
@@ -73,5 +73,5 @@ def _note(plan: Plan) -> dict[str, Any]:
         "store": plan.store.content_hash,
         "protocol": plan.protocol,
         "seeds": list(plan.sweep.seeds),
-        "trainings": {key: training.name for key, training in plan.trainings.items()},
+        "trainings": {key: run.name for key, run in plan.runs.items()},
     }

@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..aggregators import zero_linear
-from ..scorer import Dropout
+from ..recipe import Architecture
+from ..scorer import Dropout, FeatureShape, text_side
 from .pooled import masked_softmax
 from .seqtransf import LAYERS, SeqTransf
 
@@ -71,3 +72,13 @@ class AFA(SeqTransf):
         """`(N, T, D), (N, T)` -> `v (S, N, D)`, normalised, the same for every stream."""
         pooled = self.pool(self.encode_frames(frames, mask), mask)
         return F.normalize(pooled, dim=-1).expand(len(self.text_heads), -1, -1)
+
+
+def build(architecture: Architecture, shape: FeatureShape) -> AFA:
+    """The head as it is trained."""
+    return AFA(
+        embed_dim=shape.embed_dim,
+        max_frames=shape.max_frames,
+        padding=architecture.padding,
+        **text_side(architecture, shape, text_head="none"),
+    )

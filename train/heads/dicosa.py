@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from ...pipeline.errors import CamoeError
 from ..aggregators import zero_linear
+from ..recipe import Architecture
+from ..scorer import FeatureShape, text_side
 from .pooled import PooledScorer, masked_softmax
 
 CENTERS = 8
@@ -93,3 +95,10 @@ class DiCoSA(PooledScorer):
 def _standardised(values: torch.Tensor) -> torch.Tensor:
     variance = values.var(dim=-1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)
     return (values - values.mean(dim=-1, keepdim=True)) / variance.sqrt()
+
+
+def build(architecture: Architecture, shape: FeatureShape) -> DiCoSA:
+    """The head as it is trained."""
+    return DiCoSA(
+        embed_dim=shape.embed_dim, padding=architecture.padding, **text_side(architecture, shape, text_head="none")
+    )

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..recipe import Architecture
+from ..scorer import FeatureShape, text_side
 from .pooled import PooledScorer, masked_softmax
 
 TEMPERATURE = 0.1
@@ -48,3 +50,8 @@ class QueryScoring(PooledScorer):
         cosine = torch.einsum("md,ntd->mnt", text, frames)
         shares = masked_softmax(cosine / self.temperature, mask, self.padding)
         return torch.einsum("mnt,ntd->mnd", shares, videos)
+
+
+def build(architecture: Architecture, shape: FeatureShape) -> QueryScoring:
+    """The head as it is trained."""
+    return QueryScoring(padding=architecture.padding, **text_side(architecture, shape, text_head="none"))

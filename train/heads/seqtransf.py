@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from ...pipeline.errors import CamoeError
 from ..aggregators import attention, masked_mean, zero_linear
-from ..scorer import Dropout, Scorer
+from ..recipe import Architecture
+from ..scorer import Dropout, FeatureShape, Scorer, text_side
 
 HEAD_WIDTH = 64
 LAYERS = 4
@@ -149,3 +150,9 @@ class SelfAttention(nn.Module):
         mixed = attention(query, key, value, mask[:, None, None, :])
         out: torch.Tensor = self.out_proj(mixed.transpose(1, 2).reshape(batch, time, width))
         return out
+
+
+def build(architecture: Architecture, shape: FeatureShape) -> SeqTransf:
+    """Of the published size, as yet without CLIP's layers."""
+    side = text_side(architecture, shape, text_head="none")
+    return SeqTransf(embed_dim=shape.embed_dim, max_frames=shape.max_frames, **side)

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..scorer import Dropout
+from ..recipe import Architecture
+from ..scorer import Dropout, FeatureShape, text_side
 from ..words import parts
 from .blocks import in_blocks
 from .cdcr import Tokens, best_of, decorrelation
@@ -134,3 +135,13 @@ def _interaction(
     best_word = best_of(cosine, words.mask[:, None, :, None], padding).amax(dim=2)
     of_words = torch.einsum("mnl,ml->mn", best_frame, words.shares)
     return (of_words + torch.einsum("mnt,nt->mn", best_word, frames.shares)) / 2
+
+
+def build(architecture: Architecture, shape: FeatureShape) -> TokenInteraction:
+    """The head as it is trained."""
+    return TokenInteraction(
+        embed_dim=shape.embed_dim,
+        max_frames=shape.max_frames,
+        padding=architecture.padding,
+        **text_side(architecture, shape, text_head="none"),
+    )

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..scorer import Dropout
+from ..recipe import Architecture
+from ..scorer import Dropout, FeatureShape, text_side
 from .blocks import in_blocks
 from .xpool import XPool
 
@@ -192,3 +193,14 @@ class TMass(XPool):
         if spread is not None:
             matched, pooled = spread(matched), spread(pooled)
         return F.cosine_similarity(matched.unsqueeze(1), pooled, dim=-1)
+
+
+def build(architecture: Architecture, shape: FeatureShape) -> TMass:
+    """The head as it is trained."""
+    return TMass(
+        embed_dim=shape.embed_dim,
+        max_frames=shape.max_frames,
+        trials=architecture.trials,
+        padding=architecture.padding,
+        **text_side(architecture, shape, text_head="none"),
+    )

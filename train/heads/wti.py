@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from ..aggregators import zero_linear
+from ..recipe import Architecture
+from ..scorer import FeatureShape, text_side
 from .pooled import masked_softmax
 from .seqtransf import LAYERS
 from .ti import TokenInteraction
@@ -67,3 +69,13 @@ def _weight_layers(width: int, depth: int) -> nn.Module:
     for _ in range(depth - 1):
         hidden += [nn.Linear(width, width), nn.ReLU()]
     return nn.Sequential(*hidden, zero_linear(width, 1))
+
+
+def build(architecture: Architecture, shape: FeatureShape) -> WeightedTokenInteraction:
+    """The head as it is trained."""
+    return WeightedTokenInteraction(
+        embed_dim=shape.embed_dim,
+        max_frames=shape.max_frames,
+        padding=architecture.padding,
+        **text_side(architecture, shape, text_head="none"),
+    )

@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..aggregators import masked_mean
-from ..scorer import Dropout
+from ..recipe import Architecture
+from ..scorer import Dropout, FeatureShape, text_side
 from ..words import parts
 from .blocks import in_blocks
 from .emcl import Moments
@@ -135,3 +136,14 @@ class XCLIP(SeqTransf):
 
 def _identity(size: int) -> nn.Parameter:
     return nn.Parameter(torch.eye(size))
+
+
+def build(architecture: Architecture, shape: FeatureShape) -> XCLIP:
+    """The head as it is trained."""
+    return XCLIP(
+        embed_dim=shape.embed_dim,
+        max_frames=shape.max_frames,
+        max_words=shape.max_words,
+        padding=architecture.padding,
+        **text_side(architecture, shape, text_head="none"),
+    )

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..scorer import Dropout
+from ..recipe import Architecture
+from ..scorer import Dropout, FeatureShape, text_side
 from .pooled import PooledScorer, masked_softmax
 
 
@@ -85,3 +86,9 @@ def _identity(width: int) -> nn.Linear:
     nn.init.eye_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def build(architecture: Architecture, shape: FeatureShape) -> XPool:
+    """With one head, as published."""
+    side = text_side(architecture, shape, text_head="none")
+    return XPool(embed_dim=shape.embed_dim, padding=architecture.padding, **side)

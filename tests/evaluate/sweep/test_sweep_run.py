@@ -19,7 +19,7 @@ from camoe.evaluate.sweep.folder import CELLS
 from camoe.evaluate.sweep.plan import make_plan
 from camoe.evaluate.sweep.result import Result
 from camoe.evaluate.sweep.run import dry_run, sweep
-from camoe.evaluate.sweep.training import run_together
+from camoe.evaluate.sweep.training_run import run_as_ensemble
 from camoe.evaluate.sweep.workers import Source, work
 from camoe.pipeline.errors import CamoeError, RunStoppedError
 from camoe.train.config import TrainConfig
@@ -165,7 +165,7 @@ def test_a_process_that_dies_costs_its_cell_only(quick: Quick) -> None:
     source = Source(config.features, plan.protocol, False, "cpu", plan.store.content_hash)
     results: list[Result] = []
     killed = False
-    for event in work(source, [(training,) for training in plan.trainings.values()], 1):
+    for event in work(source, [(run,) for run in plan.runs.values()], 1):
         if isinstance(event, Result):
             results.append(event)
         elif not killed:
@@ -174,7 +174,7 @@ def test_a_process_that_dies_costs_its_cell_only(quick: Quick) -> None:
             killed = True
     assert [result.status for result in results] == ["failed", "ok", "ok"]
     assert results[0].reason == "its process was killed by SIGKILL; if memory is short, use fewer --workers"
-    assert [result.key for result in results] == list(plan.trainings)
+    assert [result.key for result in results] == list(plan.runs)
     assert not multiprocessing.active_children()
 
 
@@ -264,7 +264,7 @@ def test_a_dry_run_lists_cells_and_groups(quick: Quick) -> None:
 
 def test_groups_are_halved_when_memory_runs_out(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
     config = quick(SMALL + "grid: {gate: [full]}\nseeds: [0, 1, 2, 3, 4, 5]")
-    trainings = list(make_plan(config).trainings.values())
+    runs = list(make_plan(config).runs.values())
     cache = FeatureCache(config.features, protocol=None, allow_missing=False, device=torch.device("cpu"))
     sizes: list[int] = []
     step = Ensemble.step
@@ -276,7 +276,7 @@ def test_groups_are_halved_when_memory_runs_out(quick: Quick, monkeypatch: pytes
         return step(self, captions)
 
     monkeypatch.setattr(Ensemble, "step", small_memory)
-    results = list(run_together(cache, trainings, lambda key, row: None))
+    results = list(run_as_ensemble(cache, runs, lambda key, row: None))
     assert sizes == [6, 3]
     assert [result.status for result in results] == ["ok"] * 6
     assert [result.together for result in results] == [1] * 6
