@@ -106,7 +106,7 @@ def rank_in_blocks(scorer: ModelScorer, subset: str, queries: Queries, v2t: str,
     Raises `CamoeError` for a model whose scores are no product of embeddings.
     """
     model, features = scorer.model, scorer.features
-    if type(model).compare is not Scorer.compare:
+    if model.transductive or type(model).compare is not Scorer.compare:
         raise CamoeError("this model's scores depend on text and video together; raise --max-matrix-gb to hold them")
     captions, videos = features.captions_of(subset), features.videos_of(subset)
     with torch.no_grad():

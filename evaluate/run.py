@@ -84,7 +84,7 @@ def describe(
         videos=len(ranked.queries.video_ids),
         missing_captions=scorer.missing_captions,
         shortfall=scorer.shortfall,
-        rerankings=reranking_results(ranked, method),
+        rerankings=reranking_results(ranked, method, transductive=subject.run.config.emcl),
         left_out=ranked.left_out,
         gap=train_val_gap(scorer, ranked.v2t, method.seed),
         comparison=compare(subject, other, ranked, method, subset) if other else None,
@@ -92,14 +92,14 @@ def describe(
     )
 
 
-def reranking_results(ranked: Ranked, method: Method) -> dict[str, RerankingResult]:
-    """The numbers of every re-ranking."""
+def reranking_results(ranked: Ranked, method: Method, *, transductive: bool = False) -> dict[str, RerankingResult]:
+    """The numbers of every re-ranking; `transductive` says that the model itself needs all queries at once."""
     metrics = {name: ranked.metrics(name) for name in ranked.ranks}
     return {
         name: RerankingResult(
             t2v=metrics[name].t2v,
             v2t=metrics[name].v2t,
-            transductive=RERANKINGS[name].transductive,
+            transductive=transductive or RERANKINGS[name].transductive,
             options=ranked.settings[name],
             hubness=ranked.hubness.get(name),
             intervals=_intervals(ranked, name, method) if method.resamples else None,
@@ -118,7 +118,7 @@ def compare(subject: Subject, other: Subject, ranked: Ranked, method: Method, su
     return Comparison(
         run=str(other.run.path),
         training=other.describe_training(),
-        rerankings=reranking_results(other_ranked, method),
+        rerankings=reranking_results(other_ranked, method, transductive=other.run.config.emcl),
         differences=differences(ranked, other_ranked, resamples=method.resamples, seed=method.seed),
         unlike=unlike_settings(subject.run.config, other.run.config),
     )

@@ -51,9 +51,17 @@ class TrainConfig(Config):
         "masked", help="Padded frames: left out, or as the published code treats them.", choices=PADDING
     )
 
+    trials: int = setting(20, help="Draws by which tmass scores a pair, of which the best counts; 0: the text itself.")
+    emcl: bool = setting(
+        False, help="Add to all embeddings at hand what they share (EMCL, transductive: needs all queries at once)."
+    )
+
     loss: str = setting("ce", help="Symmetric cross-entropy or Dual Softmax Loss.", choices=LOSSES)
     loss_temperature: float = setting(1000.0, help="Of the Dual Softmax prior in training.")
     stop_gradient_prior: bool = setting(False, help="Treat the Dual Softmax prior as a constant.")
+    own_loss: float | None = setting(
+        None, help="Weight of a head's own further loss (tmass, ti, wti); none: the published one, 0: without."
+    )
     duplicate_text: str = setting(
         "negative", help="What a video with the same sentence in a batch is.", choices=DUPLICATE_TEXT
     )
@@ -91,6 +99,14 @@ class TrainConfig(Config):
                 raise SettingError.about(
                     name, f"has no effect on model {self.model}; leave it out, or train model {others}"
                 )
+        if self.own_loss is not None and not self.facts.own_loss:
+            others = " or ".join(other for other, facts in MODELS.items() if facts.own_loss)
+            raise SettingError.about(
+                "own_loss", f"has no effect on model {self.model}; leave it out, or train model {others}"
+            )
+        if self.facts.words and self.streams != (FUSION,):
+            told = "{model} {name} reads the words of whole captions; give {streams} {fusion}"
+            raise SettingError(told, name=self.model, fusion=FUSION)
         if self.model != "camoe":
             return
         count = self.expert_count
@@ -109,6 +125,11 @@ class TrainConfig(Config):
     def facts(self) -> ModelFacts:
         """What the trainer must know of the model."""
         return MODELS[self.model]
+
+    @property
+    def stacks(self) -> bool:
+        """Whether runs of it can be trained together as one ensemble."""
+        return self.facts.stacks and not self.emcl
 
     @property
     def expert_count(self) -> int:
@@ -151,6 +172,8 @@ class TrainConfig(Config):
                 gate=self.gate,
                 text_head=self.text_head,
                 padding=self.padding,
+                trials=self.trials,
+                emcl=self.emcl,
             ),
             features=FeatureSettings(
                 strategies=self.strategies,
@@ -162,7 +185,13 @@ class TrainConfig(Config):
             ),
             batches=BatchSettings(self.batch_size, self.captions_per_video, self.dropout),
             step=StepSettings(
-                LossSettings(self.loss, self.loss_temperature, self.duplicate_text, self.stop_gradient_prior),
+                LossSettings(
+                    self.loss,
+                    self.loss_temperature,
+                    self.duplicate_text,
+                    self.stop_gradient_prior,
+                    self.facts.own_loss if self.own_loss is None else self.own_loss,
+                ),
                 self.accumulate,
                 self.precision,
             ),
@@ -184,6 +213,8 @@ class TrainConfig(Config):
 
 COUNTS: dict[str, tuple[int, float]] = {
     "experts": (1, 256),
+    "trials": (0, 10_000),
+    "own_loss": (0, 1_000_000),
     "attention_layers": (1, 64),
     "batch_size": (2, 1_000_000),
     "captions_per_video": (1, 1000),

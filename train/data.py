@@ -13,7 +13,7 @@ from ..pipeline.store import SUBSETS, FeatureStore, subset_code
 from ..pipeline.text_names import FULL, FUSION
 from ..pipeline.wording import counted
 from .scorer import Dropout, FeatureShape, Scorer
-from .words import WordTokens, load_words
+from .words import WordTokens, load_words, with_words
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,11 @@ class Features:
         return self.video_of_caption[self.captions_of(subset)].unique()
 
     def texts_of(self, captions: torch.Tensor) -> torch.Tensor:
-        """`(S, B, D)` sentence embeddings of `B` captions."""
-        return torch.stack([stream.embedding.index_select(0, stream.row[captions]) for stream in self.texts])
+        """`(S, B, D)` sentence embeddings of `B` captions; where the model reads words, `with_words` of them."""
+        sentences = torch.stack([stream.embedding.index_select(0, stream.row[captions]) for stream in self.texts])
+        if self.words is None:
+            return sentences
+        return with_words(sentences, *self.words_of(captions, self.shape.max_words))
 
     def words_of(self, captions: torch.Tensor, length: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Word tokens `(…, L, D)` and their mask `(…, L)` of captions `(…)`, as `WordTokens.padded` gives them."""
@@ -287,8 +290,8 @@ class BatchSampler:
 def draw_dropout(
     model: Scorer, rate: float, captions: torch.Tensor, embed_dim: int, generator: torch.Generator
 ) -> Dropout | None:
-    """The masks of one step for `captions (K, B)`, on the generator's device; none at rate 0."""
-    if rate == 0:
+    """What a step with `captions (K, B)` draws, on the generator's device; at rate 0 only what the model samples."""
+    if rate == 0 and not model.samples:
         return None
     return model.draw_dropout(
         rate, texts=captions.numel(), videos=captions.shape[1], embed_dim=embed_dim, generator=generator

@@ -11,6 +11,7 @@ from torch import nn
 from ..pipeline.text_names import FUSION
 from .experts import Experts
 from .gate import GATES
+from .heads.emcl import Emcl
 from .recipe import Architecture, Recipe
 from .scorer import MAX_LOGIT_SCALE, Dropout, ExpertScorer, FeatureShape, Scorer, text_side
 
@@ -23,7 +24,10 @@ def build_model(recipe: Recipe, shape: FeatureShape) -> Scorer:
     """The model of a recipe (`TrainConfig(…).recipe`) on the CPU, its parameters drawn by the recipe's seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return _builder(recipe.architecture.facts.build)(recipe.architecture, shape)
+        model = _builder(recipe.architecture.facts.build)(recipe.architecture, shape)
+        if recipe.architecture.emcl:
+            model.emcl = Emcl()
+        return model
 
 
 def _builder(place: str) -> Builder:

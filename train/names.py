@@ -21,7 +21,7 @@ DUPLICATE_TEXT = ("negative", "mask", "positive")
 PADDING = ("masked", "published")
 PRECISIONS = ("fp32", "bf16")
 
-ARCHITECTURE = ("experts", "aggregator", "gate", "attention_layers", "text_head", "padding")
+ARCHITECTURE = ("experts", "aggregator", "gate", "attention_layers", "text_head", "padding", "trials")
 """Settings that only some models read."""
 
 
@@ -33,8 +33,8 @@ class ModelFacts:
     `Architecture` and a `FeatureShape` and gives a `Scorer`. `reads`: the settings of `ARCHITECTURE` that it reads.
     `raw`: it takes embeddings as the encoder gave them, not normalised, as the published code does. `trains`: it has
     something to learn. `stacks`: runs of it can be trained together as one ensemble. `starts_from_clip`: it can start
-    from CLIP's text layers.
-    `words`: it reads word tokens; `fixes_words`: its parameters fix how many a caption has.
+    from CLIP's text layers. `words`: it reads word tokens; `fixes_words`: its parameters fix how many a caption has.
+    `own_loss`: the published weight of a further loss of its own (`Scorer.own_loss`); 0: it has none.
     """
 
     build: str
@@ -45,6 +45,7 @@ class ModelFacts:
     starts_from_clip: bool = False
     words: bool = False
     fixes_words: bool = False
+    own_loss: float = 0.0
 
     @property
     def ignores(self) -> tuple[str, ...]:
@@ -59,6 +60,25 @@ MODELS = {
     "frame-attention": ModelFacts(".frame_attention:build", ("text_head",), stacks=False),
     "seqtransf": ModelFacts(".heads.seqtransf:build", raw=True, starts_from_clip=True),
     "xpool": ModelFacts(".heads.xpool:build", ("padding",), raw=True, stacks=False),
+    "query-scoring": ModelFacts(".heads.query_scoring:build", ("padding",), raw=True, trains=False, stacks=False),
+    "afa": ModelFacts(".heads.afa:build", ("padding",), raw=True, starts_from_clip=True),
+    "tmass": ModelFacts(".heads.tmass:build", ("padding", "trials"), raw=True, stacks=False, own_loss=0.8),
+    "dicosa": ModelFacts(".heads.dicosa:build", ("padding",), raw=True, stacks=False),
+    "ti": ModelFacts(
+        ".heads.ti:build", ("padding",), raw=True, stacks=False, starts_from_clip=True, words=True, own_loss=0.001
+    ),
+    "wti": ModelFacts(
+        ".heads.wti:build", ("padding",), raw=True, stacks=False, starts_from_clip=True, words=True, own_loss=0.001
+    ),
+    "xclip": ModelFacts(
+        ".heads.xclip:build",
+        ("padding",),
+        raw=True,
+        stacks=False,
+        starts_from_clip=True,
+        words=True,
+        fixes_words=True,
+    ),
     "zero-shot": ModelFacts(".model:zero_shot", trains=False, stacks=False),
 }
 ENTRY_POINTS = "camoe.models"

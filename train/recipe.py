@@ -29,6 +29,8 @@ class Architecture:
     gate: str
     text_head: str
     padding: str
+    trials: int
+    emcl: bool
 
     @property
     def facts(self) -> ModelFacts:
@@ -38,8 +40,8 @@ class Architecture:
 
 @dataclass(frozen=True)
 class FeatureSettings:
-    """How a store is read: `strategies` by stream; embeddings `raw` or normalised; frames permuted by `shuffle_seed`;
-    `words` with the tokens of each caption.
+    """How a store is read: `strategies` by stream; embeddings `raw` or normalised; with `words` or without; frames
+    permuted by `shuffle_seed`.
 
     `validation_fraction` of the training videos, drawn by `seed`, serve as `val` where the protocol has none; none of
     them where the model has nothing to train.
@@ -64,12 +66,13 @@ class BatchSettings:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """The loss's name in `LOSSES` and what it reads."""
+    """The loss's name in `LOSSES` and what it reads; `own_weight` is that of the model's further loss, 0: without."""
 
     name: str
     temperature: float
     duplicate_text: str
     stop_gradient_prior: bool
+    own_weight: float
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ Streams come first everywhere; what all streams share has one entry there. A tex
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from ..pipeline.record import Record
 from .experts import Experts
+from .heads.emcl import Emcl, Moments
 from .recipe import Architecture
 from .text_heads import TEXT_HEADS
 
@@ -46,12 +47,13 @@ class FeatureShape(Record):
 class Dropout:
     """Masks of one step, zero or `1 / (1 - rate)`, drawn before it; a model has those that it takes.
 
-    `texts (S, M, D)`, `experts (N, E, D)`, `pairs (S, M, N, D)`.
+    `texts (S, M, D)`, `experts (N, E, D)`, `pairs (S, M, N, D)`; `noise (S, M, D)` is what a head that draws adds.
     """
 
     texts: torch.Tensor | None = None
     experts: torch.Tensor | None = None
     pairs: torch.Tensor | None = None
+    noise: torch.Tensor | None = None
 
     def part(self, texts: slice, videos: slice) -> Dropout:
         """The masks of some texts and some videos, as their encoders take them."""
@@ -68,6 +70,8 @@ class Scorer(nn.Module):
     """
 
     weights: torch.Tensor
+    samples = False
+    """Whether a step draws something even without dropout."""
 
     def __init__(
         self,
@@ -78,9 +82,15 @@ class Scorer(nn.Module):
         trainable_scale: bool = True,
     ) -> None:
         super().__init__()
+        self.emcl: Emcl | None = None
         self.text_heads = nn.ModuleList(text_heads)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale)), requires_grad=trainable_scale)
         self.register_buffer("weights", torch.tensor(weights))
+
+    @property
+    def transductive(self) -> bool:
+        """Whether a score depends on the other texts and videos at hand."""
+        return self.emcl is not None
 
     @property
     def expert_count(self) -> int:
@@ -106,6 +116,9 @@ class Scorer(nn.Module):
         self, texts: torch.Tensor, videos: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None
     ) -> torch.Tensor:
         """`t (S, M, D)`, `v (S, N, D)` and the frames' `mask (N, T)` -> `sim (S, M, N)` in logit units."""
+        if self.emcl is not None:
+            spread = self.emcl.fit(Moments.of(texts.flatten(0, 1)) + Moments.of(videos.flatten(0, 1)))
+            texts, videos = (F.normalize(spread(vectors), dim=-1) for vectors in (texts, videos))
         return self.logit_scale.exp() * torch.einsum("smd,snd->smn", texts, videos)
 
     def similarity(
@@ -114,6 +127,21 @@ class Scorer(nn.Module):
         """All of the above: `(S, M, N)`."""
         videos = self.encode_videos(frames, mask, dropout)
         return self.compare(self.encode_texts(texts, dropout), videos, mask, dropout)
+
+    def own_loss(
+        self,
+        texts: torch.Tensor,
+        videos: torch.Tensor,
+        mask: torch.Tensor,
+        dropout: Dropout | None,
+        loss_of: Callable[[torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
+        """A head's further loss in training `(S,)`; only for models whose facts say that they have one.
+
+        Encoded texts `(S, K · B, …)` of the encoded videos `(S, B, …)`, text `k · B + i` of video `i`; `loss_of` is the
+        configured loss of `(S, K · B, B)`.
+        """
+        raise NotImplementedError
 
     def mix(self, similarity: torch.Tensor) -> torch.Tensor:
         """`Σ_s w_s sim_s`: `(S, M, N) -> (M, N)`."""

@@ -62,12 +62,21 @@ def stream_losses(
     loss: LossSettings,
     dropout: Dropout | None = None,
 ) -> torch.Tensor:
-    """`L(sim_s)` for each stream `(S,)`, the mean over the `K` captions; `captions (K, B)`, embeddings of all."""
+    """`L(sim_s)` for each stream `(S,)`, the mean over the `K` captions; `captions (K, B)`, embeddings of all.
+
+    Where the model has a further loss of its own, that is added by its weight.
+    """
     size, batch = captions.shape
     mask = features.mask[features.video_of_caption[captions[0]]]
-    sim = model.compare(texts, videos, mask, dropout).view(-1, size, batch, batch)
     same_text = None if loss.duplicate_text == "negative" else features.same_text(captions)
-    return caption_losses(sim, loss, same_text)
+
+    def loss_of(sim: torch.Tensor) -> torch.Tensor:
+        return caption_losses(sim.view(-1, size, batch, batch), loss, same_text)
+
+    losses = loss_of(model.compare(texts, videos, mask, dropout))
+    if loss.own_weight:
+        losses = losses + loss.own_weight * model.own_loss(texts, videos, mask, dropout, loss_of)
+    return losses
 
 
 def caption_losses(sim: torch.Tensor, loss: LossSettings, same_text: torch.Tensor | None) -> torch.Tensor:

@@ -115,6 +115,8 @@ class Searcher:
         if run is None and not features:
             raise CamoeError("nothing to search: give --run RUN, or --features STORE for zero-shot")
         loaded = None if run is None else load_run(run)
+        if loaded is not None:
+            _refuse_unsearchable(loaded)
         paths = features or (loaded.features if loaded else ())
         store = FeatureStore.open(paths)
         opened = _open_index(index, store, subset)
@@ -384,6 +386,20 @@ def _load_gallery(
     if run is not None:
         check_length(run, gallery.max_frames)
     return gallery
+
+
+def _refuse_unsearchable(run: Run) -> None:
+    """Raise `CamoeError` for a run whose scores a single query does not have."""
+    if run.config.emcl:
+        raise CamoeError(
+            f"{run.path} was trained with --emcl, which needs all queries at once, and a search has one; "
+            "search with a run without it"
+        )
+    if run.config.facts.words:
+        raise CamoeError(
+            f"{run.path} is a run of {run.config.model}, which compares each word, and a search keeps whole queries "
+            "alone; search with a run of another model"
+        )
 
 
 def _zero_shot_config(store: FeatureStore) -> TrainConfig:

@@ -29,10 +29,11 @@ def architecture(run: TrainingRun) -> Hashable:
     shuffled batches.
     """
     config = run.config
-    if not config.facts.stacks or config.accumulate > 1 or config.shuffle_frames:
+    if not config.stacks or config.accumulate > 1 or config.shuffle_frames:
         return run.key
     fusion = config.streams.index(FUSION) if FUSION in config.streams else None
     shape: tuple[Hashable, ...] = (config.model, len(config.streams), fusion, config.text_head, config.attention_layers)
+    shape += (config.padding,)
     if config.model == "camoe":
         shape += (config.expert_count, config.aggregators, config.gate)
     return (*shape, *_batches(config))

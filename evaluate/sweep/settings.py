@@ -28,7 +28,7 @@ BY_THE_SWEEP = {
     "checkpoint_seconds": "cells write no run folders",
 }
 """Settings of a training run that a grid cannot hold, and what to do instead."""
-ZERO_SHOT_READS = ("model", "streams", "strategy", "stream_weights", "shuffle_frames")
+UNTRAINED_READS = ("model", "streams", "strategy", "stream_weights", "padding", "emcl", "shuffle_frames")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +74,9 @@ def idle(config: TrainConfig) -> set[str]:
         names |= {"attention_layers"}
     if config.patience is not None and config.patience >= config.epochs:
         names |= {"patience"}
-    if config.model == "zero-shot":
-        seed = () if config.shuffle_frames else ("seed",)
-        trains = {item.name for item in fields(TrainConfig)} - set(BY_THE_SWEEP) - set(ZERO_SHOT_READS)
+    if not config.facts.trains:
+        seed = () if config.shuffle_frames or config.emcl else ("seed",)
+        trains = {item.name for item in fields(TrainConfig)} - set(BY_THE_SWEEP) - set(UNTRAINED_READS)
         names |= trains | set(seed)
     if isinstance(config, CellConfig) and not has_temperature(config.rerank):
         names |= {"rerank_temperature"}

@@ -72,7 +72,7 @@ def finished_result(cache: FeatureCache, run: TrainingRun, trained: TrainedRun) 
     val_videos = len(features.videos_of("val"))
     val = _ranked(scorer, run, "val") if val_videos else None
     test = _ranked(scorer, run, "test")
-    name = title(config.model, cache.start(config.model))
+    name = title(config.model, cache.start(config.model), emcl=config.emcl)
     return Result(
         key=run.key,
         status=OK,

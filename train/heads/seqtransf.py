@@ -44,12 +44,16 @@ class SeqTransf(Scorer):
         heads: int | None = None,
     ) -> None:
         super().__init__(text_heads, weights=weights, logit_scale=logit_scale)
-        self.frame_position_embeddings = nn.Embedding(max_frames, embed_dim)
-        nn.init.normal_(self.frame_position_embeddings.weight, std=0.01)
-        self.transformerClip = Transformer(embed_dim, layers=layers, heads=heads or head_count(embed_dim))
+        self.layers = layers
+        if layers:
+            self.frame_position_embeddings = nn.Embedding(max_frames, embed_dim)
+            nn.init.normal_(self.frame_position_embeddings.weight, std=0.01)
+            self.transformerClip = Transformer(embed_dim, layers=layers, heads=heads or head_count(embed_dim))
 
     def encode_frames(self, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """`f (N, T, D)`, `(N, T)` -> `x (N, T, D)`."""
+        """`f (N, T, D)`, `(N, T)` -> `x (N, T, D)`; without layers `x = f`."""
+        if not self.layers:
+            return frames
         encoded: torch.Tensor = self.transformerClip(
             frames + self.frame_position_embeddings.weight[: frames.shape[1]], mask
         )
@@ -70,6 +74,8 @@ class SeqTransf(Scorer):
 
         Raises `CamoeError` for a text tower of another width, or with fewer layers or positions.
         """
+        if not self.layers:
+            return
         position = layers["positional_embedding"]
         own = self.frame_position_embeddings.weight
         if position.shape[1] != own.shape[1]:

@@ -59,7 +59,7 @@ def test_xpool_with_the_published_padding(name: str) -> None:
     equal(similarity, of["output/similarity"])
     equal(by_text, of["grad/text"])
     equal(by_frames, of["grad/frames"])
-    pooled = model.pool(of["input/text"], model.encode_videos(of["input/frames"], mask), mask)
+    pooled = model.pool(of["input/text"], model.encode_videos(of["input/frames"], mask).squeeze(0), mask)
     equal(pooled.detach().transpose(0, 1), of["output/pooled_frames"])
 
 
@@ -81,7 +81,7 @@ def test_xpool_in_blocks_is_xpool(monkeypatch: pytest.MonkeyPatch) -> None:
     of, mask = case("xpool"), torch.ones(5, 6, dtype=torch.bool)
     model = XPool(embed_dim=32, **TEXT_SIDE).double()
     whole = model.similarity(of["input/text"][None], of["input/frames"], mask)
-    monkeypatch.setattr("camoe.train.heads.xpool.BLOCK", 2 * 5 * 32)
+    monkeypatch.setattr("camoe.train.heads.blocks.BLOCK", 2 * 5 * 32)
     torch.testing.assert_close(model.similarity(of["input/text"][None], of["input/frames"], mask), whole)
 
 
