@@ -124,7 +124,7 @@ class Searcher:
         if loaded is not None:
             check_same_clip(loaded, store)
         config = loaded.config if loaded else _zero_shot_config(store)
-        gallery = _load_gallery(store, loaded, config, subset, protocol)
+        gallery = _load_gallery(store, loaded, config, subset, protocol, on_disk=opened is not None)
         model = loaded.model if loaded else _zero_shot(config, store, gallery)
         options = TextOptions(clip, None if clip_cache is None else Path(clip_cache), device, tuple(streams), tagger)
         return cls(
@@ -373,11 +373,17 @@ def _open_index(index: str | PathLike[str] | None, store: FeatureStore, subset: 
 
 
 def _load_gallery(
-    store: FeatureStore, run: Run | None, config: TrainConfig, subset: str | None, protocol: str | None
+    store: FeatureStore,
+    run: Run | None,
+    config: TrainConfig,
+    subset: str | None,
+    protocol: str | None,
+    *,
+    on_disk: bool,
 ) -> Gallery:
     seed = config.seed if config.shuffle_frames else None
     if subset is None:
-        gallery = load_gallery(store, shuffle_seed=seed)
+        gallery = load_gallery(store, shuffle_seed=seed, on_disk=on_disk)
     else:
         own = run is not None and run.protocol in store.protocols
         name = protocol or (run.protocol if run is not None and own else None)
