@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..pipeline.config import Config, setting
 from ..pipeline.errors import CamoeError
+from ..pipeline.store.part import Part
 from ..pipeline.store.place_name import check_store_name
 from .datasets import ADAPTERS, dataset_of
 from .precision import PRECISIONS
@@ -59,6 +61,9 @@ class ExtractConfig(Config):
 
     workers: int | None = setting(None, help="Videos decoded at once; none: one per core.")
     shard_size: int = setting(256, help="Videos a shard: what a killed run can lose at most.")
+    part: str | None = setting(
+        None, help="I/N: only the I-th of N parts (from 1), which may run at the same time, on any machines."
+    )
     retry_failed: bool = setting(False, help="Try the videos of failures.csv again, and only those.")
     replace_changed: bool = setting(False, help="Extract videos again whose files have changed since.")
     drop_missing_captions: bool = setting(False, help="With --into: drop captions that the file no longer has.")
@@ -76,6 +81,7 @@ class ExtractConfig(Config):
             )
         if not 0 <= self.clip_layers <= 1000:
             raise CamoeError(f"clip_layers must be 0 or a number of the text tower's layers, not {self.clip_layers}")
+        _ = self.chosen_part
         if self.retry_failed and self.videos is None:
             raise CamoeError("--retry-failed reads videos again; give --videos DIR too")
         if self.drop_missing_captions and (self.into is None or self.captions is None):
@@ -88,6 +94,16 @@ class ExtractConfig(Config):
             raise CamoeError(f"--into {self.into} does not exist; use --out to make a new store")
         if self.captions is not None and self.dataset is None and dataset_of(self.captions) is None:
             raise CamoeError(f"--captions {self.captions}: say its format by --dataset ({', '.join(ADAPTERS)})")
+
+    @property
+    def chosen_part(self) -> Part | None:
+        """Which part of the store's chunks is to be made, `None` for all of it."""
+        if self.part is None:
+            return None
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", self.part.strip())
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise CamoeError(f"--part {self.part} should be I/N with I from 1 to N, as 1/8 to 8/8")
+        return Part(int(found[1]), int(found[2]))
 
     @property
     def store(self) -> Path:
