@@ -24,8 +24,8 @@ def model_scores(
 ) -> Scores:
     """The scores of rows of captions against rows of videos; held where they take at most `most_bytes` in float64.
 
-    Raises `CamoeError` for scores that are not finite, at once or when a block is computed, and for a transductive model
-    whose matrix is larger than that: its scores depend on all texts and videos at once.
+    Raises `CamoeError` for scores that are not finite, at once or when a block is computed, and for larger matrices of
+    transductive models, whose scores depend on all texts and videos at once.
     """
     if 8 * len(captions) * len(videos) <= most_bytes:
         return MatrixScores.of(score_matrix(model, features, captions, videos))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..pipeline.config import Config, SettingError, setting
+from ..pipeline.store.part import Part
 from ..pipeline.store.place_name import check_store_name
 from .datasets import ADAPTERS, dataset_of
 from .precision import PRECISIONS
@@ -61,6 +63,9 @@ class ExtractConfig(Config):
 
     workers: int | None = setting(None, help="Videos decoded at once; none: one per core.")
     shard_size: int = setting(256, help="Videos a shard: what a killed run can lose at most.")
+    part: str | None = setting(
+        None, help="I/N: only the I-th of N parts (from 1), which may run at the same time, on any machines."
+    )
     retry_failed: bool = setting(False, help="Try the videos of failures.csv again, and only those.")
     replace_changed: bool = setting(False, help="Extract videos again whose files have changed since.")
     drop_missing_captions: bool = setting(False, help="With --into: drop captions that the file no longer has.")
@@ -80,6 +85,7 @@ class ExtractConfig(Config):
         if not 0 <= self.clip_layers <= 1000:
             told = f"must be 0 or a number of the text tower's layers, not {self.clip_layers}"
             raise SettingError.about("clip_layers", told)
+        _ = self.chosen_part
         if self.retry_failed and self.videos is None:
             raise SettingError("{retry_failed} reads videos again; give {videos} DIR too")
         if self.drop_missing_captions and (self.into is None or self.captions is None):
@@ -101,6 +107,16 @@ class ExtractConfig(Config):
             raise SettingError(
                 "{captions} {file}: name its format with {dataset} ({names})", file=self.captions, names=names
             )
+
+    @property
+    def chosen_part(self) -> Part | None:
+        """Which part of the store's chunks is to be made, `None` for all of it."""
+        if self.part is None:
+            return None
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", self.part.strip())
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise SettingError("{part} {given} should be I/N with I from 1 to N, as 1/8 to 8/8", given=self.part)
+        return Part(int(found[1]), int(found[2]))
 
     @property
     def store(self) -> Path:

@@ -22,10 +22,13 @@ class Bars:
     def videos(self, total: int) -> Iterator[Callable[[FrameCounts], None]]:
         started = time.monotonic()
         with _shown("videos", total) as advance:
+            shown = 0
 
             def show(counts: FrameCounts) -> None:
+                nonlocal shown
                 rate = counts.frames / max(1e-9, time.monotonic() - started)
-                advance(1, f"{rate:.0f} frames/s, {counts.failed} failed")
+                advance(counts.videos - shown, f"{rate:.0f} frames/s, {counts.failed} failed")
+                shown = counts.videos
 
             yield show
 

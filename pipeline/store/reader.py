@@ -16,7 +16,7 @@ from .content import add_sums, captions_sum, videos_sum
 from .failures import legacy_failures
 from .manifest import store_of
 from .notes import merge_notes
-from .resolve import removed_videos, standing_failures
+from .resolve import dropped_videos, removed_videos, standing_failures
 from .rows import gather_rows
 from .safe_open import StoreError, decode_strings
 from .schema import FULL, FUSION, CaptionKey, Captions, Failure, TextName, TextTable, Videos, broken_rows
@@ -106,6 +106,11 @@ class FeatureStore:
         """What could not be read, or only in part, by video id."""
         found = {**legacy_failures(self.shards), **standing_failures(self.shards, self._places)}
         return {name: found[name] for name in sorted(found)}
+
+    @cached_property
+    def dropped(self) -> list[str]:
+        """Videos that were taken out of the store, and that extraction leaves out; sorted."""
+        return dropped_videos(self.shards, self._places)
 
     @cached_property
     def frame_count(self) -> np.ndarray:

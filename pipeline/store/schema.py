@@ -49,10 +49,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Removed:
-    """What earlier shards of the same store hold and what no longer counts: replaced here, or dropped."""
+    """What earlier shards of the same store hold and what no longer counts: replaced here, or dropped.
+
+    `dropped` are those of the `videos` that are to stay out, though their files may still be there.
+    """
 
     videos: tuple[str, ...] = ()
     captions: tuple[CaptionKey, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

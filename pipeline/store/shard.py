@@ -155,7 +155,8 @@ def _read_removed(file: h5py.File) -> Removed:
     if len(owners) != len(ids):
         raise StoreError(f"{file.filename}: /removed does not fit together; the file is not a sound store")
     keys: list[CaptionKey] = list(zip(owners, ids, strict=True))
-    return Removed(tuple(read_strings(group, "videos")), tuple(keys))
+    dropped = tuple(read_strings(group, "dropped")) if "dropped" in group else ()
+    return Removed(tuple(read_strings(group, "videos")), tuple(keys), dropped)
 
 
 def video_dataset(group: h5py.Group | None, name: str) -> h5py.Dataset | np.ndarray:

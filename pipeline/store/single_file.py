@@ -13,13 +13,14 @@ from .content import captions_sum, tokens_sum
 from .guarded_file import GuardedFile
 from .reader import FeatureStore
 from .rows import gather_rows
-from .schema import no_videos
+from .schema import Removed, no_videos
 from .shard import VIDEO_COLUMNS
 from .writer import (
     write_attribute,
     write_captions,
     write_column,
     write_failures,
+    write_removed,
     write_settings,
     write_table,
     write_tokens,
@@ -30,10 +31,15 @@ _BLOCK_BYTES = 16 << 20
 
 
 def write_single_file(
-    parts: Sequence[Path], target: Path, before_publishing: Callable[[str], None] = lambda digest: None
+    parts: Sequence[Path],
+    target: Path,
+    before_publishing: Callable[[str], None] = lambda digest: None,
+    *,
+    keep_dropped: bool = False,
 ) -> str:
     """Write one file with everything in `parts`, videos sorted by id; returns its SHA-256.
 
+    With `keep_dropped` it remembers which videos are to stay out; a file that is a new store does not.
     `before_publishing` is called with the SHA-256 when all is written, just before `target` gets its name.
 
     Memory holds one block of frames or of word tokens and one text table at a time. Raises `StoreError` when the parts
@@ -45,6 +51,7 @@ def write_single_file(
         try:
             with h5py.File(guarded, "w", libver=("v110", "v110")) as file:
                 _write_store(file, store)
+                write_removed(file, Removed(dropped=tuple(store.dropped) if keep_dropped else ()))
         finally:
             guarded.close()
         digest = file_sha256(temporary)

@@ -46,7 +46,7 @@ def shard_bytes(shard: Shard) -> bytes:
     with h5py.File("shard", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
         write_settings(file, shard.settings, shard.kind, order=shard.order, has_tokens=shard.tokens is not None)
         write_failures(file, shard.failures)
-        _write_removed(file, shard.removed)
+        write_removed(file, shard.removed)
         if shard.videos is not None:
             write_videos(file.create_group("videos"), shard.videos)
         if shard.captions is not None:
@@ -91,12 +91,15 @@ def write_failures(file: h5py.File, failures: Sequence[Failure]) -> None:
             write_column(group, name, encode_strings([getattr(failure, name) for failure in failures]))
 
 
-def _write_removed(file: h5py.File, removed: Removed) -> None:
-    if removed.videos or removed.captions:
+def write_removed(file: h5py.File, removed: Removed) -> None:
+    """The group `/removed`, where there is anything to tell."""
+    if removed.videos or removed.captions or removed.dropped:
         group = file.create_group("removed")
         write_column(group, "videos", encode_strings(list(removed.videos)))
         write_column(group, "caption_video_ids", encode_strings([video_id for video_id, _ in removed.captions]))
         write_column(group, "caption_ids", encode_strings([caption_id for _, caption_id in removed.captions]))
+        if removed.dropped:
+            write_column(group, "dropped", encode_strings(list(removed.dropped)))
 
 
 def write_videos(group: h5py.Group, videos: Videos) -> None:
