@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import camoe
 import pytest
+import yaml
 from camoe.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
@@ -128,3 +130,22 @@ def test_the_listed_packages_are_those_of_the_folders() -> None:
         for path in (ROOT / part).rglob("__init__.py")
     }
     assert listed == folders - {"camoe.pipeline.root"} | {"camoe"}
+
+
+def test_the_version_is_the_same_wherever_it_is_told() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    stated = config["metadata"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == stated
+    assert f"\n## {stated}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_what_is_supported_is_what_is_checked() -> None:
+    """Python's versions in setup.cfg, and the oldest of them in the linters' settings."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    told = re.findall(r"Python :: (3\.\d+)", config["metadata"]["classifiers"])
+    assert config["options"]["python_requires"] == f">={told[0]}"
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'target-version = "py{told[0].replace(".", "")}"' in settings
+    assert f'python_version = "{told[0]}"' in settings
