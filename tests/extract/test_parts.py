@@ -27,6 +27,7 @@ from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.ffmpeg_binary import find_ffmpeg
 from camoe.pipeline.store import FeatureStore
 from camoe.pipeline.store.chunks import make_chunks
+from camoe.pipeline.store.drop import drop_videos
 from camoe.pipeline.store.place import Place
 from camoe.pipeline.store.plan import Plan, planned_now
 from camoe.pipeline.store.verify import verify_store
@@ -338,3 +339,44 @@ def test_a_worker_with_another_model_is_refused(one_go: Path, world: Path) -> No
 def test_parts_that_are_none(tmp_path: Path, text: str) -> None:
     with pytest.raises(CamoeError, match="should be I/N with I from 1 to N, as 1/8 to 8/8"):
         ExtractConfig(videos=tmp_path, part=text)
+
+
+# -- growing and shrinking
+
+
+@pytest.mark.parametrize("name", ["s.h5", "store"])
+def test_dropped_videos_stay_out(world: Path, tmp_path: Path, name: str) -> None:
+    """The store equals one that is made without them, also when the same command is given again and data are added."""
+    shutil.copytree(world, tmp_path / "world")
+    videos, out = tmp_path / "world" / "videos", tmp_path / name
+    late = (videos / "white.mp4").rename(tmp_path / "white.mp4")
+    extract(config(tmp_path / "world", out))
+    drop_videos(out, ["blue", "broken"])
+    late.rename(videos / "white.mp4")
+    done = extract(config(tmp_path / "world", out))
+    assert (done.frames.ok, done.failed) == (1, 0)
+    for gone in ("blue", "broken"):
+        (videos / f"{gone}.mp4").unlink()
+    extract(config(tmp_path / "world", tmp_path / "fresh"))
+    assert FeatureStore.open(out).content_hash == FeatureStore.open(tmp_path / "fresh").content_hash
+    assert FeatureStore.open(out).dropped == ["blue", "broken"]
+
+
+def test_a_store_of_the_first_version_grows_by_a_plan(world: Path, tmp_path: Path) -> None:
+    first = Path(__file__).parent.parent / "fixtures" / "camoe-0.1.0" / "folder"
+    shutil.copytree(first, tmp_path / "old")
+    before = FeatureStore.open(tmp_path / "old")
+    settings = before.settings
+    (tmp_path / "videos").mkdir()
+    for name in ("new1", "new2", "new3"):
+        shutil.copy(world / "videos" / "red.mp4", tmp_path / "videos" / f"{name}.mp4")
+    changes: dict = {"videos": tmp_path / "videos", "captions": None, "precision": settings.precision}
+    changes |= {"fps": settings.fps, "max_frames": settings.max_frames, "sampling": settings.sampling}
+    for number in (2, 1):
+        part(world, tmp_path / "old", number, 2, **changes)
+    after = FeatureStore.open(tmp_path / "old")
+    assert set(after.video_ids) == {*before.video_ids, "new1", "new2", "new3"}
+    assert list(after.failures) == list(before.failures)
+    plan = Plan.read(Place.of(tmp_path / "old"))
+    assert plan.videos["new3"].chunk == 1 + max(plan.videos[name].chunk for name in before.video_ids) + 1
+    assert verify_store([tmp_path / "old"]) == []
