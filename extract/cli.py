@@ -66,10 +66,14 @@ def report(done: Extraction) -> str:
     from ..pipeline.store import FeatureStore
     from ..pipeline.store.info import describe_tokens
 
+    if done.part is not None and not done.part.can_be_opened:
+        return _part_line(done)
     store = FeatureStore.open(done.store)
     lines = [f"{done.store}: {counted(len(store.video_ids), 'video')}"]
     if store.video_ids:
-        new = done.frames.ok + done.damaged if not done.kept else len(store.video_ids) - done.kept
+        new = len(store.video_ids) - done.kept
+        if not done.kept or done.part is not None:
+            new = done.frames.ok + done.frames.damaged
         lines[0] += f" ({new} new), {counted(int(store.frame_count.sum()), 'frame')}"
     if store.has_captions:
         lines[0] += f", {counted(len(store.caption_ids), 'caption')}"
@@ -89,4 +93,19 @@ def report(done: Extraction) -> str:
     lines += [f"captions left out: {count} ({reason})" for reason, count in done.skipped_captions.items()]
     if done.failed or done.damaged:
         lines.append(f"videos that could not be read: {done.failed}, read in part: {done.damaged}; see {done.failures}")
+    if done.part is not None:
+        lines.append(_part_line(done))
     return "\n".join(lines)
+
+
+def _part_line(done: Extraction) -> str:
+    """What a part did, and what is left to the others."""
+    part = done.part
+    assert part is not None
+    line = f"part {part.part} of {done.store}: {part.own} of {part.chunks} chunks are its own"
+    if done.frames.elsewhere:
+        line += f" ({done.frames.elsewhere} videos of them are left to another run that has begun them)"
+    if part.left:
+        return f"{line}; {part.left} chunks are still to be made"
+    rest = "; all chunks are made"
+    return line + rest + (": run once without --part to make the file of them" if not part.can_be_opened else "")

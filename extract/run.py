@@ -59,8 +59,8 @@ class PartDone:
     chunks: int
     own: int
     left: int
-    is_merged_later: bool
-    """Whether the store is a single file, which a run without --part makes of the shards."""
+    can_be_opened: bool
+    """Not a single file, which a run without --part makes of the shards, nor a folder without any."""
 
 
 @dataclass(frozen=True)
@@ -132,14 +132,16 @@ def extract(config: ExtractConfig, progress: Progress | None = None, engine: Eng
         without_captions=sum(item.id not in captioned for item in inputs.items) if captioned else 0,
         skipped_captions=captions.skipped if captions is not None else {},
         changes=_changes(found, config, builder.store),
-        part=_part_done(part, builder, plan) if part is not None else None,
+        part=_part_done(part, builder, plan, store) if part is not None else None,
     )
 
 
-def _part_done(part: Part, builder: StoreBuilder, plan: Plan) -> PartDone:
+def _part_done(part: Part, builder: StoreBuilder, plan: Plan, store: FeatureStore | None) -> PartDone:
     chunks = plan.chunks
     left = sum(not (builder.place.folder / shard_name(chunk)).exists() for chunk in chunks)
-    return PartDone(part, len(chunks), sum(map(part.has, chunks)), left, builder.place.is_single)
+    return PartDone(
+        part, len(chunks), sum(map(part.has, chunks)), left, store is not None and not builder.place.is_single
+    )
 
 
 def _changes(found: Reconciled | None, config: ExtractConfig, store: FeatureStore | None) -> list[str]:

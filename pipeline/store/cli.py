@@ -1,7 +1,8 @@
-"""`camoe-store`: look at feature stores, check, join, export and import them."""
+"""`camoe-store`: look at feature stores, check, join, thin out, export and import them."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from ..command import camoe_group, say
 from ..config import SettingError
 from ..csv_text import csv_text
 from ..errors import CamoeError
+from ..regular import read_regular
 from ..wording import counted
 from ..writable import check_writable
+from .drop import drop_videos
 from .export import export_store
 from .failures import failures_path
 from .imports import Imported, ImportOptions, import_export, import_store, is_export, parse_texts
@@ -33,7 +36,7 @@ def _out(help_text: str) -> Callable[[Callable], Callable]:
 
 @camoe_group("camoe-store")
 def main() -> None:
-    """Look at feature stores, check, join, export and import them.
+    """Look at feature stores, check, join, thin out, export and import them.
 
     A store is a file, several, a glob, or a folder of shards. Exit status: 0 done; 1 damaged, or could not go on; 2
     wrong use or refused, nothing written; 3 imported, but for some videos (see failures.csv).
@@ -80,6 +83,34 @@ def merge(paths: tuple[Path, ...], out: Path) -> None:
     """
     store = merge_stores(paths, out)
     say(f"{out}: {_counts(store)}, content {store.content_hash}")
+
+
+@main.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("ids", nargs=-1, metavar="[ID…]")
+@click.option("--list", "listed", type=click.Path(path_type=Path), metavar="FILE", help="Ids, one a line; - is stdin.")
+def drop(store: Path, ids: tuple[str, ...], listed: Path | None) -> None:
+    """Take videos out of a store, with their captions.
+
+    They stay out when the same camoe-extract command is given again. The disk keeps what a folder's shards hold of
+    them; camoe-store merge writes a store without it.
+    """
+    names = [*ids, *(_listed_ids(listed) if listed is not None else ())]
+    if not names:
+        raise CamoeError("there is nothing to drop; give ids of videos, or --list FILE")
+    done = drop_videos(store, names)
+    failed = f", {done.failed} that had failed" if done.failed else ""
+    say(f"dropped {counted(done.videos, 'video')}{failed}, {counted(done.captions, 'caption')}")
+    say(f"{store}: {_counts(done.store)}, content {done.store.content_hash}")
+
+
+def _listed_ids(path: Path) -> list[str]:
+    try:
+        text = sys.stdin.buffer.read() if str(path) == "-" else read_regular(path)
+        return [line for line in text.decode("utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise CamoeError(f"--list {path} cannot be read ({reason}); give a text file, one id a line") from None
 
 
 @main.command()

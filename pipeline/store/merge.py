@@ -19,7 +19,7 @@ from .manifest import manifest_path, read_manifest, write_manifest
 from .place import SINGLE_SUFFIXES, Place
 from .place_name import check_store_name
 from .reader import FeatureStore, find_shards
-from .schema import Shard, no_videos
+from .schema import Removed, Shard, no_videos
 from .single_file import write_single_file
 
 
@@ -85,7 +85,7 @@ def _merge_to_folder(store: FeatureStore, out: Path) -> None:
     temporary = out.with_name(f"{out.name}.tmp.{os.getpid()}")
     try:
         with StoreBuilder(temporary, store.settings) as builder:
-            if any(shard.removed.videos or shard.removed.captions for shard in store.shards):
+            if any(shard.removed != Removed() for shard in store.shards):
                 _write_anew(store, builder)
             else:
                 for shard in store.shards:

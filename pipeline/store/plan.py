@@ -99,7 +99,9 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def _read_line(entry: dict) -> Planned:
+def _read_line(entry: object) -> Planned:
+    if not isinstance(entry, dict):
+        raise ValueError("no line of a plan")
     for name, value in entry.items():
         if not isinstance(value, _TYPES.get(name, ())) or isinstance(value, bool):
             raise ValueError(name)
