@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..pipeline.captions.text import WANTED
 from ..pipeline.config import Config, SettingError, setting
+from ..pipeline.file_kinds import file_kind
 from ..pipeline.store.part import Part
 from ..pipeline.store.place_name import check_store_name
 from .datasets import ADAPTERS, dataset_of
@@ -103,6 +105,9 @@ class ExtractConfig(Config):
         if self.into is not None and not self.into.exists():
             raise SettingError("{into} {store} does not exist; use {out} to make a new store", store=self.into)
         if self.captions is not None and self.dataset is None and dataset_of(self.captions) is None:
+            if (kind := file_kind(self.captions)) is not None:
+                told = "{captions} {file} is {kind}, and holds no captions that can be read; {wanted}"
+                raise SettingError(told, file=self.captions, kind=kind, wanted=WANTED)
             names = ", ".join(ADAPTERS)
             raise SettingError(
                 "{captions} {file}: name its format with {dataset} ({names})", file=self.captions, names=names

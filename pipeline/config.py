@@ -26,6 +26,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import yaml
 
 from .errors import CamoeError
+from .file_kinds import file_kind
 from .regular import open_regular
 from .yaml_text import MAX_CHARACTERS, load_yaml
 
@@ -149,13 +150,16 @@ def read_yaml(path: str | PathLike[str], known: Iterable[str]) -> dict[str, Any]
     try:
         with open_regular(path) as stream:
             content = load_yaml(stream.read(4 * MAX_CHARACTERS).decode("utf-8")[: MAX_CHARACTERS + 1])
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise CamoeError(f"{fspath(path)} cannot be read as a config file: {reason}") from None
+    except UnicodeDecodeError:
+        raise CamoeError(f"{fspath(path)} is {file_kind(path) or 'no text'}, and not a YAML file") from None
+    except OSError as error:
+        raise CamoeError(f"{fspath(path)} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise CamoeError(f"{fspath(path)} is not valid YAML: {' '.join(str(error).split())}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise CamoeError(f"{fspath(path)} must hold `name: value` lines, not a {type(content).__name__}")
+        raise CamoeError(f"{fspath(path)} holds no settings; a YAML file of settings has lines such as `seed: 0`")
     for name in content:
         if name not in known:
             raise CamoeError(f"{fspath(path)}: {unknown_name(name, known)}")

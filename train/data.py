@@ -109,8 +109,10 @@ def resolve_protocol(store: FeatureStore, protocol: str | None) -> str:
     if protocol is None and len(names) == 1:
         return names[0]
     if protocol not in names:
-        what = "none was named" if protocol is None else f"{protocol!r} is not one of them"
-        raise CamoeError(f"the store has the protocols {', '.join(names) or '(none)'} and {what}; give --protocol")
+        if not names:
+            raise CamoeError(f"{store.shards[0].path} has captions and no protocol; extract them again")
+        what = "several protocols" if protocol is None else f"no protocol {protocol!r}"
+        raise CamoeError(f"the store has {what}; choose with --protocol: {', '.join(names)}")
     return protocol
 
 

@@ -38,7 +38,7 @@ def find_shards(paths: StorePaths) -> list[Path]:
         if entry.is_dir():
             shards = sorted(entry.glob("*.h5"))
             if not shards:
-                raise StoreError(f"{entry} holds no .h5 shards; run camoe-extract first")
+                raise StoreError(f"{entry} holds no feature store (no .h5 file); give one that camoe-extract wrote")
         elif entry.exists():
             shards = [entry]
         else:

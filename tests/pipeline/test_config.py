@@ -73,8 +73,8 @@ def test_values_are_converted(tmp_path: Path) -> None:
         ("shuffle: true", "x.yaml: shuffle needs --to; give it"),
         ("widths: [a]", "x.yaml: widths must be a whole number, not 'a'"),
         ("out: 3", "x.yaml: out must be a path, not 3"),
-        ("- 1", "x.yaml must hold `name: value` lines, not a list"),
-        ("a: [", "x.yaml cannot be read as a config file: while parsing"),
+        ("- 1", "x.yaml holds no settings; a YAML file of settings has lines such as `seed: 0`"),
+        ("a: [", "x.yaml is not valid YAML: line 2, column 1: did not find expected node content"),
     ],
 )
 def test_mistakes_name_the_file_and_the_setting(text: str, message: str, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_mistakes_name_the_file_and_the_setting(text: str, message: str, tmp_pat
 def test_other_mistakes(tmp_path: Path) -> None:
     with pytest.raises(CamoeError, match=r"--features is missing: the feature store"):
         load_config(ExampleConfig)
-    with pytest.raises(CamoeError, match=r"absent.yaml cannot be read as a config file: No such file"):
+    with pytest.raises(CamoeError, match=r"absent.yaml cannot be read: No such file"):
         load_config(ExampleConfig, tmp_path / "absent.yaml")
     with pytest.raises(CamoeError, match=r"--to must be a path, not 3"):
         load_config(ExampleConfig, None, {"features": "a", "out": 3})

@@ -125,7 +125,7 @@ def test_a_folder_that_is_no_run_is_never_replaced(quick: Quick, tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"protocol": "msvd"}, r"the store has the protocols own and 'msvd' is not one of them; give --protocol"),
+        ({"protocol": "msvd"}, r"the store has no protocol 'msvd'; choose with --protocol: own"),
         ({"strategy": "rkw"}, r"no texts rkw/entity; it has full/fusion, muw/action, muw/entity"),
         ({"streams": "fusion,scene"}, r"no texts muw/scene"),
         ({"features": "absent.h5"}, r"absent.h5 does not exist"),

@@ -314,12 +314,27 @@ def test_one_chunk_that_stands_for_many_is_refused(sound: Path) -> None:
         read_all(sound)
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"\x89HDF\r\n\x1a\n", b"PK\x03\x04 a zip", b"id,caption\n"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"\x89HDF\r\n\x1a\n", b"id,caption\n"])
 def test_not_hdf5(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.h5"
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"bad\.h5 cannot be read as a feature store .*; restore it or run"):
         FeatureStore.open(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("captions.csv", b"video_id,caption\na,b\n", ""),
+        ("clip.mp4", b"\0\0\0\x18ftypmp42", r" \(it is a video\)"),
+        ("features.h5", b"PK\x03\x04 a zip", r" \(it is a zip archive, such as an Excel workbook or an \.npz\)"),
+        ("empty", b"", ""),
+    ],
+)
+def test_what_never_was_a_store(tmp_path: Path, name: str, content: bytes, kind: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(StoreError, match=rf"{name} is not a feature store{kind}; give one that camoe-extract wrote"):
+        FeatureStore.open(tmp_path / name)
 
 
 def test_other_hdf5_and_other_files(tmp_path: Path) -> None:
