@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from camoe.evaluate import rerank as reranking
 from camoe.extract.datasets import VideoFile
+from camoe.pipeline.reranking.kinds import ALL_QUERIES, RERANKINGS, RerankingKind
+from camoe.pipeline.reranking.table import RERANKERS, rerank
 from camoe.train import FeatureShape, TrainConfig
 
 PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -23,7 +24,7 @@ def sample(heading: str, package: str) -> dict[str, Any]:
     section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     found = re.search(r"^```python\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
     assert found, heading
-    assert found[1].count("\n") <= 30
+    assert found[1].count("\n") <= 30, heading
     names: dict[str, Any] = {"__package__": package, "__name__": f"{package}.mine"}
     exec(compile(found[1], heading, "exec"), names)
     return names
@@ -49,13 +50,13 @@ def test_the_head_scores(tmp_path: Path) -> None:
     torch.testing.assert_close(model.score(torch.eye(4)[None], frames, mask)[:, 0], expected)
 
 
-def test_the_re_ranking_ranks() -> None:
-    section = PAGE.split("\n## A re-ranking\n")[1]
-    names = dict(vars(reranking))
-    exec(compile(section.split("```python\n")[1].split("```")[0], "re-ranking", "exec"), names)
-    scores = np.array([[3.0, 1.0], [5.0, 2.0]])
-    np.testing.assert_allclose(names["centred"](scores), scores - scores.mean(axis=0))
-    np.testing.assert_allclose(names["centred"](scores, direction="v2t"), scores - scores.mean(axis=1, keepdims=True))
+def test_the_re_ranking_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RERANKERS, "levelled", sample("A re-ranking", "camoe.pipeline.reranking")["Levelled"])
+    monkeypatch.setitem(RERANKINGS, "levelled", RerankingKind(ALL_QUERIES, {"share": 1.0}))
+    scores = np.array([[3.0, 1.0, 0.0], [5.0, 2.0, 0.5]])
+    np.testing.assert_allclose(rerank(scores, "levelled"), scores - scores.mean(axis=0))
+    expected = scores - scores.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(rerank(scores, "levelled", "v2t"), expected)
 
 
 class Doubler:
