@@ -67,10 +67,10 @@ class ExtractConfig(Config):
     drop_missing_captions: bool = setting(False, help="With --into: drop captions that the file no longer has.")
 
     def check(self) -> None:
-        if self.videos is None and self.captions is None and not (self.tokens and self.into):
-            raise CamoeError("give --videos DIR, --captions FILE, or both")
         if self.tokens and self.captions is None and self.into is None:
             raise CamoeError("--tokens keeps the words of captions; give --captions FILE, or --into a store of some")
+        if self.videos is None and self.captions is None and not self.tokens:
+            raise CamoeError("give --videos DIR, --captions FILE, or both")
         for name in ("batch_size", "max_frames", "shard_size", "fps", "timeout", "workers"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e9:
