@@ -7,7 +7,7 @@ metadata holds the rest as JSON, and a checksum of everything. A checkpoint is p
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,11 @@ def identity_of(config: TrainConfig, store_hash: str, device: str, start: str | 
 
 
 def refuse_other(where: Path, begun: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Raise `CamoeError`, naming both values, where the run at `where` is another than the one asked for."""
+    """Raise `CamoeError`, naming both values, where the run at `where` is another than the one asked for.
+
+    A setting that an earlier version did not have was, as it were, at its default.
+    """
+    begun = {item.name: item.default for item in fields(TrainConfig) if item.name not in MAY_CHANGE} | begun
     for name in asked:
         if begun.get(name) != asked[name]:
             what = "a store with content hash" if name == "store" else name

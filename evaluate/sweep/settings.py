@@ -66,6 +66,10 @@ def has_temperature(rerank: str) -> bool:
 def idle(config: TrainConfig) -> set[str]:
     """Names of the settings that change nothing in this cell: cells that differ only in them are one."""
     names = set(config.facts.ignores)
+    if not config.facts.own_loss:
+        names |= {"own_loss"}
+    if not config.emcl:
+        names |= {"emcl"}
     if config.loss == "ce":
         names |= {"loss_temperature", "stop_gradient_prior"}
     if config.streams == (FUSION,):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,9 +8,10 @@ from camoe.train.aggregators import AGGREGATORS, AttentionAggregator, TemporalLa
 from camoe.train.config import TrainConfig
 from camoe.train.experts import Expert
 from camoe.train.gate import GATES
-from camoe.train.model import Dropout, FeatureShape, Scorer, build_model
+from camoe.train.model import Dropout, FeatureShape, build_model
 from camoe.train.names import MODELS
 from camoe.train.text_heads import TEXT_HEADS
+from camoe.train.words import with_words
 from torch.nn import functional as F
 
 SHAPE = FeatureShape(embed_dim=16, max_frames=5, clip_logit_scale=100.0)
@@ -233,6 +234,10 @@ def test_building_is_seeded_and_leaves_the_global_generator_alone() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_double_precision_stays_double(name: str, frames: torch.Tensor, texts: torch.Tensor) -> None:
-    build: Callable[[], Scorer] = lambda: build_model(config(model=name).recipe, SHAPE).double()  # noqa: E731
-    score = build().score(texts.double(), frames.double(), MASK)
+    words = MODELS[name].words
+    recipe = config(model=name, **({"streams": ("fusion",)} if words else {})).recipe
+    model, texts = build_model(recipe, replace(SHAPE, max_words=4)).double(), texts.double()
+    if words:
+        texts = with_words(texts[:1], torch.ones(texts.shape[1], 4, 16).double(), torch.ones(texts.shape[1], 4).bool())
+    score = model.score(texts, frames.double(), MASK)
     assert score.dtype == torch.float64

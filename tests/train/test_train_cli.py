@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from camoe.pipeline.errors import CamoeError
 from camoe.train.cli import main
+from camoe.train.names import MODELS
 
 
 def test_camoe_train_writes_a_run_folder(store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +88,7 @@ def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(capsys.readouterr().out.split())
     for words in (
         "--gate [none|single|full]",
-        "--model [camoe|meanp|temporal|frame-attention|seqtransf|xpool|zero-shot]",
+        f"--model [{'|'.join(MODELS)}]",
         "[default: 1000.0]",
     ):
         assert words in text

@@ -116,8 +116,10 @@ def test_a_sweeps_cell_sees_the_same_words(with_words: Path, monkeypatch: pytest
     store = FeatureStore.open(with_words)
     cache = FeatureCache([str(with_words)], protocol=None, allow_missing=False, device=CPU)
     for raw in (True, False):
-        monkeypatch.setitem(MODELS, "meanp", ModelFacts(("text_head",), raw=raw, words=True))
-        ours = cache.features(TrainConfig(features=(str(with_words),), model="meanp", streams=("fusion",)))
+        monkeypatch.setitem(MODELS, "meanp", ModelFacts(".model:meanp", ("text_head",), raw=raw, words=True))
+        ours = cache.features(
+            TrainConfig(features=(str(with_words),), model="meanp", streams=("fusion",)).recipe.features
+        )
         alone = load_features(store, {"fusion": "full"}, protocol=None, device=CPU, raw=raw, words=True)
         assert ours.shape == alone.shape
         for mine, theirs in zip(ours.words_of(torch.arange(4)), alone.words_of(torch.arange(4)), strict=True):
