@@ -40,6 +40,11 @@ class CamoeCommand(click.Command):
     `KeyboardInterrupt` instead of printing.
     """
 
+    def __init__(self, *args: Any, go_on: str = "", **options: Any) -> None:
+        """`go_on` says how work that was interrupted is continued."""
+        super().__init__(*args, **options)
+        self.go_on = go_on
+
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         extra.setdefault("prog_name", self.name)
         try:
@@ -52,7 +57,7 @@ class CamoeCommand(click.Command):
         except KeyboardInterrupt:
             if not standalone_mode:
                 raise
-            click.echo(f"{self.name}: interrupted", err=True)
+            click.echo(f"{self.name}: interrupted" + (f"; {self.go_on}" if self.go_on else ""), err=True)
             status = 130
         return sys.exit(status) if standalone_mode else status
 
@@ -130,7 +135,10 @@ def camoe_group(name: str) -> Callable[[Callable], CamoeGroup]:
 
 
 def camoe_command(name: str, **options: Any) -> Callable[[Callable], CamoeCommand]:
-    """`@camoe_command("camoe-train")`: the decorated function as a `CamoeCommand`; its docstring is the help."""
+    """`@camoe_command("camoe-train")`: the decorated function as a `CamoeCommand`; its docstring is the help.
+
+    `options` are click's, and `go_on`, what is said after an interrupt.
+    """
     context = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
     return click.command(name, cls=CamoeCommand, context_settings=context, **options)
 
