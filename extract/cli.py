@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .run import Extraction
 
 
-@camoe_command("camoe-extract")
+@camoe_command("camoe-extract", go_on="the same command goes on where this one stopped")
 @options_from(ExtractConfig)
 @click.option(
     "--preview", "preview_count", type=click.IntRange(1), help="Only show so many captions as each strategy reads them."
@@ -33,11 +33,7 @@ def main(config: ExtractConfig, preview_count: int | None) -> int:
     if preview_count is not None:
         click.echo("\n\n".join(map(_coloured, preview_captions(config, preview_count))))
         return 0
-    try:
-        done = extract(config, Bars())
-    except KeyboardInterrupt:
-        say(f"interrupted; run the same command again to continue {config.store}", err=True)
-        return 130
+    done = extract(config, Bars())
     say(report(done))
     return done.exit_status
 

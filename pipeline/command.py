@@ -42,6 +42,11 @@ class CamoeCommand(click.Command):
     `KeyboardInterrupt` instead of printing.
     """
 
+    def __init__(self, *args: Any, go_on: str = "", **options: Any) -> None:
+        """`go_on` says how work that was interrupted is continued."""
+        super().__init__(*args, **options)
+        self.go_on = go_on
+
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         extra.setdefault("prog_name", self.name)
         try:
@@ -54,7 +59,7 @@ class CamoeCommand(click.Command):
         except KeyboardInterrupt:
             if not standalone_mode:
                 raise
-            click.echo(f"{self.name}: interrupted", err=True)
+            click.echo(f"{self.name}: interrupted" + (f"; {self.go_on}" if self.go_on else ""), err=True)
             status = 130
         return sys.exit(status) if standalone_mode else status
 
@@ -138,7 +143,10 @@ def camoe_group(name: str, cls: type[CamoeGroup] = CamoeGroup) -> Callable[[Call
 
 
 def camoe_command(name: str, **options: Any) -> Callable[[Callable], CamoeCommand]:
-    """`@camoe_command("camoe-train")`: the decorated function as a `CamoeCommand`; its docstring is the help."""
+    """`@camoe_command("camoe-train")`: the decorated function as a `CamoeCommand`; its docstring is the help.
+
+    `options` are click's, and `go_on`, what is said after an interrupt.
+    """
 
     def decorate(function: Callable) -> CamoeCommand:
         command = click.command(name, cls=CamoeCommand, context_settings=CONTEXT, **options)(function)

@@ -8,7 +8,7 @@ from ..pipeline.command import camoe_command, options_from, say
 from .config import TrainConfig
 
 
-@camoe_command("camoe-train")
+@camoe_command("camoe-train", go_on="the same command with --resume goes on")
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run where its last checkpoint left it.")
 @options_from(TrainConfig)
 def main(config: TrainConfig, resume: bool) -> None:

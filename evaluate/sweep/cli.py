@@ -8,7 +8,7 @@ from ...pipeline.command import camoe_command, options_from, say
 from .config import SweepConfig
 
 
-@camoe_command("camoe-sweep")
+@camoe_command("camoe-sweep", go_on="the same command goes on, and finished runs are kept")
 @click.option("--dry-run", "only_list", is_flag=True, help="List cells and groups; train nothing.")
 @click.option(
     "--ensemble/--no-ensemble",

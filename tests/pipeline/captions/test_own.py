@@ -318,3 +318,9 @@ def test_a_file_of_another_kind_is_named(tmp_path: Path, head: bytes, kind: str,
     (tmp_path / name).write_bytes(head)
     with pytest.raises(CamoeError, match=rf"{name} is {kind}, and holds no captions that can be read; give a \.csv"):
         read_own(tmp_path / name, None, format="csv" if name == "c.csv" else "json")
+
+
+def test_a_backslash_may_be_part_of_a_name(tmp_path: Path) -> None:
+    text = "video_id,caption\nback\\slash.mp4,one\nback\\slash,two\nfolder\\clip.mp4,three\n"
+    found = read(tmp_path, text, files("back\\slash", "folder/clip"), name="c.csv")
+    assert found.video_id == ["back\\slash", "back\\slash", "folder/clip"]
