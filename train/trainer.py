@@ -60,7 +60,7 @@ def train(
     with Progress(recipe.optimisation.epochs, trainer.sampler.steps, outcome.epochs) as progress:
         while not course.finished:
             first_step = trainer.step + 1
-            row = course.end_epoch(trainer.epoch(progress.step), model, first_step=first_step)
+            row = course.end_epoch(trainer.epoch(progress.advance), model, first_step=first_step)
             outcome.seconds = time.perf_counter() - started
             report(row | {"seconds": round(outcome.seconds, 3)})
             progress.epoch(row, outcome.best["R@1"])

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-from tqdm import tqdm
 
+from ...pipeline.progress import Bar
 from ...pipeline.store import describe_shortfall
 from ...pipeline.too_few import too_few
 from ...pipeline.wording import counted
@@ -97,8 +97,8 @@ def _page(
 
 def _make_pictures(pictures: Pictures, out: Path, say: Callable[[str], None]) -> None:
     say(f"taking frames out of {counted(pictures.videos, 'video')} in {pictures.root or 'a folder that is not known'}")
-    with tqdm(total=pictures.videos, unit=" videos", desc="frames", disable=None) as bar:
-        pictures.make(out, bar.update)
+    with Bar(pictures.videos, " videos", desc="frames") as bar:
+        pictures.make(out, bar.advance)
 
 
 def _run_view(material: Material, name: str, reference: Reference | None, pictures: Pictures) -> RunView:

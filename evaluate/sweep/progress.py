@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from tqdm import tqdm
-
+from ...pipeline.progress import Bar
 from .result import FAILED, Result
 from .training_run import TrainingRun
 
@@ -24,11 +21,9 @@ class SweepProgress:
         self.seen = dict.fromkeys(runs, 0)
         self.done = self.failed = 0
         self.best: Result | None = None
-        self.started = time.monotonic()
-        self.bar = tqdm(
-            total=sum(self.epochs.values()),
-            unit="epoch",
-            disable=None,
+        self.bar = Bar(
+            sum(self.epochs.values()),
+            "epoch",
             bar_format="{desc} |{bar:20}| {elapsed} gone, {remaining} left{postfix}",
         )
 
@@ -52,17 +47,18 @@ class SweepProgress:
         if result.status != FAILED and result.selection == result.selection and better:
             self.best = result
         self._show()
-        if not sys.stderr.isatty():
+        if not self.bar.on_terminal:
             self.say(self._line(result))
 
     def _advance(self, key: str, epoch: int) -> None:
-        self.bar.update(epoch - self.seen[key])
+        self.bar.advance(epoch - self.seen[key])
         self.seen[key] = epoch
 
     def _show(self) -> None:
         failed = f", {self.failed} failed" if self.failed else ""
-        self.bar.set_description_str(f"{self.kept + self.done}/{self.total} runs{failed}", refresh=False)
-        self.bar.set_postfix_str(f"; {self._best()}" if self.best else "", refresh=True)
+        runs, best = f"{self.kept + self.done}/{self.total} runs{failed}", self._best() if self.best else ""
+        self.bar.show(before=runs, after=best)
+        self.bar.draw()
 
     def _best(self) -> str:
         assert self.best is not None
@@ -78,7 +74,7 @@ class SweepProgress:
     def seconds_left(self) -> float:
         """By the epochs done so far."""
         seen, whole = sum(self.seen.values()), sum(self.epochs.values())
-        return (time.monotonic() - self.started) * (whole - seen) / max(seen, 1)
+        return self.bar.seconds * (whole - seen) / max(seen, 1)
 
 
 def clock(seconds: float) -> str:

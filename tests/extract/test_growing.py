@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from camoe.extract.config import ExtractConfig
 from camoe.extract.run import Extraction, extract
 from camoe.pipeline.errors import CamoeError
@@ -20,15 +19,8 @@ Rows = list[tuple[str, ...]]
 ROWS: Rows = [
     (name, f"a {name} {shape} {verb}") for name in NAMES for shape, verb in (("disc", "falls"), ("box", "rises"))
 ]
+pytestmark = pytest.mark.usefixtures("one_thread")
 STORES = ("shards.h5", "store")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

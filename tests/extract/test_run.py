@@ -24,16 +24,8 @@ from camoe.extract.run import extract
 from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "pink", "black", "white", "gray", "cyan", "brown")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Children forked from a process with OpenMP threads may hang."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

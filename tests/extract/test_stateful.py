@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
 import os
 import shutil
 import tempfile
@@ -21,6 +20,7 @@ from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore
 from camoe.pipeline.store.merge import merge_stores
 from camoe.pipeline.store.verify import verify_store
+from dying import DIED, REFUSED, status_of
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -34,31 +34,8 @@ from hypothesis.stateful import (
 COLOURS = ("red", "green", "blue", "white")
 NAMES = ("a", "b", "c", "d", "e")
 WORDS = ("a man runs", "two dogs", "the box falls", "a red disc rises")
-FORK = multiprocessing.get_context("fork")
 KILL = st.one_of(st.none(), st.none(), st.integers(0, 40))
 BROKEN = b"not a video"
-
-
-def die_at(step: int, work: Callable[[], object]) -> None:
-    """Run `work` in a process that ends, without a word, at the n-th change of the file system."""
-    left = [step]
-
-    def dying(real: Callable) -> Callable:
-        def call(*arguments: object, **options: object) -> object:
-            if not left[0]:
-                os._exit(9)
-            left[0] -= 1
-            return real(*arguments, **options)
-
-        return call
-
-    for name in ("replace", "unlink", "rmdir", "open", "fsync"):
-        setattr(os, name, dying(getattr(os, name)))
-    try:
-        work()
-    except CamoeError:
-        os._exit(2)
-    os._exit(0)
 
 
 class Commands(RuleBasedStateMachine):
@@ -199,11 +176,9 @@ class Commands(RuleBasedStateMachine):
 
     @staticmethod
     def _killed(step: int, work: Callable[[], object]) -> bool:
-        child = FORK.Process(target=die_at, args=(step, work))
-        child.start()
-        child.join(120)
-        assert child.exitcode in (0, 2, 9)
-        return child.exitcode == 9
+        status = status_of(step, work, seconds=120)
+        assert status in (0, REFUSED, DIED)
+        return status == DIED
 
     def _remember(self, config: ExtractConfig, failed: int) -> None:
         store = FeatureStore.open(self.path)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from camoe.pipeline.store import Captions, Shard, StoreSettings, TextTable, Videos, write_shard
+from camoe.pipeline.store import Captions, Shard, StoreSettings, TextTable, write_shard
 from camoe.train.config import TrainConfig
 from camoe.train.data import Features, StreamTexts
 from camoe.train.model import FeatureShape
+from made_up import made_up_videos
 
 EMBED_DIM, MAX_FRAMES, LATENT = 16, 4, 8
 
@@ -76,17 +77,7 @@ def make_store(
             max_frames=max_frames,
             sampling="uniform",
         ),
-        videos=Videos(
-            id=[ids[index] for index in kept],
-            source=[f"{ids[index]}.mp4" for index in kept],
-            source_size=np.ones(len(kept), np.int64),
-            source_mtime=np.ones(len(kept)),
-            duration_s=np.ones(len(kept)),
-            status=["ok"] * len(kept),
-            frame_count=count[kept],
-            frames=frames[kept].astype(np.float16),
-            frame_time_s=np.zeros((len(kept), max_frames), np.float32),
-        ),
+        videos=made_up_videos([ids[index] for index in kept], frames[kept], count[kept]),
         captions=Captions(
             id=[f"c{index:05d}" for index in range(len(owner))],
             video_id=[ids[index] for index in owner],

@@ -39,7 +39,7 @@ def test_a_line_now_and_then_where_there_is_no_terminal(
     arguments = ["--features", str(store_path), "--epochs", "2", "--model", "meanp", "--out"]
     assert main([*arguments, str(tmp_path / "short")], standalone_mode=False) == 0
     assert "epoch" not in capsys.readouterr().err
-    monkeypatch.setattr("camoe.train.progress.EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("camoe.pipeline.progress.LINE_EVERY_S", 0.0)
     assert main([*arguments, str(tmp_path / "long")], standalone_mode=False) == 0
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
