@@ -203,7 +203,7 @@ def test_texts_of_captions_in_several_shards(make_shard: ShardMaker, tmp_path: P
     store = FeatureStore.open(tmp_path)
     assert store.text_names == [("full", "fusion"), ("muw", "entity")]
     assert len(store.text_table("full", "entity").row) == 3
-    with pytest.raises(StoreError, match=r"2 of 3 captions have no texts muw/entity \(first: '0'\); run the same"):
+    with pytest.raises(StoreError, match=r"2 of 3 captions lack the texts muw/entity \(first: '0'\); run the same"):
         store.text_table("muw", "entity")
     write_shard(tmp_path / "c.h5", make_shard(None, KEYS[:2], strategies=("muw",)))
     table = FeatureStore.open(tmp_path).text_table("muw", "entity")
