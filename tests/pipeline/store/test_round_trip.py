@@ -270,7 +270,7 @@ def test_paths(make_shard: ShardMaker, tmp_path: Path) -> None:
     for paths, message in (
         (tmp_path / "none.h5", "none.h5 does not exist; give a store that camoe-extract wrote"),
         (tmp_path / "begun.h5", "begun.h5 does not exist; camoe-extract has begun it and not ended: run the same"),
-        (tmp_path / "empty", r"empty holds no \.h5 shards"),
+        (tmp_path / "empty", r"empty holds no feature store"),
         ([], "no feature store was given"),
     ):
         with pytest.raises(StoreError, match=message):
