@@ -66,7 +66,7 @@ def test_left_out_captions_are_told(
     with pytest.raises(CamoeError, match="2 of 24 captions of protocol own belong to 1 video without features"):
         main(arguments, standalone_mode=False)
     assert main([*arguments, "--allow-missing"], standalone_mode=False) == 0
-    assert "left out: 2 captions whose video has no features" in capsys.readouterr().out
+    assert "left out: 2 captions without features of the video" in capsys.readouterr().out
 
 
 def test_wrong_use_leaves_nothing(store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

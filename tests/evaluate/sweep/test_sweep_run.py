@@ -184,7 +184,7 @@ def test_another_store_or_grid_is_noticed(
     one = SMALL + "grid: {gate: [none, full]}"
     sweep(quick(one), quiet)
     other = str(random_store_maker("other.h5", {"train": 40, "val": 12, "test": 20}, seed=1))
-    with pytest.raises(CamoeError, match=r"sweep was begun with a store with content hash [0-9a-f]+, not [0-9a-f]+"):
+    with pytest.raises(CamoeError, match=r"sweep was begun with a store with content hash [0-9a-f]+…, not [0-9a-f]+…"):
         sweep(quick(one, features=(other,)), quiet)
     more = SMALL + "grid: {gate: [none, full, single]}"
     message = "begun with another grid: 2 training runs in common, 1 new, 0 gone; .* --extend"
@@ -232,7 +232,7 @@ def test_a_damaged_record_is_trained_again(quick: Quick) -> None:
 def test_missing_sentences_stop_before_the_first_cell(quick: Quick) -> None:
     text = SMALL + "grid: {strategy: [full, rkw, muw]}"
     message = (
-        "the store has no sentences for 1 cells .first: grid: strategy=rkw: no rkw/entity, rkw/action in the store.; "
+        "the store has no sentences for 1 cell .first: grid: strategy=rkw: no rkw/entity, rkw/action in the store.; "
         "camoe-extract --captions FILE --strategies rkw --into STORE adds them, .* --skip-unavailable"
     )
     with pytest.raises(CamoeError, match=message):
