@@ -29,9 +29,9 @@ class EmptyStoreError(CamoeError):
 class Gallery:
     """`N` videos sorted by id: `frames (N, T, D)` float16 as stored, of which `count (N,)` are valid.
 
-    Where an index chooses what is compared, they are read from the store row by row (`StoredFrames`). `times_s (N, T)`
-    is in seconds of the file, NaN past them; a video that is a window of its file begins at `start_s (N,)`. `source` is
-    relative to the videos' folder, `size (N,)` in bytes, `duration_s (N,)` of the file, NaN where it is not known.
+    With an index they are read from the store where they are compared (`StoredFrames`). `times_s (N, T)` is in seconds
+    of the file, NaN past them; a video that is a window of its file begins at `start_s (N,)`. `source` is relative to
+    the videos' folder, `size (N,)` in bytes, `duration_s (N,)` of the file, NaN where it is not known.
     """
 
     ids: list[str]

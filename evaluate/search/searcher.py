@@ -7,7 +7,7 @@ for hit in searcher.search("a dog catches a ball", top=5):
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -268,6 +268,14 @@ class Searcher:
         """Single frames of `R` videos against a query: `(S, R, T)`, NaN where there is no frame."""
         parts = [part.weight * self.ranker.of_frames(part.texts, part.videos, rows) for part in query.parts]
         return torch.stack(parts).sum(dim=0).cpu().numpy()
+
+    def prepare_moments(self, go_on: Callable[[], bool] = lambda: True) -> bool:
+        """Encode the frames of all videos, so that best moments cost one small product; whether they fit (1 GiB).
+
+        For who opens a searcher once and asks it often; without it they are encoded when first shown. `go_on` is asked
+        now and then whether to. Nothing to do for models that meet every pair of text and video.
+        """
+        return not self.ranker.conditioned and self.ranker.frames.prepare(go_on)
 
     def mix(self, by_stream: np.ndarray, weights: Weights | None = None) -> np.ndarray:
         """`Σ_s w_s · by_stream[s]`: `(S, …) -> (…)`; raises `CamoeError` for weights that are none."""

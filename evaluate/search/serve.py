@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import secrets
 import socket
+import threading
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ...pipeline.errors import CamoeError
 from ...pipeline.extras import needs_extra
 from ...pipeline.wording import counted
 from .config import SearchConfig
+
+if TYPE_CHECKING:
+    from .searcher import Searcher
 
 MOST_CONNECTIONS = 400
 """More at a time are told to come again: a browser opens six."""
@@ -44,11 +49,21 @@ def serve(config: SearchConfig, text: str | None, say: Callable[[str], None]) ->
             say(f"{counted(len(searcher.gallery), 'video')}, {searcher.run.title if searcher.run else 'zero-shot'}")
             say(f"videos are in {searcher.folder.root}" if searcher.folder.root else NO_FOLDER)
         say(f"search at {where}  (Ctrl-C ends it)")
+        if searcher is not None:
+            threading.Thread(target=prepare, args=(searcher,), daemon=True).start()
         server_config = uvicorn.Config(app, **SERVER_SETTINGS)
         uvicorn.Server(server_config).run(sockets=[listener])
         raise KeyboardInterrupt  # nothing else ends it, also where the signal was ignored when the process began
 
 
+def prepare(searcher: Searcher) -> None:
+    """Compute what best moments need, as far as it fits, with pauses in which queries are answered."""
+    pause = threading.Event()
+    with suppress(CamoeError):  # a store that went away is told to whoever searches
+        searcher.prepare_moments(lambda: not pause.wait(PAUSE_S))
+
+
+PAUSE_S = 0.02
 NO_FOLDER = "the videos' files were not found near the store, so none can be shown; name their folder with --videos DIR"
 SERVER_SETTINGS: dict[str, Any] = {
     "http": "h11",

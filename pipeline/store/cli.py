@@ -116,13 +116,18 @@ def _listed_ids(path: Path) -> list[str]:
 @main.command()
 @PATHS
 @_out("NAME.npz, NAME.parquet for NAME.videos.parquet and NAME.captions.parquet, or NAME.faiss.")
-def export(paths: tuple[Path, ...], out: Path) -> None:
+@click.option("--to", "form", type=click.Choice(["npz", "parquet", "faiss"]), help="The form; none: by the name's end.")
+def export(paths: tuple[Path, ...], out: Path, form: str | None) -> None:
     """Write a store for other tools: NumPy (.npz, no pickles) or Parquet (one row a video, one row a caption).
 
     Or write an index of its videos (.faiss), for camoe-search --index where the store is large.
     """
     if out.exists():
         raise CamoeError(f"{out} exists already; give a new --out")
+    if form is not None and out.suffix != f".{form}":
+        raise CamoeError(
+            f"--to {form} writes a .{form}, and {out} ends otherwise; give --out {out.with_suffix('.' + form)}"
+        )
     check_writable(out)
     store = FeatureStore.open(paths)
     for path in export_store(store, out):

@@ -10,6 +10,7 @@ from camoe.evaluate.search.searcher import Searcher
 from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore
 from camoe.pipeline.store.cli import main as store_main
+from camoe.pipeline.store.stored_frames import StoredFrames
 from camoe.pipeline.store.video_index import VideoIndex, build_index, mean_pooled
 
 pytest.importorskip("faiss")
@@ -37,6 +38,25 @@ def test_an_indexed_search_ends_in_the_models_own_scores(
     assert [hit.id for hit in few[:2]] == [hit.id for hit in expected[:2]]
     assert few[0].score == pytest.approx(expected[0].score, abs=1e-3)
     assert len(indexed.search(QUERY, without="grass", top=64)) == 12
+
+
+def test_with_an_index_frames_stay_in_the_store(world, index: Path) -> None:
+    indexed = Searcher.open(world.run, index=index, device="cpu")
+    assert isinstance(indexed.gallery.frames, StoredFrames)
+    rows = np.array([5, 0, 63, 5])
+    np.testing.assert_array_equal(indexed.gallery.frames[rows], FeatureStore.open(world.store).frames()[rows])
+
+
+def test_the_form_of_an_export_can_be_named(world, tmp_path: Path) -> None:
+    out = tmp_path / "videos.faiss"
+    assert not store_main(["export", str(world.store), "--to", "faiss", "--out", str(out)], standalone_mode=False)
+    assert out.is_file()
+    with pytest.raises(
+        CamoeError, match=r"--to faiss writes a \.faiss, and .*x\.npz ends otherwise; give --out .*x\.faiss"
+    ):
+        store_main(
+            ["export", str(world.store), "--to", "faiss", "--out", str(tmp_path / "x.npz")], standalone_mode=False
+        )
 
 
 def test_the_cut_off_of_an_indexed_store_without_captions(world, tmp_path: Path) -> None:
