@@ -15,7 +15,7 @@ nothing, is printed beside it. The text tower is ViT-B/32 with random weights, w
 
 Exact: `Searcher` on a store of `--videos`, zero-shot and a CAMoE model with three streams, whole answers with paths and
 moments. Index: the 1000 nearest of `--index-videos` mean-pooled vectors by `VideoIndex`, then ranked exactly, with
-recall@10 against the exact order; needs faiss-cpu (`pip install 'camoe[index]'`), else it is left out, as with 0.
+recall@10 against the exact order; needs faiss-cpu (`pip install 'camoe[faiss]'`), else it is left out, as with 0.
 """
 
 from __future__ import annotations
@@ -97,7 +97,12 @@ def with_model(searcher: Searcher) -> Searcher:
 
     config = TrainConfig(features=("store",))
     shape = FeatureShape(DIM, searcher.gallery.max_frames, 100.0)
-    searcher.ranker = Ranker(build_model(config, shape), searcher.gallery, device=torch.device("cpu"), raw=False)
+    searcher.ranker = Ranker(
+        build_model(config.recipe, shape),
+        searcher.gallery,
+        device=torch.device("cpu"),
+        raw=False,
+    )
     return searcher
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..pipeline.command import camoe_command, options_from
+from ..pipeline.command import camoe_command, options_from, say
+from ..pipeline.wording import counted
 from .audit import KEPT, MASKED, NOTE, PLAIN, Preview
 from .config import ExtractConfig
 from .progress import Bars
@@ -35,9 +36,9 @@ def main(config: ExtractConfig, preview_count: int | None) -> int:
     try:
         done = extract(config, Bars())
     except KeyboardInterrupt:
-        click.echo(f"interrupted; run the same command again to continue {config.store}", err=True)
+        say(f"interrupted; run the same command again to continue {config.store}", err=True)
         return 130
-    click.echo(report(done))
+    say(report(done))
     return done.exit_status
 
 
@@ -63,32 +64,35 @@ def _coloured(shown: Preview) -> str:
 def report(done: Extraction) -> str:
     """What lies in the store after a run, and what does not."""
     from ..pipeline.store import FeatureStore
+    from ..pipeline.store.info import describe_tokens
 
     if done.part is not None and not done.part.can_be_opened:
         return _part_line(done)
     store = FeatureStore.open(done.store)
-    lines = [f"{done.store}: {len(store.video_ids)} videos"]
+    lines = [f"{done.store}: {counted(len(store.video_ids), 'video')}"]
     if store.video_ids:
         new = len(store.video_ids) - done.kept
         if not done.kept or done.part is not None:
             new = done.frames.ok + done.frames.damaged
-        lines[0] += f" ({new} new), {int(store.frame_count.sum())} frames"
+        lines[0] += f" ({new} new), {counted(int(store.frame_count.sum()), 'frame')}"
     if store.has_captions:
-        lines[0] += f", {len(store.caption_ids)} captions"
+        lines[0] += f", {counted(len(store.caption_ids), 'caption')}"
         lines.append("texts: " + ", ".join("/".join(name) for name in store.text_names))
+        if store.has_word_tokens:
+            lines.append(f"word tokens: {describe_tokens(store.word_tokens)}")
         for protocol, codes in store.protocols.items():
             train, val, test = (int((codes == code).sum()) for code in (1, 2, 3))
             short = " (incomplete)" if store.shortfall.get(protocol) else ""
             lines.append(f"protocol {protocol}: {train} train, {val} val, {test} test captions{short}")
         without = sum(video not in have for video in store.caption_video_ids) if (have := set(store.video_ids)) else 0
         if without:
-            lines.append(f"{without} captions cannot be used, as the store has no frames of their videos")
+            lines.append(f"captions without frames of their video in the store, which cannot be used: {without}")
     lines += done.changes
     if done.without_captions:
-        lines.append(f"{done.without_captions} videos have no caption")
+        lines.append(f"videos without a caption: {done.without_captions}")
     lines += [f"captions left out: {count} ({reason})" for reason, count in done.skipped_captions.items()]
     if done.failed or done.damaged:
-        lines.append(f"{done.failed} videos failed, {done.damaged} were read in part: see {done.failures}")
+        lines.append(f"videos that could not be read: {done.failed}, read in part: {done.damaged}; see {done.failures}")
     if done.part is not None:
         lines.append(_part_line(done))
     return "\n".join(lines)

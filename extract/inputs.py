@@ -14,8 +14,9 @@ from ..pipeline.errors import CamoeError
 from ..pipeline.store import FeatureStore, StoreSettings
 from ..pipeline.store.place import Place
 from ..pipeline.store.schema import FULL
+from ..pipeline.wording import short_hash
 from .clip_encoder import ClipEncoder
-from .clip_weights import TINY, clip_package
+from .clip_weights import BUILT_IN, clip_package
 from .config import AUTO, DEFAULT_CLIP, ExtractConfig
 from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
 from .ffmpeg import Binary
@@ -50,10 +51,10 @@ def load_encoder(config: ExtractConfig, there: FeatureStore | None) -> ClipEncod
         precision = there.settings.precision
     if clip is None:
         clip = there.settings.clip_model if there is not None else DEFAULT_CLIP
-        if there is not None and clip != TINY and clip not in clip_package().clip._MODELS:
+        if there is not None and clip not in BUILT_IN and clip not in clip_package().clip._MODELS:
             raise CamoeError(
-                f"{config.store} was made with the weights file {clip}; name that file with --clip (its SHA-256 is "
-                f"{there.settings.clip_sha256})"
+                f"{config.store} was made with the weights file {clip}; name that file with --clip (its SHA-256 "
+                f"begins with {short_hash(there.settings.clip_sha256)})"
             )
     return ClipEncoder.load(clip, config.device, precision, config.clip_cache)
 

@@ -32,6 +32,9 @@ class Bars:
 
             yield show
 
+    def note(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
     @contextmanager
     def captions(self, total: int) -> Iterator[Callable[[int], None]]:
         with _shown("captions", total) as advance:

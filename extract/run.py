@@ -17,8 +17,10 @@ from ..pipeline.store import FeatureStore, Shard, StoreSettings
 from ..pipeline.store.build import StoreBuilder
 from ..pipeline.store.chunks import Chunk, make_chunks
 from ..pipeline.store.part import Part
+from ..pipeline.store.place import Place
 from ..pipeline.store.plan import Plan, extend_plan, shard_name
-from ..pipeline.store.schema import FAILED, Removed, no_videos
+from ..pipeline.store.schema import FAILED, WORD_TOKENS, Removed, no_videos
+from ..pipeline.writable import check_writable
 from .audit import Preview, preview
 from .clip_encoder import ClipEncoder
 from .clip_layers import read_clip_layers, save_clip_layers
@@ -28,12 +30,14 @@ from .ffmpeg import Binary, inspect_binary
 from .frames import FrameCounts, FrameWork
 from .inputs import Inputs, load_encoder, make_settings, read_inputs, store_of
 from .pending import pending_items
-from .reconcile import Reconciled, describe_changes, reconcile, text_work
+from .reconcile import Reconciled, describe_changes, reconcile, text_work, unchanged
 from .streams import text_names
-from .texts import TextPlan, extract_texts
+from .texts import TextPlan, describe_size, extract_texts
 from .words import WordTagger, load_tagger
 
 CAPTIONS_PER_SHARD = 8192
+CAPTIONS_PER_SHARD_OF_TOKENS = 2048
+"""Of at most 77 tokens each: 160 MB where D is 512."""
 
 
 class Progress(Protocol):
@@ -42,6 +46,9 @@ class Progress(Protocol):
     def videos(self, total: int) -> AbstractContextManager[Callable[[FrameCounts], None]]: ...
 
     def captions(self, total: int) -> AbstractContextManager[Callable[[int], None]]: ...
+
+    def note(self, line: str) -> None:
+        """A line that people should read before the work begins."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None, engine: Eng
     refuses, with finished shards intact.
     """
     there = store_of(config)
+    _check_writable(config)
     inputs = read_inputs(config, there)
     binary = inspect_binary(find_ffmpeg(config.ffmpeg)) if config.videos is not None else None
     tagger = load_tagger(config.tagger)
@@ -159,11 +167,18 @@ class _Stage:
     def compare_captions(self) -> Reconciled | None:
         """The file's captions beside the store's; raises `CamoeError` where a store that only grows would change."""
         if self.inputs.captions is None:
-            return None
+            return self._own_captions() if self.config.tokens else None
         found = reconcile(self.inputs.captions, self.builder.store)
         if self.config.into is None:
             found.refuse_changes(self.config.store)
         return found
+
+    def _own_captions(self) -> Reconciled:
+        """Word tokens without a file are those of the store's own captions."""
+        store = self.builder.store
+        if store is None or not store.has_captions:
+            raise CamoeError(f"--tokens: {self.config.store} holds no captions; give --captions FILE")
+        return unchanged(store)
 
     def plan(self) -> tuple[Plan, Sequence[VideoItem]]:
         """The plan, with the videos that are still to be read, which are all in it; of a part, those of its chunks.
@@ -216,15 +231,20 @@ class _Stage:
             claim.release()
 
     def _add_texts(self, tagger: WordTagger, found: Reconciled) -> int:
+        names = text_names(self.config.strategies, self.inputs.streams) if self.inputs.captions is not None else []
+        has_tokens = self.config.tokens or (self.builder.store is not None and self.builder.store.has_word_tokens)
         work = text_work(
             found,
-            text_names(self.config.strategies, self.inputs.streams),
+            [*names, WORD_TOKENS] if self.config.tokens else names,
             self.builder.store,
-            captions_per_shard=CAPTIONS_PER_SHARD,
+            captions_per_shard=CAPTIONS_PER_SHARD_OF_TOKENS if has_tokens else CAPTIONS_PER_SHARD,
             drop_missing=self.config.drop_missing_captions,
         )
         if not work:
             return 0
+        size = describe_size(work, self.encoder.embed_dim)
+        if size is not None:
+            self.progress.note(size)
         strategies = dict.fromkeys(strategy for piece in work for strategy, _ in piece.names)
         plan = TextPlan(tuple(strategies), self.inputs.streams, tagger, self.config.worker_count)
         with self.progress.captions(sum(len(piece.captions.id) for piece in work)) as on_captions:
@@ -247,7 +267,7 @@ class _Stage:
             settings=self._frame_settings,
             root=config.videos,
             binary=binary,
-            clip=self.encoder.weights.name,
+            clip=config.clip or self.settings.clip_model,
             clip_cache=config.clip_cache,
             device=config.device,
             timeout_s=config.timeout,
@@ -266,6 +286,14 @@ class _Stage:
                 counts += news
                 on_video(counts)
         return counts
+
+
+def _check_writable(config: ExtractConfig) -> None:
+    place = Place.of(config.store)
+    remedy = "give another --out"
+    if config.into is not None:
+        remedy = "make it writable, or copy the store to another folder and add to the copy"
+    check_writable(config.store, inside=not place.is_single and place.out.is_dir(), remedy=remedy)
 
 
 def own_items(items: Sequence[VideoItem], plan: Plan, part: Part | None) -> Sequence[VideoItem]:
@@ -299,3 +327,6 @@ class Silent:
 
     def captions(self, total: int) -> AbstractContextManager[Callable[[int], None]]:
         return _Nothing()
+
+    def note(self, line: str) -> None:
+        return None

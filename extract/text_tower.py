@@ -78,8 +78,21 @@ def _sort_key(sequence: TokenSequence) -> list[tuple[int, int]]:
     return list(zip(sequence.tokens, sequence.positions, strict=True))
 
 
+def depth_of(tree: PrefixTree) -> int:
+    """Over how many places attention runs."""
+    return -(-max(map(len, tree.paths)) // _DEPTH_STEP) * _DEPTH_STEP
+
+
 def encode_tree(model: Any, tree: PrefixTree, sequences: Sequence[TokenSequence], rows: int) -> Tensor:
-    """Embeddings `(B, D)` of the tree's members, not normalised; `model` is CLIP.
+    """Embeddings `(B, D)` of the tree's members, not normalised; `model` is CLIP, `rows` as in `tree_outputs`."""
+    outputs = tree_outputs(model, tree, rows)
+    return torch.stack(
+        [pool(outputs, path, sequences[member]) for path, member in zip(tree.paths, tree.members, strict=True)]
+    )
+
+
+def tree_outputs(model: Any, tree: PrefixTree, rows: int) -> Tensor:
+    """The projected outputs `(rows, D)` float32 at the tree's nodes, those of fillings behind them.
 
     The products run over `rows` rows, whatever the tree's size, because those of other sizes round differently: a
     sequence has the same embedding, to the bit, in any company.
@@ -88,7 +101,7 @@ def encode_tree(model: Any, tree: PrefixTree, sequences: Sequence[TokenSequence]
     filling = rows - len(tree.tokens)
     tokens = torch.tensor(tree.tokens + [0] * filling, device=device)
     positions = torch.tensor(tree.positions + [0] * filling, device=device)
-    depth = -(-max(map(len, tree.paths)) // _DEPTH_STEP) * _DEPTH_STEP
+    depth = depth_of(tree)
     paths = torch.tensor([path + [0] * (depth - len(path)) for path in tree.paths], device=device)
     home = torch.tensor([member * depth + place for member, place in tree.home] + [0] * filling, device=device)
 
@@ -100,12 +113,10 @@ def encode_tree(model: Any, tree: PrefixTree, sequences: Sequence[TokenSequence]
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(-1, x.shape[-1])
         x = x + F.linear(mixed[home], attention.out_proj.weight, attention.out_proj.bias)
         x = x + block.mlp(block.ln_2(x))
-    outputs = (model.ln_final(x).to(model.dtype) @ model.text_projection).float()
-    return torch.stack(
-        [_pool(outputs, path, sequences[member]) for path, member in zip(tree.paths, tree.members, strict=True)]
-    )
+    outputs: Tensor = (model.ln_final(x).to(model.dtype) @ model.text_projection).float()
+    return outputs
 
 
-def _pool(outputs: Tensor, path: list[int], sequence: TokenSequence) -> Tensor:
+def pool(outputs: Tensor, path: list[int], sequence: TokenSequence) -> Tensor:
     """The end token's output, or the mean of the pooled ones; projected before, since a projection is linear."""
     return outputs[path[-1]] if sequence.pooled is None else outputs[[path[place] for place in sequence.pooled]].mean(0)

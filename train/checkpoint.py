@@ -15,6 +15,7 @@ import torch
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.sealed import DamagedError, read_sealed, write_sealed
+from ..pipeline.wording import short_hash
 from .config import TrainConfig
 from .record import FORMAT
 
@@ -53,8 +54,9 @@ def refuse_other(where: Path, begun: dict[str, Any], asked: dict[str, Any]) -> N
     for name in asked:
         if begun.get(name) != asked[name]:
             what = "a store with content hash" if name == "store" else name
+            shown = (lambda value: short_hash(str(value))) if name == "store" else _shown
             raise CamoeError(
-                f"{where} was begun with {what} {_shown(begun.get(name))}, not {_shown(asked[name])}; "
+                f"{where} was begun with {what} {shown(begun.get(name))}, not {shown(asked[name])}; "
                 "resume it with what it was begun with, or use --overwrite instead of --resume to train anew"
             )
 

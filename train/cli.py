@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..pipeline.command import camoe_command, options_from
+from ..pipeline.command import camoe_command, options_from, say
 from .config import TrainConfig
 
 
@@ -20,4 +20,4 @@ def main(config: TrainConfig, resume: bool) -> None:
     from .run_folder import load_run
     from .summary import summarise
 
-    click.echo(summarise(load_run(fit(config, resume=resume))))
+    say(summarise(load_run(fit(config, resume=resume))))

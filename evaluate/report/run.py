@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ...pipeline.store import describe_shortfall
 from ...pipeline.too_few import too_few
+from ...pipeline.wording import counted
 from ..table import told_otherwise
 from .compared import check_alike, compare_runs, distinct_names
 from .config import ReportConfig
@@ -95,7 +96,7 @@ def _page(
 
 
 def _make_pictures(pictures: Pictures, out: Path, say: Callable[[str], None]) -> None:
-    say(f"taking frames out of {pictures.videos} videos in {pictures.root or 'a folder that is not known'}")
+    say(f"taking frames out of {counted(pictures.videos, 'video')} in {pictures.root or 'a folder that is not known'}")
     with tqdm(total=pictures.videos, unit=" videos", desc="frames", disable=None) as bar:
         pictures.make(out, bar.update)
 
@@ -157,7 +158,7 @@ def _shortfall(material: Material) -> list[str]:
     found = material.evaluation
     lines = list(describe_shortfall(found.shortfall))
     if found.missing_captions:
-        lines.append(f"{found.missing_captions} captions left out, as their video has no features")
+        lines.append(f"{counted(found.missing_captions, 'caption')} left out for want of features of the video")
     return lines
 
 
@@ -172,7 +173,7 @@ def warnings(material: Material) -> list[str]:
     lines += [f"{name} is left out: {reason}." for name, reason in found.left_out.items()]
     if material.ambiguous:
         count = len(material.ambiguous)
-        lines.append(f"{count} of {found.captions} captions stand word for word on several videos; they are marked.")
+        lines.append(f"Captions that several videos share word for word: {count} of {found.captions}; they are marked.")
     return lines
 
 

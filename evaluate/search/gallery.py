@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from ...pipeline.captions.names import without_suffix
 from ...pipeline.errors import CamoeError
 from ...pipeline.store import SUBSETS, FeatureStore, subset_code
+from ...pipeline.store.stored_frames import StoredFrames
 from ...train.data import resolve_protocol, shuffle_frames
 
 _WINDOW = re.compile(r"@(\d+(?:\.\d+)?)?-(?:\d+(?:\.\d+)?)?")
@@ -28,13 +29,13 @@ class EmptyStoreError(CamoeError):
 class Gallery:
     """`N` videos sorted by id: `frames (N, T, D)` float16 as stored, of which `count (N,)` are valid.
 
-    `times_s (N, T)` is in seconds of the file, NaN past them; a video that is a window of its file begins at
-    `start_s (N,)`. `source` is relative to the videos' folder, `size (N,)` in bytes, `duration_s (N,)` of the file, NaN
-    where it is not known.
+    Where an index chooses what is compared, they are read from the store row by row (`StoredFrames`). `times_s (N, T)`
+    is in seconds of the file, NaN past them; a video that is a window of its file begins at `start_s (N,)`. `source` is
+    relative to the videos' folder, `size (N,)` in bytes, `duration_s (N,)` of the file, NaN where it is not known.
     """
 
     ids: list[str]
-    frames: np.ndarray
+    frames: np.ndarray | StoredFrames
     count: np.ndarray
     times_s: np.ndarray
     source: list[str]
@@ -62,19 +63,29 @@ class Gallery:
             yield np.arange(start, min(start + BLOCK, len(self)))
 
 
-def load_gallery(store: FeatureStore, rows: np.ndarray | None = None, *, shuffle_seed: int | None = None) -> Gallery:
+def load_gallery(
+    store: FeatureStore,
+    rows: np.ndarray | None = None,
+    *,
+    shuffle_seed: int | None = None,
+    on_disk: bool = False,
+) -> Gallery:
     """The store's videos, or some `rows` of them; raises `EmptyStoreError` where there are none.
 
-    `shuffle_seed`: the frames of each video as a run with shuffled frames saw them.
+    `shuffle_seed`: the frames of each video as a run with shuffled frames saw them. `on_disk` leaves the frames where
+    they are, but for shuffled ones, which are drawn for all videos at once.
     """
     if not store.video_ids:
         raise EmptyStoreError(
             f"{store.shards[0].path} holds no videos to search; extract some with camoe-extract --videos"
         )
-    frames, times = store.frames(), store.frame_times()
+    times = store.frame_times()
+    frames: np.ndarray | StoredFrames
     if shuffle_seed is not None:
-        frames, times = _shuffled(frames, times, store.frame_count, shuffle_seed)
-    part = np.arange(len(frames)) if rows is None else rows
+        frames, times = _shuffled(store.frames(), times, store.frame_count, shuffle_seed)
+    else:
+        frames = StoredFrames(store) if on_disk else store.frames()
+    part = np.arange(len(times)) if rows is None else rows
     ids = [store.video_ids[row] for row in part]
     source = [value.decode() for value in store.video_column("source")[part].tolist()]
     start = np.array([window_start(video_id, name) for video_id, name in zip(ids, source, strict=True)], np.float32)

@@ -11,22 +11,20 @@ import torch
 
 from ...extract.clip_encoder import ClipEncoder
 from ...extract.clip_tokens import Caption, analyse
-from ...extract.clip_weights import TINY, clip_package
+from ...extract.clip_weights import BUILT_IN, clip_package
+from ...extract.query_tower import QueryTower
 from ...extract.store_streams import streams_beside
 from ...extract.strategies import read_caption
 from ...extract.streams import Selector, selectors
-from ...extract.text_tower import prefix_trees
 from ...extract.tokens import TokenSequence
 from ...extract.words import WordTagger, load_tagger
 from ...pipeline.errors import CamoeError
 from ...pipeline.store import StoreSettings
 from ...pipeline.store.schema import FULL, FUSION
+from ...pipeline.wording import short_hash
 from .records import Reading
 
 IMPORTED = "imported"
-_ROW_STEP = 8
-"""Tokens are computed in multiples of this: a query of a few words should not pay for hundreds."""
-_MOST_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,8 @@ class QueryReader:
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
         """`M` queries -> sentence embeddings `(S, M, D)` float32 on the CPU, not normalised."""
         sequences = [[sequence for _, sequence in self._read(text)] for text in texts]
-        distinct = {sequence: None for row in sequences for sequence in row}
-        tokens = max(len(tree.tokens) for tree in prefix_trees(list(distinct), _MOST_ROWS))
-        rows = -(-tokens // _ROW_STEP) * _ROW_STEP
-        embedded = dict(zip(distinct, self.tower.encode_tokens(list(distinct), rows=rows), strict=True))
+        distinct = list(dict.fromkeys(sequence for row in sequences for sequence in row))
+        embedded = dict(zip(distinct, self._query_tower.encode_tokens(distinct), strict=True))
         return torch.stack([torch.stack([embedded[row[place]] for row in sequences]) for place in range(self._count)])
 
     @property
@@ -87,17 +83,21 @@ class QueryReader:
         )
         if encoder.weights.sha256 != wanted:
             raise CamoeError(
-                f"--clip {encoder.weights.name} is another CLIP ({encoder.weights.sha256[:12]}) than the store's "
-                f"({self.settings.clip_model}, {wanted[:12]}); give the weights with SHA-256 {wanted}"
+                f"--clip {encoder.weights.name} is another CLIP ({short_hash(encoder.weights.sha256)}) than the "
+                f"store's; give the weights of {self.settings.clip_model} with SHA-256 {short_hash(wanted)}"
             )
         return encoder
 
+    @cached_property
+    def _query_tower(self) -> QueryTower:
+        return QueryTower(self.tower)
+
     def _own_clip(self) -> str:
         name = self.settings.clip_model
-        if name != TINY and name not in clip_package().clip._MODELS:
+        if name not in BUILT_IN and name not in clip_package().clip._MODELS:
             raise CamoeError(
                 f"the store's features are of {name}, which is no name that is known here; name the file of its "
-                f"weights with --clip (its SHA-256 is {self.settings.clip_sha256})"
+                f"weights with --clip (SHA-256 {short_hash(self.settings.clip_sha256)})"
             )
         return name
 

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from ...train.scorer import Scorer
+from .frame_vectors import FrameVectors
 from .gallery import Gallery
 
 CANDIDATES = 1000
@@ -33,10 +34,13 @@ class Ranker:
         self.conditioned = type(model).compare is not Scorer.compare
         self.streams = len(model.text_heads)
         self.nearest = nearest
+        self.frames = FrameVectors(self._encode_frames, len(gallery))
         self.vectors = torch.empty(0)
         if nearest is None:
             parts = [self._encode(rows) for rows in gallery.blocks()]
             self.vectors = torch.cat(parts, dim=0 if self.conditioned else 1)
+            if not self.conditioned:
+                self.vectors = _once(self.vectors)
 
     @property
     def candidates(self) -> int | None:
@@ -55,7 +59,7 @@ class Ranker:
         """Sentence embeddings `c (S, M, D)` as the tower gave them -> `(S, M, N)`."""
         encoded = self.encode_texts(texts)
         if not self.conditioned and self.nearest is None:
-            return self.model.compare(encoded, self.vectors, torch.empty(0))
+            return self._cosine(encoded, self.vectors)
         clip = torch.einsum("s,smd->md", self.model.weights, F.normalize(texts.to(self.device), dim=-1))
         return torch.cat([self._of_candidates(encoded[:, [row]], clip[row]) for row in range(len(clip))], dim=1)
 
@@ -92,7 +96,15 @@ class Ranker:
         return self._spread(rows, self._cosine(video, self.encode_queries(frames, mask)))
 
     def _cosine(self, queries: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-        return self.model.logit_scale.exp() * torch.einsum("smd,snd->smn", queries, self._by_stream(vectors))
+        """`(S, M, D)` and vectors of videos, `(S, N, D)`, or `(1, N, D)` or `(N, D)` of all streams -> `(S, M, N)`.
+
+        The videos stand first in the product, which is so three times as fast for one query.
+        """
+        scaled = self.model.logit_scale.exp() * queries
+        if vectors.dim() == 2 or len(vectors) == 1:
+            found = vectors.reshape(-1, vectors.shape[-1]) @ scaled.flatten(0, 1).T
+            return found.T.unflatten(0, queries.shape[:2])
+        return torch.bmm(vectors, scaled.mT).mT
 
     @torch.no_grad()
     def pairs(self, texts: torch.Tensor, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -110,19 +122,56 @@ class Ranker:
 
         A frame's score is that of a video of this frame alone -> `(S, R, T)`, NaN where there is no frame.
         """
-        frames, mask = self.gallery.take(np.asarray(rows, np.int64), self.device, raw=self.raw)
-        single, there = frames[mask].unsqueeze(1), torch.ones(int(mask.sum()), 1, dtype=torch.bool, device=self.device)
+        places = np.asarray(rows, np.int64)
+        count = torch.from_numpy(self.gallery.count[places]).to(self.device)
+        mask = torch.arange(self.gallery.max_frames, device=self.device) < count[:, None]
+        if self.conditioned:
+            found = self._conditioned_frames(texts, videos, places)
+        else:
+            queries = self.encode_texts(texts) if texts is not None else videos
+            assert queries is not None
+            found = self._cosine(queries, self.frames.of(places).flatten(1, 2))[:, 0].unflatten(1, mask.shape)
+        return found.masked_fill(~mask, torch.nan)
+
+    def _conditioned_frames(
+        self, texts: torch.Tensor | None, videos: torch.Tensor | None, places: np.ndarray
+    ) -> torch.Tensor:
+        """`(S, R, T)`, anything where there is no frame."""
+        single, there, mask = self._single(places)
         if texts is not None:
             found = self.model.compare(self.encode_texts(texts), self.model.encode_videos(single, there), there)
         else:
             assert videos is not None
             found = self._cosine(videos, self.encode_queries(single, there))
-        result = torch.full((self.streams, *mask.shape), torch.nan, device=self.device)
+        result = torch.zeros((self.streams, *mask.shape), device=self.device)
         result[:, mask] = found[:, 0]
+        return result
+
+    def _single(self, places: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """All frames of some rows as videos of one frame, their masks, and where they belong."""
+        frames, mask = self.gallery.take(places, self.device, raw=self.raw)
+        there = torch.ones(int(mask.sum()), 1, dtype=torch.bool, device=self.device)
+        return frames[mask].unsqueeze(1), there, mask
+
+    @torch.no_grad()
+    def _encode_frames(self, places: np.ndarray) -> torch.Tensor:
+        """Vectors of single frames, `(S, R, T, D)`, or `(1, R, T, D)` where all streams have the same ones."""
+        single, there, mask = self._single(places)
+        vectors = self.model.encode_videos(single, there)
+        if not self.nearest and len(self.vectors) == 1:
+            vectors = vectors[:1]
+        result = vectors.new_zeros(len(vectors), *mask.shape, vectors.shape[-1])
+        result[:, mask] = vectors
         return result
 
     def _by_stream(self, vectors: torch.Tensor) -> torch.Tensor:
         return vectors.expand(self.streams, -1, -1) if vectors.dim() == 2 else vectors
+
+
+def _once(vectors: torch.Tensor) -> torch.Tensor:
+    """`(S, N, D)`, or `(1, N, D)` where all streams have the same vectors."""
+    same = all(torch.equal(vectors[0], other) for other in vectors[1:])
+    return vectors[:1].clone() if same else vectors
 
 
 def pooled(frames: torch.Tensor) -> torch.Tensor:

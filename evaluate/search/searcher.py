@@ -115,6 +115,8 @@ class Searcher:
         if run is None and not features:
             raise CamoeError("nothing to search: give --run RUN, or --features STORE for zero-shot")
         loaded = None if run is None else load_run(run)
+        if loaded is not None:
+            _refuse_unsearchable(loaded)
         paths = features or (loaded.features if loaded else ())
         store = FeatureStore.open(paths)
         opened = _open_index(index, store, subset)
@@ -122,7 +124,7 @@ class Searcher:
         if loaded is not None:
             check_same_clip(loaded, store)
         config = loaded.config if loaded else _zero_shot_config(store)
-        gallery = _load_gallery(store, loaded, config, subset, protocol)
+        gallery = _load_gallery(store, loaded, config, subset, protocol, on_disk=opened is not None)
         model = loaded.model if loaded else _zero_shot(config, store, gallery)
         options = TextOptions(clip, None if clip_cache is None else Path(clip_cache), device, tuple(streams), tagger)
         return cls(
@@ -220,7 +222,15 @@ class Searcher:
             embedded = torch.nn.functional.normalize(embedded, dim=-1)
         return embedded.unsqueeze(0), torch.ones(1, len(embedded), dtype=torch.bool, device=self.ranker.device)
 
+    def embed(self, path: str | PathLike[str]) -> np.ndarray:
+        """The frame embeddings `(T, D)` float32 of a video file, sampled and encoded as the store's were."""
+        return embed_file(Path(path), self.store.settings, self.reader.tower).cpu().numpy()
+
     # -- scores
+
+    def similarity(self, texts: Sequence[str], weights: Weights | None = None) -> np.ndarray:
+        """`M` texts against all videos: `(M, N)` float32 in logit units, columns in the order of `gallery.ids`."""
+        return self.mix(np.stack([self.wanted_score(self.query(text)) for text in texts], axis=1), weights)
 
     def score(self, query: Query) -> np.ndarray:
         """`(S, N)`: what is searched for, less what is subtracted; minus infinity where a model does not compare."""
@@ -363,11 +373,17 @@ def _open_index(index: str | PathLike[str] | None, store: FeatureStore, subset: 
 
 
 def _load_gallery(
-    store: FeatureStore, run: Run | None, config: TrainConfig, subset: str | None, protocol: str | None
+    store: FeatureStore,
+    run: Run | None,
+    config: TrainConfig,
+    subset: str | None,
+    protocol: str | None,
+    *,
+    on_disk: bool,
 ) -> Gallery:
     seed = config.seed if config.shuffle_frames else None
     if subset is None:
-        gallery = load_gallery(store, shuffle_seed=seed)
+        gallery = load_gallery(store, shuffle_seed=seed, on_disk=on_disk)
     else:
         own = run is not None and run.protocol in store.protocols
         name = protocol or (run.protocol if run is not None and own else None)
@@ -376,6 +392,20 @@ def _load_gallery(
     if run is not None:
         check_length(run, gallery.max_frames)
     return gallery
+
+
+def _refuse_unsearchable(run: Run) -> None:
+    """Raise `CamoeError` for a run whose scores a single query does not have."""
+    if run.config.emcl:
+        raise CamoeError(
+            f"{run.path} was trained with --emcl, which needs all queries at once, and a search has one; "
+            "search with a run without it"
+        )
+    if run.config.facts.words:
+        raise CamoeError(
+            f"{run.path} is a run of {run.config.model}, which compares each word, and a search keeps whole queries "
+            "alone; search with a run of another model"
+        )
 
 
 def _zero_shot_config(store: FeatureStore) -> TrainConfig:
@@ -402,4 +432,4 @@ def _stored_strategies(store: FeatureStore) -> dict[str, str]:
 
 def _zero_shot(config: TrainConfig, store: FeatureStore, gallery: Gallery) -> Scorer:
     shape = FeatureShape(store.settings.embed_dim, gallery.max_frames, float(store.settings.clip_logit_scale))
-    return build_model(config, shape).eval()
+    return build_model(config.recipe, shape).eval()

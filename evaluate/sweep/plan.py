@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 from ...pipeline.errors import CamoeError
 from ...pipeline.store import SUBSETS, FeatureStore
+from ...pipeline.wording import counted
 from ...train.config import TrainConfig
 from ...train.data import resolve_protocol
 from .config import SweepConfig
 from .grid import Cell, Sweep, Table, read_grid
 from .result import RAW
 from .settings import identity, key_of, missing_texts
-from .training import Reranking, Training
+from .training_run import Reranking, TrainingRun
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Plan:
     sweep: Sweep
     store: FeatureStore
     protocol: str
-    trainings: dict[str, Training]
+    runs: dict[str, TrainingRun]
     keys: dict[str, list[str]]
     left_out: list[str]
     """One sentence for each cell that the store has no sentences for."""
@@ -43,25 +44,25 @@ def make_plan(config: SweepConfig) -> Plan:
         raise CamoeError(f"protocol {protocol} has no test captions, which a sweep reports on; give another --protocol")
     sweep, left_out = _available(sweep, store, skip=config.skip_unavailable)
     rerankings = _rerankings(sweep)
-    trainings: dict[str, Training] = {}
+    runs: dict[str, TrainingRun] = {}
     keys: dict[str, list[str]] = {}
     for cell in sweep.cells:
         keys[cell.identity] = []
         asked = rerankings[str(identity(cell.config))]
-        for training in _trainings(cell, sweep.seeds, asked, store.content_hash, protocol):
-            training = replace(training, max_matrix_bytes=int(config.max_matrix_gb * 2**30))
-            trainings.setdefault(training.key, training)
-            keys[cell.identity].append(training.key)
-    return Plan(sweep, store, protocol, trainings, keys, left_out)
+        for run in _runs_of(cell, sweep.seeds, asked, store.content_hash, protocol):
+            run = replace(run, max_matrix_bytes=int(config.max_matrix_gb * 2**30))
+            runs.setdefault(run.key, run)
+            keys[cell.identity].append(run.key)
+    return Plan(sweep, store, protocol, runs, keys, left_out)
 
 
-def _trainings(
+def _runs_of(
     cell: Cell, seeds: tuple[int, ...], rerankings: tuple[Reranking, ...], store_hash: str, protocol: str
-) -> Iterator[Training]:
+) -> Iterator[TrainingRun]:
     for config in cell.trainings(seeds):
         plain: TrainConfig = replace(config, rerank="none").training
         name = f"{cell.name}, seed {config.seed}"
-        yield Training(key_of(plain, rerankings, store=store_hash, protocol=protocol), plain, rerankings, name)
+        yield TrainingRun(key_of(plain, rerankings, store=store_hash, protocol=protocol), plain, rerankings, name)
 
 
 def _rerankings(sweep: Sweep) -> dict[str, tuple[Reranking, ...]]:
@@ -88,7 +89,7 @@ def _available(sweep: Sweep, store: FeatureStore, *, skip: bool) -> tuple[Sweep,
     add = f"camoe-extract --captions FILE --strategies {','.join(sorted(strategies))} --into STORE adds them"
     if left_out and not skip:
         raise CamoeError(
-            f"the store has no sentences for {len(left_out)} cells (first: {left_out[0]}); {add}, "
+            f"the store has no sentences for {counted(len(left_out), 'cell')} (first: {left_out[0]}); {add}, "
             "or leave the cells out: --skip-unavailable"
         )
     if not tables:

@@ -9,18 +9,24 @@ from pathlib import Path
 import click
 
 from ..atomic import write_atomic
-from ..command import camoe_group
+from ..command import camoe_group, say
+from ..config import SettingError
 from ..csv_text import csv_text
 from ..errors import CamoeError
 from ..regular import read_regular
+from ..wording import counted
+from ..writable import check_writable
 from .drop import drop_videos
 from .export import export_store
+from .failures import failures_path
 from .imports import Imported, ImportOptions, import_export, import_store, is_export, parse_texts
 from .info import describe, size_text
 from .merge import merge_stores
 from .reader import FeatureStore, find_shards
 from .verify import is_listed, verify_store
 
+OPTIONS = {name: "--" + name.replace("_", "-") for name in ("max_frames", "fps", "precision", "clip_model", "out")}
+"""The options of `import` that a message may speak of."""
 PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH…")
 
 
@@ -42,7 +48,7 @@ def main() -> None:
 def info(paths: tuple[Path, ...]) -> None:
     """Settings, counts, protocols, texts and the content hash of a store."""
     for line in describe(FeatureStore.open(paths)):
-        click.echo(line)
+        say(line)
 
 
 @main.command()
@@ -55,15 +61,15 @@ def verify(paths: tuple[Path, ...]) -> int:
 
     def show(shard: Path, problems: list[str]) -> None:
         note = "" if is_listed(shard) else " (no checksum is listed for it)"
-        click.echo(f"{shard}: {'DAMAGED' if problems else 'sound'}{note}")
+        say(f"{shard}: {'DAMAGED' if problems else 'sound'}{note}")
         for problem in problems:
-            click.echo(f"  {problem}")
+            say(f"  {problem}")
 
     problems = verify_store(paths, show)
     if not problems:
-        click.echo(f"sound: {len(find_shards(paths))} shards, content {FeatureStore.open(paths).content_hash}")
+        say(f"sound: {counted(len(find_shards(paths)), 'shard')}, content {FeatureStore.open(paths).content_hash}")
         return 0
-    click.echo(f"camoe-store: {len(problems)} problems; restore the damaged shards or extract them again", err=True)
+    say(f"camoe-store: {counted(len(problems), 'problem')}; restore the damaged shards or extract them again", err=True)
     return 1
 
 
@@ -76,7 +82,7 @@ def merge(paths: tuple[Path, ...], out: Path) -> None:
     Parts that were made with different settings are refused.
     """
     store = merge_stores(paths, out)
-    click.echo(f"{out}: {_counts(store)}, content {store.content_hash}")
+    say(f"{out}: {_counts(store)}, content {store.content_hash}")
 
 
 @main.command()
@@ -94,8 +100,8 @@ def drop(store: Path, ids: tuple[str, ...], listed: Path | None) -> None:
         raise CamoeError("there is nothing to drop; give ids of videos, or --list FILE")
     done = drop_videos(store, names)
     failed = f", {done.failed} that had failed" if done.failed else ""
-    click.echo(f"dropped {done.videos} videos{failed}, {done.captions} captions")
-    click.echo(f"{store}: {_counts(done.store)}, content {done.store.content_hash}")
+    say(f"dropped {counted(done.videos, 'video')}{failed}, {counted(done.captions, 'caption')}")
+    say(f"{store}: {_counts(done.store)}, content {done.store.content_hash}")
 
 
 def _listed_ids(path: Path) -> list[str]:
@@ -117,9 +123,10 @@ def export(paths: tuple[Path, ...], out: Path) -> None:
     """
     if out.exists():
         raise CamoeError(f"{out} exists already; give a new --out")
+    check_writable(out)
     store = FeatureStore.open(paths)
     for path in export_store(store, out):
-        click.echo(f"{path}: {size_text(path.stat().st_size)}")
+        say(f"{path}: {size_text(path.stat().st_size)}")
 
 
 @main.command("import")
@@ -170,6 +177,9 @@ def import_(
     """
     if write_captions is not None and write_captions.exists():
         raise CamoeError(f"{write_captions} exists already; give a new --write-captions")
+    check_writable(out, inside=out.is_dir())
+    if write_captions is not None:
+        check_writable(write_captions, remedy="give another --write-captions")
     if not source.exists():
         raise CamoeError(f"{source} does not exist; give a folder of .npy, an .npz or a .tar")
     if is_export(source):
@@ -180,11 +190,14 @@ def import_(
         options = ImportOptions(
             clip_model, logit_scale, clip_sha256, precision, fps, max_frames, captions, parse_texts(texts), seed
         )
-        done = import_store(source, out, options)
+        try:
+            done = import_store(source, out, options)
+        except SettingError as error:
+            raise CamoeError(error.spelled(lambda name: OPTIONS.get(name, name))) from None
     if write_captions is not None:
         _write_captions(write_captions, done)
     for line in _report(done, max_frames, write_captions):
-        click.echo(line)
+        say(line)
     return 3 if done.failed else 0
 
 
@@ -196,22 +209,23 @@ def _report(done: Imported, max_frames: int, captions: Path | None) -> list[str]
     lines = [f"{done.store}: {_counts(FeatureStore.open(done.store))}"]
     lines += [f"captions left out: {count} ({reason})" for reason, count in done.skipped_captions.items()]
     if done.shortened:
-        lines.append(f"{done.shortened} videos were longer than {max_frames} frames and sampled evenly")
+        longer = counted(done.shortened, "video")
+        lines.append(f"longer than {counted(max_frames, 'frame')}, and sampled evenly: {longer}")
     if done.found_captions and captions is not None:
-        lines.append(f"{captions}: {len(done.found_captions)} captions found beside the features")
+        lines.append(f"{captions}: {counted(len(done.found_captions), 'caption')} found beside the features")
     elif done.found_captions:
         lines.append(
-            f"{len(done.found_captions)} captions lie beside the features, without embeddings: "
-            "--write-captions FILE.csv keeps them"
+            f"{counted(len(done.found_captions), 'caption')} found beside the features, without embeddings: "
+            "--write-captions FILE.csv saves them as a csv"
         )
     if done.failed:
-        lines.append(f"{done.failed} videos could not be used: see failures.csv")
+        lines.append(f"{counted(done.failed, 'video')} could not be used: see {failures_path(done.store)}")
     return lines
 
 
 def _counts(store: FeatureStore) -> str:
-    captions = f", {len(store.caption_ids)} captions" if store.has_captions else ""
-    return f"{len(store.video_ids)} videos{captions}"
+    captions = f", {counted(len(store.caption_ids), 'caption')}" if store.has_captions else ""
+    return f"{counted(len(store.video_ids), 'video')}{captions}"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..atomic import remove_leftovers
 from ..checksum import file_sha256
 from ..errors import CamoeError, RunStoppedError
+from ..writable import check_writable
 from .build import StoreBuilder
 from .failures import write_failures
 from .manifest import manifest_path, read_manifest, write_manifest
@@ -31,6 +32,7 @@ def merge_stores(paths: Sequence[Path], out: Path) -> FeatureStore:
     check_store_name(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise CamoeError(f"{out} exists already; give a new --out")
+    check_writable(out)
     shards = find_shards(paths)
     store = FeatureStore.open(shards)
     if store.has_captions:

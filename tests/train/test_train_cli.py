@@ -62,7 +62,7 @@ def test_left_out_captions_are_told(
 ) -> None:
     store = store_maker(subsets={"train": 8, "val": 4}, without_features=("v0001",))
     arguments = ["--features", str(store), "--out", str(tmp_path / "run"), "--epochs", "1"]
-    with pytest.raises(CamoeError, match="2 of 24 captions of protocol own belong to 1 videos without features"):
+    with pytest.raises(CamoeError, match="2 of 24 captions of protocol own belong to 1 video without features"):
         main(arguments, standalone_mode=False)
     assert main([*arguments, "--allow-missing"], standalone_mode=False) == 0
     assert "left out: 2 captions whose video has no features" in capsys.readouterr().out

@@ -45,7 +45,7 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
             "model must be one of camoe, meanp, temporal, frame-attention, seqtransf, xpool, zero-shot, not",
         ),
         ({"aggregator": "mean,se"}, "aggregator names 2 aggregators for 3 experts; give 1 or 3"),
-        ({"gate": "none", "experts": 4}, "gate none leaves 1 experts unused"),
+        ({"gate": "none", "experts": 4}, "gate none leaves 1 expert unused"),
         ({"streams": "entity,action"}, "gate single mixes the experts for the fusion stream; add fusion"),
         ({"streams": "fusion,fusion"}, "streams names one of fusion, fusion twice"),
         ({"stream_weights": "1,2"}, "stream_weights must be 3 numbers from 0"),

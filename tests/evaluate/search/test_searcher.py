@@ -246,3 +246,21 @@ def test_windows_begin_where_their_ids_say() -> None:
     assert window_start("clips/a@-9", "clips/a.mp4") == 0.0
     assert window_start("clips/a", "clips/a.mp4") == 0.0
     assert window_start("a@home-9", "a@home-9.mp4") == 0.0
+
+
+def test_a_new_file_is_embedded_as_the_stores_own_were(world, searcher: Searcher) -> None:
+    row = searcher.row_of("clip0003")
+    embedded = searcher.embed(world.videos / "clip0003.mp4")
+    stored = searcher.store.frames()[searcher.store.video_ids.index("clip0003")]
+    assert embedded.shape == (searcher.store.frame_count[row], stored.shape[1])
+    np.testing.assert_allclose(embedded, stored[: len(embedded)], atol=0.02)  # the store rounds to float16
+
+
+def test_new_sentences_are_scored_against_all_videos(searcher: Searcher) -> None:
+    texts = [QUERY, "a green ring moves to the left"]
+    scores = searcher.similarity(texts)
+    assert scores.shape == (2, len(searcher.gallery))
+    for text, row in zip(texts, scores, strict=True):
+        np.testing.assert_allclose(row, searcher.mix(searcher.score(searcher.query(text))), atol=1e-5)
+    fusion = searcher.similarity(texts, weights={"fusion": 1.0})
+    assert not np.allclose(fusion, scores)

@@ -11,17 +11,17 @@ from typing import Any
 from tqdm import tqdm
 
 from .result import FAILED, Result
-from .training import Training
+from .training_run import TrainingRun
 
 
-class Live:
+class SweepProgress:
     """A bar on a terminal, elsewhere a line per finished run through `say`; time left goes by epochs."""
 
-    def __init__(self, trainings: dict[str, Training], kept: int, say: Callable[[str], None]) -> None:
-        self.trainings, self.say = trainings, say
-        self.kept, self.total = kept, kept + len(trainings)
-        self.epochs = {key: _epochs(training) for key, training in trainings.items()}
-        self.seen = dict.fromkeys(trainings, 0)
+    def __init__(self, runs: dict[str, TrainingRun], kept: int, say: Callable[[str], None]) -> None:
+        self.runs, self.say = runs, say
+        self.kept, self.total = kept, kept + len(runs)
+        self.epochs = {key: _epochs(run) for key, run in runs.items()}
+        self.seen = dict.fromkeys(runs, 0)
         self.done = self.failed = 0
         self.best: Result | None = None
         self.started = time.monotonic()
@@ -32,7 +32,7 @@ class Live:
             bar_format="{desc} |{bar:20}| {elapsed} gone, {remaining} left{postfix}",
         )
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> SweepProgress:
         self._show()
         return self
 
@@ -66,10 +66,10 @@ class Live:
 
     def _best(self) -> str:
         assert self.best is not None
-        return f"best val R@1 {self.best.selection:.1f} ({self.trainings[self.best.key].name})"
+        return f"best val R@1 {self.best.selection:.1f} ({self.runs[self.best.key].name})"
 
     def _line(self, result: Result) -> str:
-        name = self.trainings[result.key].name
+        name = self.runs[result.key].name
         told = f"failed: {result.reason}" if result.status == FAILED else f"val R@1 {result.selection:.1f}"
         left = f", about {clock(self.seconds_left())} left" if self.kept + self.done < self.total else ""
         best = f"; {self._best()}" if self.best else ""
@@ -88,6 +88,6 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _epochs(training: Training) -> int:
+def _epochs(run: TrainingRun) -> int:
     """What a run counts for; one that trains nothing as one."""
-    return 1 if training.config.model == "zero-shot" else training.config.epochs
+    return run.config.epochs if run.config.facts.trains else 1
