@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..pipeline.command import camoe_command, options_from, say
+from ..pipeline.errors import CamoeError
 from ..pipeline.wording import counted
 from .audit import KEPT, MASKED, NOTE, PLAIN, Preview
 from .config import ExtractConfig
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 @click.option(
     "--preview", "preview_count", type=click.IntRange(1), help="Only show so many captions as each strategy reads them."
 )
-def main(config: ExtractConfig, preview_count: int | None) -> int:
+@click.option("--dry-run", is_flag=True, help="Only say what would be done and what it takes, from a small sample.")
+@click.option("--within", metavar="TIME", help="With --dry-run: how many machines do it in 2h, 1h30m, 45m.")
+def main(config: ExtractConfig, preview_count: int | None, dry_run: bool, within: str | None) -> int:
     """Run a frozen CLIP over the frames of videos and over their captions, and keep the features in HDF5.
 
     A run that was interrupted is continued by the same command. Exit status: 0 all done; 1 could not go on, finished
@@ -32,6 +35,14 @@ def main(config: ExtractConfig, preview_count: int | None) -> int:
 
     if preview_count is not None:
         click.echo("\n\n".join(map(_coloured, preview_captions(config, preview_count))))
+        return 0
+    if dry_run or within is not None:
+        if not dry_run:
+            raise CamoeError("--within belongs to --dry-run; give both")
+        from .estimate import describe_estimate, estimate, parse_duration
+
+        _ = parse_duration(within) if within is not None else None
+        say("\n".join(describe_estimate(estimate(config), within)))
         return 0
     done = extract(config, Bars())
     say(report(done))

@@ -267,7 +267,7 @@ class _Stage:
             settings=self._frame_settings,
             root=config.videos,
             binary=binary,
-            clip=self.encoder.weights.name,
+            clip=config.clip or self.settings.clip_model,
             clip_cache=config.clip_cache,
             device=config.device,
             timeout_s=config.timeout,

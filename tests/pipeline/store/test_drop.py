@@ -56,7 +56,7 @@ def test_as_if_they_had_never_been_there(out: Path, make_shard: ShardMaker, tmp_
     assert store.text_table("muw", "entity").sentence == expected.text_table("muw", "entity").sentence
     assert (store.failures, store.dropped) == ({}, ["bb", "lost"])
     assert verify_store([out]) == []
-    assert "dropped   2 videos, which stay out (first: bb)" in list(describe(store))
+    assert "dropped   2 videos that stay out (first: bb)" in list(describe(store))
     again = drop_videos(out, ["bb"])
     assert (again.videos, again.captions, again.store.content_hash) == (0, 0, store.content_hash)
     merge_stores([out], tmp_path / "merged")
@@ -153,7 +153,7 @@ def test_the_command(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -
     (tmp_path / "ids.txt").write_text("bb\n\nlost\n")
     main(["drop", str(out), "--list", str(tmp_path / "ids.txt")], standalone_mode=False)
     said = capsys.readouterr().out
-    assert said.startswith("dropped 1 videos, 1 that had failed, 3 captions\n")
+    assert said.startswith("dropped 1 video, 1 that had failed, 3 captions\n")
     assert f"{out}: 2 videos, 2 captions, content " in said
     for arguments, message in (
         ([out], "there is nothing to drop; give ids of videos, or --list FILE"),
