@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..pipeline.config import Config, option_name, setting
 from ..pipeline.errors import CamoeError
@@ -17,6 +18,24 @@ if TYPE_CHECKING:
 ALL = "all"
 RESAMPLES = 2000
 ADDITIONS = ("compare", "stress", "trec", "ranks")
+POSITIVE = ("rerank_temperature", "max_matrix_gb", "querybank_beta", "dualis_beta1", "dualis_beta2")
+COUNTS = ("sinkhorn_iterations", "bank_sinkhorn_iterations", "querybank_k", "nnn_k", "csls_k", "bank_size", "trec")
+TEMPERATURE = {"temperature": "rerank_temperature"}
+BETAS = {"beta1": "dualis_beta1", "beta2": "dualis_beta2"}
+RERANKING_SETTINGS = {
+    "dsl": TEMPERATURE,
+    "dsl-log": TEMPERATURE,
+    "querybank": {"beta": "querybank_beta", "k": "querybank_k"},
+    "sinkhorn": TEMPERATURE | {"iterations": "sinkhorn_iterations"},
+    "nnn": {"alpha": "nnn_alpha", "k": "nnn_k"},
+    "csls": {"k": "csls_k"},
+    "inverted-softmax": {"beta": "querybank_beta"},
+    "dualis": BETAS,
+    "dualdis": BETAS | {"k": "querybank_k"},
+    "bank-sinkhorn": TEMPERATURE | {"iterations": "bank_sinkhorn_iterations"},
+    "dn": {"dn_lambda": "dn_lambda"},
+}
+"""The setting that each option of a re-ranking is set by."""
 WITHOUT_EFFECT = {
     "golden": ("run", "protocol", "subset", "rerank", "v2t", "bootstrap", "transfer", *ADDITIONS),
     "transfer": ("features", "protocol", *ADDITIONS),
@@ -38,11 +57,20 @@ class EvaluateConfig(Config):
         ("none", "dsl", "querybank"), help="Re-rankings to show; none always is.", choices=(*RERANKINGS, ALL)
     )
     v2t: str = setting("c4c", help="Video-to-text with several captions a video.", choices=V2T_NAMES)
-    rerank_temperature: float = setting(1.0, help="Of dsl, dsl-log and sinkhorn, in logit units.")
+    rerank_temperature: float = setting(1.0, help="Of dsl, dsl-log, sinkhorn and bank-sinkhorn, in logit units.")
     sinkhorn_iterations: int = setting(10, help="Rounds of sinkhorn.")
-    querybank_beta: float | None = setting(None, help="Of querybank, in logit units; none: 20 / the logit scale.")
-    querybank_k: int = setting(1, help="Best items of each bank query that count as hubs.")
-    bank_size: int = setting(20_000, help="Most training captions, or videos, in the query bank; drawn by seed.")
+    bank_sinkhorn_iterations: int = setting(4, help="Rounds of bank-sinkhorn.")
+    querybank_beta: float | None = setting(
+        None, help="Of querybank and inverted-softmax, in logit units; none: 20 / the logit scale."
+    )
+    querybank_k: int = setting(1, help="Best items of each bank query that count as hubs; of querybank and dualdis.")
+    nnn_alpha: float = setting(0.75, help="Share of the mean of a video's best bank scores that nnn subtracts.")
+    nnn_k: int = setting(128, help="Bank scores that nnn takes the mean of.")
+    csls_k: int = setting(10, help="Nearest ones that csls takes the mean of.")
+    dualis_beta1: float = setting(1 / 1.99, help="Of dualis and dualdis over training queries, in logit units.")
+    dualis_beta2: float = setting(3.0, help="Of dualis and dualdis over training items, in logit units.")
+    dn_lambda: float = setting(0.5, help="Share of the mean query that dn subtracts.")
+    bank_size: int = setting(20_000, help="Most training captions, or videos, in a bank; drawn by seed.")
 
     bootstrap: int | None = setting(
         None, help="Resamples of the 95 % intervals; none: 2000 with --rerank all or --compare, else 0, no intervals."
@@ -58,12 +86,12 @@ class EvaluateConfig(Config):
 
     seed: int = setting(0, help="Of everything that is drawn.")
     device: str = setting("auto", help="Where to compute.", choices=("auto", "cpu", "cuda"))
-    max_matrix_gb: float = setting(2.0, help="Above this size the scores are ranked in blocks, without re-ranking.")
+    max_matrix_gb: float = setting(2.0, help="Above this size the scores are ranked in blocks, and never held whole.")
 
     def check(self) -> None:
         rules = {
-            "a positive number": (("rerank_temperature", "max_matrix_gb", "querybank_beta"), 0.0),
-            "at least 1": (("sinkhorn_iterations", "querybank_k", "bank_size", "trec"), 0),
+            "a positive number": (POSITIVE, 0.0),
+            "at least 1": (COUNTS, 0),
             "at least 0": (("seed", "bootstrap"), -1),
         }
         for rule, (names, bound) in rules.items():
@@ -71,6 +99,9 @@ class EvaluateConfig(Config):
                 value = getattr(self, name)
                 if value is not None and not value > bound:
                     raise CamoeError(f"{name} must be {rule}, not {value}")
+        for name in ("nnn_alpha", "dn_lambda"):
+            if not math.isfinite(getattr(self, name)):
+                raise CamoeError(f"{name} must be a finite number, not {getattr(self, name)}")
         if self.seed >= 2**63:
             raise CamoeError(f"seed must be below 2 to the 63rd, not {self.seed}")
         _check_task(self)
@@ -92,13 +123,12 @@ class EvaluateConfig(Config):
     def rerankings(self) -> tuple[Reranking, ...]:
         """The asked re-rankings in the order of `RERANKINGS`, `none` first and always."""
         asked = {NONE, *self.rerank}
-        options = {
-            "temperature": self.rerank_temperature,
-            "iterations": self.sinkhorn_iterations,
-            "beta": self.querybank_beta,
-            "k": self.querybank_k,
-        }
-        return tuple(Reranking(name, options) for name in RERANKINGS if ALL in asked or name in asked)
+        names = [name for name in RERANKINGS if ALL in asked or name in asked]
+        return tuple(Reranking(name, self._options(name)) for name in names)
+
+    def _options(self, reranking: str) -> dict[str, Any]:
+        """The options of a re-ranking, by their own names."""
+        return {option: getattr(self, name) for option, name in RERANKING_SETTINGS.get(reranking, {}).items()}
 
     @property
     def method(self) -> Method:

@@ -14,8 +14,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import SequenceMatcher, get_close_matches
 from os import PathLike, fspath
 from pathlib import Path
 from types import NoneType
@@ -134,7 +134,15 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
         for other in names:
             if "".join(_parts(other)).startswith(said):
                 return other
-    return next(iter(get_close_matches(name, names, n=1)), None)
+    return _closest(name, names)
+
+
+def _closest(name: str, names: Sequence[str]) -> str | None:
+    """The name that shares most letters; of several, the one whose length is nearest: `dls` is `dsl`, not `dualis`."""
+    near = get_close_matches(name, names, n=3)
+    return min(
+        near, key=lambda one: (-SequenceMatcher(None, one, name).ratio(), abs(len(one) - len(name))), default=None
+    )
 
 
 def _parts(name: str) -> list[str]:
@@ -159,8 +167,8 @@ def convert(value: Any, field: dataclasses.Field, hint: Any) -> Any:
     converted = _scalar(value, hint)
     choices = choices_of(field)
     if choices is not None and converted not in choices:
-        near = get_close_matches(str(converted), choices, n=1)
-        remedy = f"; did you mean {near[0]!r}?" if near else ""
+        near = _closest(str(converted), choices)
+        remedy = f"; did you mean {near!r}?" if near else ""
         raise ValueError(f"must be one of {', '.join(choices)}, not {converted!r}{remedy}")
     return converted
 

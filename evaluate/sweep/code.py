@@ -12,10 +12,13 @@ ROOT = Path(__file__).parents[2]
 DECIDING = (
     "train/*.py",
     "train/*/*.py",
+    "pipeline/arrays.py",
     "pipeline/ranking.py",
+    "pipeline/reranking/*.py",
+    "pipeline/scores.py",
     "evaluate/metrics.py",
     "evaluate/ranked.py",
-    "evaluate/rerank.py",
+    "evaluate/score_source.py",
     "evaluate/scored.py",
     "evaluate/sweep/training_run.py",
 )
