@@ -115,7 +115,7 @@ def _prepare_videos(config: DemoConfig, say: Callable[[str], None]) -> list:
 
 def _extract_options(out: Path) -> list[str]:
     inputs = ["--videos", str(out / VIDEO_FOLDER), "--captions", str(out / CAPTION_FILE), "--out", str(out / STORE)]
-    return [*inputs, "--clip", "tiny", "--fps", "4", "--precision", "fp32"]
+    return [*inputs, "--clip", "tiny", "--fps", "4", "--precision", "fp32", "--tokens"]
 
 
 def _run_experiments(config: DemoConfig, say: Callable[[str], None]) -> dict[str, list[dict]]:
