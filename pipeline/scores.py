@@ -15,10 +15,10 @@ import torch
 from .arrays import ArrayT, matrix
 from .errors import ArrayError
 
-BLOCK_BYTES = 2**26
-"""Of one product of embeddings; larger ones are hardly faster."""
-PIECE = 2**22
-"""Numbers that are worked on at a time: little memory, and mostly within the processor's caches."""
+BLOCK_BYTES = 2**28
+"""Of one product of embeddings, as if in float64; larger ones are hardly faster."""
+PIECE = 2**19
+"""Numbers that are worked on at a time: larger arrays leave the processor's caches, and are new memory every time."""
 
 
 class Scores(ABC):
@@ -52,13 +52,20 @@ class Scores(ABC):
         """The same scores with the gallery as queries."""
 
     def blocks(self, block_bytes: int = BLOCK_BYTES) -> Iterator[tuple[slice, torch.Tensor]]:
-        """All queries in order, as `(rows, scores (b, gallery))`; what is computed at once takes `block_bytes`."""
+        """All queries in order, as `(rows, scores (b, gallery))`; what is computed at once takes `block_bytes`.
+
+        Scores are there until the next ones are asked for, which may take their memory.
+        """
         if block_bytes < 1:
             raise ArrayError(f"block_bytes is {block_bytes}; pass a positive number of bytes")
-        for rows in _slices(0, self.queries, block_bytes // (8 * self.gallery)):
-            block = self.block(rows)
+        for rows, block in self._computed(max(1, block_bytes // (8 * self.gallery))):
             for part in _slices(rows.start, rows.stop, PIECE // self.gallery):
                 yield part, block[part.start - rows.start : part.stop - rows.start]
+
+    def _computed(self, most: int) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Blocks of at most `most` queries."""
+        for rows in _slices(0, self.queries, most):
+            yield rows, self.block(rows)
 
 
 @dataclass(frozen=True)
@@ -131,6 +138,12 @@ class EmbeddingScores(Scores):
 
     def block(self, rows: slice) -> torch.Tensor:
         return self.texts[rows] @ self.videos.T
+
+    def _computed(self, most: int) -> Iterator[tuple[slice, torch.Tensor]]:
+        """All into the same memory: as much again for every block would take longer than many a product."""
+        memory = self.texts.new_empty(min(most, self.queries), self.gallery)
+        for rows in _slices(0, self.queries, most):
+            yield rows, torch.mm(self.texts[rows], self.videos.T, out=memory[: rows.stop - rows.start])
 
 
 def _slices(start: int, stop: int, size: int) -> Iterator[slice]:

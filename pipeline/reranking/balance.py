@@ -19,7 +19,7 @@ class Sinkhorn(Reranker):
 
     def change(self, scores: torch.Tensor, rows: slice) -> torch.Tensor:
         balance = self.balance
-        return self.sharpness.of(scores).sub_(balance.of_query[rows, None]).sub_(balance.of_item)
+        return self.sharpness.of(scores).sub_(balance.of_query[rows, None]).sub_(balance.of_item).add_(balance.share)
 
 
 class BankSinkhorn(Reranker):

@@ -25,11 +25,15 @@ class DynamicSoftmax(InvertedSoftmax):
 
     def changes(self, scores: torch.Tensor) -> torch.Tensor:
         """`(b, 1)` bool: which queries have a hub as their best."""
-        is_best = scores == scores.amax(1, keepdim=True)
-        return (is_best & self.hubs.is_hub).any(1, keepdim=True)
+        best_hub = (scores + self.hubs.penalty).amax(1, keepdim=True)
+        return best_hub == scores.amax(1, keepdim=True)
 
     def change(self, scores: torch.Tensor, rows: slice) -> torch.Tensor:
-        return torch.where(self.changes(scores), super().change(scores, rows), scores)
+        changes = self.changes(scores)[:, 0]
+        changed = scores.clone()
+        if changes.any():
+            changed[changes] = super().change(scores[changes], rows)
+        return changed
 
 
 class QueryBank(DynamicSoftmax):
@@ -55,7 +59,7 @@ class QueryBank(DynamicSoftmax):
 
     @property
     def beta(self) -> float:
-        return self.sharpness.value
+        return self.sharpness.factor
 
     @property
     def size(self) -> int:

@@ -13,6 +13,9 @@ import torch
 from ..scores import BLOCK_BYTES, Scores
 from .values import Sharpness, whole
 
+MOST_EXPONENT = 300.0
+"""Half of what float64 holds as exp(…)."""
+
 
 class Statistic:
     """Something about every item of a gallery, from `passes` passes over the scores of queries.
@@ -62,21 +65,29 @@ class LogSum(Statistic):
 
     def begin(self, queries: int, gallery: int, device: torch.device) -> None:
         self.queries = queries
-        self.most = torch.full((gallery,), -math.inf, dtype=torch.float64, device=device)
-        self.total = torch.zeros_like(self.most)
+        self.base: torch.Tensor | None = None
+        self.total = torch.zeros(gallery, dtype=torch.float64, device=device)
 
     def see(self, rows: slice, scores: torch.Tensor) -> None:
         self.add(self.sharpness.of(scores))
 
     def add(self, sharp: torch.Tensor) -> None:
-        """`sharp (b, N)` is used up."""
-        most = torch.maximum(self.most, sharp.amax(0))
-        self.total = self.total * (self.most - most).exp() + sharp.sub_(most).exp_().sum(0)
-        self.most = most
+        """`sharp (b, N)` is used up.
 
-    @property
-    def log_sum(self) -> torch.Tensor:
-        return self.most + self.total.log()
+        The sum is kept relative to `base`, the first block's greatest, and to a new one where it would overflow.
+        """
+        if self.base is None:
+            self.base = sharp.amax(0)
+        above = sharp.sub_(self.base)
+        if above.amax() > MOST_EXPONENT:
+            rise = above.amax(0).clamp_(min=0)
+            self.base, self.total = self.base + rise, self.total * (-rise).exp()
+            above -= rise
+        self.total += above.exp_().sum(0)
+
+    def end_pass(self) -> None:
+        assert self.base is not None
+        self.log_sum = self.base + self.total.log()
 
 
 class Hubs(Statistic):
@@ -93,9 +104,9 @@ class Hubs(Statistic):
         kth_best = scores.amax(1, keepdim=True) if self.k == 1 else scores.topk(self.k, dim=1).values[:, -1:]
         self.count += (scores >= kth_best).sum(0)
 
-    @property
-    def is_hub(self) -> torch.Tensor:
-        return self.count >= self.hits
+    def end_pass(self) -> None:
+        self.is_hub = self.count >= self.hits
+        self.penalty = torch.zeros_like(self.count, dtype=torch.float64).masked_fill_(~self.is_hub, -math.inf)
 
 
 class BestMean(Statistic):
@@ -117,9 +128,11 @@ class BestMean(Statistic):
 
 
 class Balance(Statistic):
-    """Sinkhorn-Knopp in log space: `of_query (Q,)` and `of_item (N,)`, subtracted from sharp scores, make exp(…) sum
-    to 1 for every query and to Q / N for every item. An iteration is one pass: queries first, then items; with
-    `items_first` another pass balances the items before."""
+    """Sinkhorn-Knopp in log space: sharp scores less `of_query (Q,)`, less `of_item (N,)`, plus `share`.
+
+    Their exp(…) sums to 1 for every query and to Q / N for every item. An iteration is one pass: queries first, then
+    items; with `items_first` another pass balances the items before. Of a single query all items tie, exactly.
+    """
 
     def __init__(self, sharpness: Sharpness, iterations: int, *, items_first: bool = False, name: str) -> None:
         self.sharpness = sharpness
@@ -144,6 +157,7 @@ class Balance(Statistic):
         self.sums.add(sharp)
 
     def end_pass(self) -> None:
-        self.of_item = self.sums.log_sum - self.share
+        self.sums.end_pass()
+        self.of_item = self.sums.log_sum
         self.waits = False
         self._sums(len(self.of_item), self.of_item.device)

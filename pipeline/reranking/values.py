@@ -39,23 +39,22 @@ def whole(value: int, name: str, most: int | None = None, why: str = "") -> int:
 
 @dataclass(frozen=True)
 class Sharpness:
-    """Scores are divided by a `temperature`, or multiplied by a `beta`, which has a `name`."""
+    """Scores are multiplied by a `factor`: a beta, or 1 / a temperature; `complaint` is of one that is too sharp."""
 
-    value: float
-    name: str
-    divides: bool
+    factor: float
+    complaint: str
 
     @classmethod
     def temperature(cls, value: float) -> Sharpness:
-        return cls(positive(value, "the temperature"), "temperature", divides=True)
+        return cls(1 / positive(value, "the temperature"), f"a temperature of {value} is too small")
 
     @classmethod
     def beta(cls, value: float, name: str = "the query bank's beta") -> Sharpness:
-        return cls(positive(value, name), name, divides=False)
+        return cls(positive(value, name), f"{name} of {value} is too large")
 
     def of(self, scores: torch.Tensor) -> torch.Tensor:
         """A new tensor; raises ArrayError where a score is not finite any more."""
-        sharp = scores / self.value if self.divides else scores * self.value
+        sharp = scores * self.factor
         low, high = torch.aminmax(sharp)
         if not (low.isfinite() and high.isfinite()):
             raise ArrayError(self._complaint(scores))
@@ -64,10 +63,7 @@ class Sharpness:
     def _complaint(self, scores: torch.Tensor) -> str:
         if not scores.isfinite().all():
             return "the scores contain NaN or infinite values; re-ranking needs finite scores. Is the model broken?"
-        largest = f"scores up to {scores.abs().max():g}"
-        if self.divides:
-            return f"a temperature of {self.value} is too small for {largest}"
-        return f"{self.name} of {self.value} is too large for {largest}"
+        return f"{self.complaint} for scores up to {scores.abs().max():g}"
 
 
 def restore(result: torch.Tensor, sim: ArrayT) -> ArrayT:
