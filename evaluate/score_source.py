@@ -24,13 +24,13 @@ def model_scores(
 ) -> Scores:
     """The scores of rows of captions against rows of videos; held where they take at most `most_bytes` in float64.
 
-    Raises `CamoeError` for scores that are not finite, at once or when a block is computed, and for larger matrices of
-    transductive models, whose scores depend on all texts and videos at once.
+    Raises `CamoeError` for scores that are not finite, at once or when a block is computed, and for a transductive
+    model whose scores are more than that.
     """
     if 8 * len(captions) * len(videos) <= most_bytes:
         return MatrixScores.of(score_matrix(model, features, captions, videos))
     if model.transductive:
-        raise CamoeError("with --emcl all scores depend on each other; raise --max-matrix-gb to hold them at once")
+        raise CamoeError("with --emcl a score depends on all queries at once; raise --max-matrix-gb to hold the matrix")
     if not is_product(model):
         return PairScores(model, features, captions, videos)
     encoder = Encoder(model, features)

@@ -21,7 +21,7 @@ DUPLICATE_TEXT = ("negative", "mask", "positive")
 PADDING = ("masked", "published")
 PRECISIONS = ("fp32", "bf16")
 
-ARCHITECTURE = ("experts", "aggregator", "gate", "attention_layers", "text_head", "padding", "trials")
+ARCHITECTURE = ("experts", "aggregator", "gate", "attention_layers", "text_head", "padding", "trials", "emcl")
 """Settings that only some models read."""
 
 
@@ -54,32 +54,46 @@ class ModelFacts:
 
 
 MODELS = {
-    "camoe": ModelFacts(".model:camoe", ("experts", "aggregator", "gate", "attention_layers", "text_head")),
-    "meanp": ModelFacts(".model:meanp", ("text_head",)),
-    "temporal": ModelFacts(".model:temporal", ("attention_layers", "text_head")),
+    "camoe": ModelFacts(".model:camoe", ("experts", "aggregator", "gate", "attention_layers", "text_head", "emcl")),
+    "meanp": ModelFacts(".model:meanp", ("text_head", "emcl")),
+    "temporal": ModelFacts(".model:temporal", ("attention_layers", "text_head", "emcl")),
     "frame-attention": ModelFacts(".frame_attention:build", ("text_head",), stacks=False),
-    "seqtransf": ModelFacts(".heads.seqtransf:build", raw=True, starts_from_clip=True),
-    "xpool": ModelFacts(".heads.xpool:build", ("padding",), raw=True, stacks=False),
-    "query-scoring": ModelFacts(".heads.query_scoring:build", ("padding",), raw=True, trains=False, stacks=False),
-    "afa": ModelFacts(".heads.afa:build", ("padding",), raw=True, starts_from_clip=True),
-    "tmass": ModelFacts(".heads.tmass:build", ("padding", "trials"), raw=True, stacks=False, own_loss=0.8),
-    "dicosa": ModelFacts(".heads.dicosa:build", ("padding",), raw=True, stacks=False),
+    "seqtransf": ModelFacts(".heads.seqtransf:build", ("emcl",), raw=True, starts_from_clip=True),
+    "xpool": ModelFacts(".heads.xpool:build", ("padding", "emcl"), raw=True, stacks=False),
+    "query-scoring": ModelFacts(
+        ".heads.query_scoring:build", ("padding", "emcl"), raw=True, trains=False, stacks=False
+    ),
+    "afa": ModelFacts(".heads.afa:build", ("padding", "emcl"), raw=True, starts_from_clip=True),
+    "tmass": ModelFacts(".heads.tmass:build", ("padding", "trials", "emcl"), raw=True, stacks=False, own_loss=0.8),
+    "dicosa": ModelFacts(".heads.dicosa:build", ("padding", "emcl"), raw=True, stacks=False),
     "ti": ModelFacts(
-        ".heads.ti:build", ("padding",), raw=True, stacks=False, starts_from_clip=True, words=True, own_loss=0.001
+        ".heads.ti:build",
+        ("padding", "emcl"),
+        raw=True,
+        stacks=False,
+        starts_from_clip=True,
+        words=True,
+        own_loss=0.001,
     ),
     "wti": ModelFacts(
-        ".heads.wti:build", ("padding",), raw=True, stacks=False, starts_from_clip=True, words=True, own_loss=0.001
+        ".heads.wti:build",
+        ("padding", "emcl"),
+        raw=True,
+        stacks=False,
+        starts_from_clip=True,
+        words=True,
+        own_loss=0.001,
     ),
     "xclip": ModelFacts(
         ".heads.xclip:build",
-        ("padding",),
+        ("padding", "emcl"),
         raw=True,
         stacks=False,
         starts_from_clip=True,
         words=True,
         fixes_words=True,
     ),
-    "zero-shot": ModelFacts(".model:zero_shot", trains=False, stacks=False),
+    "zero-shot": ModelFacts(".model:zero_shot", ("emcl",), trains=False, stacks=False),
 }
 ENTRY_POINTS = "camoe.models"
 """Group of entry points by which another package adds models: each names a `ModelFacts`."""

@@ -13,7 +13,7 @@ from ...train.data import resolve_protocol
 from .config import SweepConfig
 from .grid import Cell, Sweep, Table, read_grid
 from .result import RAW
-from .settings import identity, key_of, missing_texts
+from .settings import WORD_TOKENS, identity, key_of, missing_texts
 from .training_run import Reranking, TrainingRun
 
 
@@ -73,25 +73,32 @@ def _rerankings(sweep: Sweep) -> dict[str, tuple[Reranking, ...]]:
     return {settings: tuple(asked) for settings, asked in found.items()}
 
 
+def _command(missing: set[str]) -> str:
+    """What gives a store the sentences or word tokens that are missing."""
+    strategies = sorted({name.split("/")[0] for name in missing - {WORD_TOKENS}})
+    texts = f" --captions FILE --strategies {','.join(strategies)}" if strategies else ""
+    return f"camoe-extract{texts} --into STORE{' --tokens' if WORD_TOKENS in missing else ''}"
+
+
 def _available(sweep: Sweep, store: FeatureStore, *, skip: bool) -> tuple[Sweep, list[str]]:
     """The sweep without the cells whose sentences the store lacks; refused unless `skip`."""
     tables: list[Table] = []
     left_out: list[str] = []
-    strategies: set[str] = set()
+    missing: set[str] = set()
     for table in sweep.tables:
         lacking = {cell.identity: missing_texts(cell.config, store) for cell in table.cells}
         for cell in table.cells:
             if names := lacking[cell.identity]:
                 left_out.append(f"{table.name}: {cell.name}: no {', '.join(names)} in the store")
-                strategies |= {name.split("/")[0] for name in names}
+                missing |= set(names)
         kept = [cell for cell in table.cells if not lacking[cell.identity]]
         tables += [replace(table, cells=kept)] if kept else []
-    add = f"camoe-extract --captions FILE --strategies {','.join(sorted(strategies))} --into STORE adds them"
+    add = f"{_command(missing)} adds them"
     if left_out and not skip:
         raise CamoeError(
-            f"the store has no sentences for {counted(len(left_out), 'cell')} (first: {left_out[0]}); {add}, "
+            f"the store lacks texts of {counted(len(left_out), 'cell')} (first: {left_out[0]}); {add}, "
             "or leave the cells out: --skip-unavailable"
         )
     if not tables:
-        raise CamoeError(f"the store has no sentences for any cell of grid {sweep.name}; {add}")
+        raise CamoeError(f"the store lacks texts of every cell of grid {sweep.name}; {add}")
     return replace(sweep, tables=tables), left_out

@@ -103,10 +103,14 @@ def key_of(config: TrainConfig, rerankings: Sequence[tuple[str, float | None]], 
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
 
 
+WORD_TOKENS = "word tokens"
+
+
 def missing_texts(config: TrainConfig, store: FeatureStore) -> list[str]:
-    """`strategy/stream` of the sentences that the store lacks for this cell."""
+    """What the store lacks for this cell: `strategy/stream` of sentences, and `word tokens`."""
     wanted = [
         (FULL, FUSION) if FUSION == stream or strategy == FULL else (strategy, stream)
         for stream, strategy in config.strategies.items()
     ]
-    return ["/".join(name) for name in dict.fromkeys(wanted) if name not in store.text_names]
+    missing = ["/".join(name) for name in dict.fromkeys(wanted) if name not in store.text_names]
+    return missing + ([WORD_TOKENS] if config.facts.words and not store.has_word_tokens else [])

@@ -121,7 +121,7 @@ def _prepare_videos(config: DemoConfig, say: Callable[[str], None]) -> list[AnyC
 def _extract_options(config: DemoConfig) -> list[str]:
     out, world = config.out, world_of(config.size)
     inputs = ["--videos", str(out / VIDEO_FOLDER), "--captions", str(out / CAPTION_FILE), "--out", str(out / STORE)]
-    return [*inputs, "--clip", world.weights, *world.sampling, "--precision", "fp32"]
+    return [*inputs, "--clip", world.weights, *world.sampling, "--precision", "fp32", "--tokens"]
 
 
 def _run_experiments(config: DemoConfig, say: Callable[[str], None]) -> dict[str, list[dict]]:

@@ -128,6 +128,12 @@ class Commands(RuleBasedStateMachine):
         if any(name in self._found() for name, _ in self.captions):
             self._run(kill, videos=None, out=None, into=True, strategies=("full", "muw", strategy))
 
+    @rule(kill=KILL)
+    def add_word_tokens(self, kill: int | None) -> None:
+        if FeatureStore.open(self.path).has_captions:
+            self._run(kill, videos=None, captions=None, out=None, into=True, tokens=True)
+            assert FeatureStore.open(self.path).has_word_tokens
+
     @rule(kill=KILL, single=st.booleans())
     def merge(self, kill: int | None, single: bool) -> None:
         target = self.folder / ("merged.h5" if single else "merged")
@@ -216,6 +222,10 @@ class Commands(RuleBasedStateMachine):
                 assert np.array_equal(frames, self.frames[colour]), name
         for pair in store.text_names:
             assert len(store.text_table(*pair).row) == len(store.caption_ids)
+        if store.has_word_tokens:
+            tokens, sentences = store.word_tokens, store.text_table("full", "fusion")
+            last = tokens.values()[tokens.offsets[1:] - 1]
+            assert np.array_equal(last[tokens.row], sentences.embedding[sentences.row])
         for video, code in zip(store.caption_video_ids, store.protocols["own"].tolist(), strict=True):
             assert self.split.setdefault(video, code) == code, "the split drifts"
         assert set(store.video_ids).isdisjoint(

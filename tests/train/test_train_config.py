@@ -51,6 +51,7 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
             "own_loss has no effect on model xpool; leave it out, or train model tmass or ti or wti",
         ),
         ({"model": "xpool", "trials": 3}, "trials has no effect on model xpool"),
+        ({"model": "frame-attention", "emcl": True}, "emcl has no effect on model frame-attention; leave it out"),
         ({"model": "tmass", "trials": -1}, "trials must be at least 0, not -1"),
         ({"aggregator": "mean,se"}, "aggregator names 2 aggregators for 3 experts; give 1 or 3"),
         ({"gate": "none", "experts": 4}, "gate none leaves 1 expert unused"),

@@ -232,7 +232,7 @@ def test_a_damaged_record_is_trained_again(quick: Quick) -> None:
 def test_missing_sentences_stop_before_the_first_cell(quick: Quick) -> None:
     text = SMALL + "grid: {strategy: [full, rkw, muw]}"
     message = (
-        "the store has no sentences for 1 cell .first: grid: strategy=rkw: no rkw/entity, rkw/action in the store.; "
+        "the store lacks texts of 1 cell .first: grid: strategy=rkw: no rkw/entity, rkw/action in the store.; "
         "camoe-extract --captions FILE --strategies rkw --into STORE adds them, .* --skip-unavailable"
     )
     with pytest.raises(CamoeError, match=message):
