@@ -50,7 +50,7 @@ def test_nothing_is_written_and_the_work_is_told(world: Path, name: str) -> None
 
 def test_what_would_be_refused_is_refused(world: Path) -> None:
     extract(config(world))
-    with pytest.raises(CamoeError, match="fps is 1.0 in the store and 2.0 asked for"):
+    with pytest.raises(CamoeError, match=r"fps is 1\.0 in the store and 2\.0 asked for"):
         estimate(config(world, fps=2.0))
     (world / "videos" / "v1.mp4").write_bytes(b"another")
     with pytest.raises(CamoeError, match=r"v1\.mp4 has changed since it was extracted"):
