@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..pipeline.reranking.kinds import A_BANK, NOTHING
 from ..pipeline.reranking.kinds import RERANKINGS as RERANKINGS
 
 SUBSET_NAMES = ("train", "val", "test")
@@ -21,6 +22,8 @@ METRICS = ("R@1", "R@5", "R@10", "MdR", "MnR")
 LOWER_IS_BETTER = ("MdR", "MnR")
 
 NONE, QUERY_BANK = "none", "querybank"
+ONE_QUERY = tuple(name for name, kind in RERANKINGS.items() if kind.needs in (NOTHING, A_BANK))
+"""Re-rankings of a query alone: with a bank of training captions at most, so that a search can use them."""
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def prepare(
     for one in rerankings:
         reason = _missing(scorer, subset, RERANKINGS[one.name].needs)
         if reason is None:
-            kept[one.label] = _complete(one, scale)
+            kept[one.label] = complete(one, scale)
         else:
             left_out[one.label] = reason
     needs = {RERANKINGS[one.name].needs for one in kept.values()} & {A_BANK, BOTH_BANKS}
@@ -173,7 +173,7 @@ def query_banks(
     }
 
 
-def _complete(asked: Reranking, logit_scale: float) -> Reranking:
+def complete(asked: Reranking, logit_scale: float) -> Reranking:
     """Every option that the re-ranking reads and no other; QB-Norm's beta where none is given."""
     kind = RERANKINGS[asked.name]
     options: dict[str, Any] = {"beta": COSINE_BETA / logit_scale} if "beta" in kind.options else {}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...pipeline.config import Config, SettingError, setting
 from ...pipeline.errors import CamoeError
+from ..names import NONE, ONE_QUERY
 
 SUBSETS = ("train", "val", "test")
 AUTO = "auto"
@@ -15,7 +16,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MOST_LETTERS = 1000
 """A query is a sentence; CLIP reads 77 tokens of it."""
 MOST_HITS = 100_000
-QUESTION = ("like", "without", "videos_for", "captions_for", "csv", "json", "cutoff", "weights", "top")
+QUESTION = ("like", "without", "videos_for", "captions_for", "csv", "json", "cutoff", "weights", "top", "rerank")
 SERVER = ("port", "host", "token")
 
 
@@ -38,6 +39,9 @@ class SearchConfig(Config):
     captions_for: str | None = setting(None, help="The store's captions for a video: an id, or a file.")
     top: int = setting(10, help="Results shown, at most.")
     weights: tuple[str, ...] = setting((), help="STREAM=NUMBER: shares of the streams; none: the model's.")
+    rerank: str = setting(
+        NONE, help="Re-ranking of a text's videos, by the store's training captions.", choices=ONE_QUERY
+    )
     cutoff: str | None = setting(None, help="Leave out what scores less: a number, or auto for a calibrated one.")
     csv: bool = setting(False, help="Print csv instead of a table.")
     json: bool = setting(False, help="Print json: a list of objects.")
@@ -75,6 +79,8 @@ class SearchConfig(Config):
             raise SettingError(f"{{{asked[0]}}} and {{{asked[1]}}} are two searches; give one of them")
         if self.captions_for is not None and (self.without is not None or self.cutoff is not None):
             raise SettingError("{captions_for} reads neither {without} nor {cutoff}; leave them out")
+        if self.rerank != NONE and (self.like is not None or self.captions_for is not None):
+            raise SettingError("{rerank} is for a text that searches videos; leave it out")
         items = {item.name: item for item in fields(self)}
         for name in QUESTION if self.serve else SERVER:
             if getattr(self, name) != items[name].default:

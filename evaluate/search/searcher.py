@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ...pipeline.errors import CamoeError
+from ...pipeline.reranking.base import Reranker
 from ...pipeline.store import SUBSETS, FeatureStore
 from ...pipeline.store.reader import StorePaths
 from ...pipeline.store.schema import FULL, FUSION
@@ -27,6 +28,8 @@ from ...train.model import FeatureShape, build_model
 from ...train.run_folder import Run, load_run
 from ...train.scorer import Scorer
 from ...train.scoring import check_length, check_same_clip
+from ..names import NONE
+from .bank import fitted, reranked
 from .cutoff import Cutoff
 from .gallery import Gallery, load_gallery, subset_rows
 from .query_text import QueryReader, TextOptions
@@ -84,6 +87,7 @@ class Searcher:
     folder: VideoFolder
     strategies: dict[str, str]
     _row: dict[str, int] = field(init=False, repr=False)
+    _rerankers: dict[tuple, Reranker] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._row = {video_id: row for row, video_id in enumerate(self.gallery.ids)}
@@ -304,12 +308,25 @@ class Searcher:
         top: int = 10,
         weights: Weights | None = None,
         cutoff: float | None = None,
+        rerank: str = NONE,
     ) -> list[Hit]:
-        """The best `top` videos for a text, or for a video by `like`; none below the `cutoff`."""
+        """The best `top` videos for a text, or for a video by `like`; none whose own score is below the `cutoff`.
+
+        A text's videos may be re-ranked by one of `camoe.evaluate.names.ONE_QUERY`: then that is their score.
+        """
         query = self.query(text, like=like, without=without)
         scores = self.mix(self.score(query), weights)
+        if rerank != NONE:
+            scores = reranked(self._reranker(rerank, weights), scores)
         allowed = None if cutoff is None else self.mix(self.wanted_score(query), weights) >= cutoff
         return self.hits(query, scores, self.best(scores, top, allowed), weights)
+
+    def _reranker(self, name: str, weights: Weights | None) -> Reranker:
+        """Fitted when it is first asked for."""
+        key = name, tuple(self.shares(weights).tolist())
+        if key not in self._rerankers:
+            self._rerankers[key] = fitted(self, name, weights)
+        return self._rerankers[key]
 
     @staticmethod
     def best(scores: np.ndarray, top: int, allowed: np.ndarray | None = None) -> np.ndarray:

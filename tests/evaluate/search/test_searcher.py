@@ -7,6 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from camoe.evaluate.names import ONE_QUERY, Reranking
+from camoe.evaluate.rerank import rerank
+from camoe.evaluate.scored import complete
+from camoe.evaluate.search.bank import fitted
+from camoe.evaluate.search.config import SearchConfig
 from camoe.evaluate.search.gallery import window_start
 from camoe.evaluate.search.searcher import Query, Searcher
 from camoe.pipeline.errors import CamoeError
@@ -264,3 +269,32 @@ def test_new_sentences_are_scored_against_all_videos(searcher: Searcher) -> None
         np.testing.assert_allclose(row, searcher.mix(searcher.score(searcher.query(text))), atol=1e-5)
     fusion = searcher.similarity(texts, weights={"fusion": 1.0})
     assert not np.allclose(fusion, scores)
+
+
+@pytest.mark.parametrize("name", [name for name in ONE_QUERY if name != "none"])
+def test_a_re_ranked_search_scores_as_the_re_ranked_evaluation(world, name: str) -> None:
+    scorer = RunScorer(load_run(world.run), FeatureStore.open(world.store), device="cpu")
+    scores, bank = scorer.score(), scorer.score(texts="train")
+    searcher = Searcher.open(world.run, subset="test", device="cpu")
+    options = complete(Reranking(name), searcher.model.logit_scale.exp().item()).options
+    expected = rerank(scores.similarity.astype(float), name, bank_sim=bank.similarity, **options)[0]
+    texts = dict(
+        zip(
+            zip(searcher.store.caption_video_ids, searcher.store.caption_ids, strict=True),
+            searcher.store.caption_texts,
+            strict=True,
+        )
+    )
+    hits = searcher.search(texts[scores.caption_video_ids[0], scores.caption_ids[0]], top=1000, rerank=name)
+    found = {hit.id: hit.score for hit in hits}
+    assert [hit.score for hit in hits] == sorted(found.values(), reverse=True)
+    np.testing.assert_allclose([found[video] for video in scores.video_ids], expected, atol=0.06)
+
+
+def test_a_re_ranking_that_cannot_be_had_is_said(world, store_maker: Maker) -> None:
+    store = store_maker("s.h5", np.eye(4), np.eye(4), range(4), ["test"] * 4)
+    with pytest.raises(CamoeError, match="--rerank nnn needs training captions, and the store has none"):
+        fitted(Searcher.open(None, store, device="cpu"), "nnn", None)
+    for question in ({"like": "clip0000"}, {"captions_for": "clip0000"}):
+        with pytest.raises(CamoeError, match="rerank is for a text that searches videos; leave it out"):
+            SearchConfig(run=world.run, rerank="nnn", **question)
