@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,11 +76,13 @@ class Hub:
     among_ten: int
 
 
-def find_hubs(scores: np.ndarray, count: int, k: int = 10) -> list[Hub]:
-    """The `count` items that are among the `k` best of most queries."""
-    best = best_items(scores, min(k, scores.shape[1]))
-    among = np.bincount(best.ravel(), minlength=scores.shape[1])
-    first = np.bincount(best[:, 0], minlength=scores.shape[1])
+def find_hubs(blocks: Iterable[np.ndarray], items: int, count: int, k: int = 10) -> list[Hub]:
+    """The `count` items that are among the `k` best of most queries; `blocks` of queries are `(Q, items)` scores."""
+    among, first = np.zeros(items, np.int64), np.zeros(items, np.int64)
+    for scores in blocks:
+        best = best_items(scores, min(k, items))
+        among += np.bincount(best.ravel(), minlength=items)
+        first += np.bincount(best[:, 0], minlength=items)
     order = np.lexsort((np.arange(len(among)), -first, -among))[:count]
     return [Hub(int(item), int(first[item]), int(among[item])) for item in order]
 

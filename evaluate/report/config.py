@@ -33,7 +33,7 @@ class ReportConfig(Config):
 
     seed: int = setting(0, help="Of everything that is drawn.")
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
-    max_matrix_gb: float = setting(2.0, help="Above this size the scores are ranked in blocks, without examples.")
+    max_matrix_gb: float = setting(2.0, help="Above this size the scores are ranked in blocks.")
 
     def check(self) -> None:
         if not 0 <= self.examples <= MOST_EXAMPLES:

@@ -11,6 +11,7 @@ from ..names import NONE
 from .choose import Chosen, best_items, choose_queries, own_margins
 from .material import Material
 from .pictures import Frame, Pictures
+from .scores import query_blocks
 from .words import read_words
 
 TOP = 5
@@ -78,23 +79,18 @@ def caption_view(material: Material, row: int) -> Caption:
 
 def text_examples(material: Material, pictures: Pictures) -> list[Group]:
     """Text to video."""
-    scores = material.similarity
-    assert scores is not None
-    is_own = np.zeros(scores.shape, bool)
-    is_own[np.arange(len(scores)), material.owner] = True
-    chosen = _choose(material, "t2v", own_margins(scores, is_own))
-    return _groups(chosen, lambda row: _text_example(material, pictures, scores, row))
+    return _groups(_choose(material, "t2v"), lambda row: _text_example(material, pictures, row))
 
 
-def _text_example(material: Material, pictures: Pictures, scores: np.ndarray, row: int) -> Example:
-    own = int(material.owner[row])
-    best = best_items(scores[row], TOP).tolist()
+def _text_example(material: Material, pictures: Pictures, row: int) -> Example:
+    own, scores = int(material.owner[row]), material.scores.of_captions(np.array([row]))[0]
+    best = best_items(scores, TOP).tolist()
     ids = [material.video_ids[column] for column in [own, *best]]
     frames = frame_scores(material, row, ids)
     found = [
         Found(
             rank,
-            float(scores[row, column]),
+            float(scores[column]),
             column == own,
             video_id,
             _best_frame(material, pictures, video_id, values),
@@ -103,31 +99,27 @@ def _text_example(material: Material, pictures: Pictures, scores: np.ndarray, ro
     ]
     ranks = [(name, int(ranks.t2v[row])) for name, ranks in material.ranked.ranks.items()]
     strip = _strip(material, pictures, ids[0], frames[0])
-    return Example(caption_view(material, row), ids[0], ranks, strip, found, float(scores[row, own]))
+    return Example(caption_view(material, row), ids[0], ranks, strip, found, float(scores[own]))
 
 
 def video_examples(material: Material, pictures: Pictures) -> list[Group]:
     """Video to text."""
-    scores = material.similarity
-    assert scores is not None
-    is_own = material.owner[None, :] == np.arange(scores.shape[1])[:, None]
-    chosen = _choose(material, "v2t", own_margins(scores.T, is_own))
-    return _groups(chosen, lambda row: _video_example(material, pictures, scores.T, row))
+    return _groups(_choose(material, "v2t"), lambda row: _video_example(material, pictures, row))
 
 
-def _video_example(material: Material, pictures: Pictures, scores: np.ndarray, row: int) -> Example:
-    video_id = material.video_ids[row]
+def _video_example(material: Material, pictures: Pictures, row: int) -> Example:
+    video_id, scores = material.video_ids[row], material.scores.of_videos(np.array([row]))[0]
     captions = np.flatnonzero(material.owner == row)
-    own = int(captions[np.argmax(scores[row, captions])])
+    own = int(captions[np.argmax(scores[captions])])
     found = []
-    for rank, caption in enumerate(best_items(scores[row], TOP).tolist(), 1):
+    for rank, caption in enumerate(best_items(scores, TOP).tolist(), 1):
         values = frame_scores(material, caption, [video_id])[0]
         frame = _best_frame(material, pictures, video_id, values)
         is_own = int(material.owner[caption]) == row
-        found.append(Found(rank, float(scores[row, caption]), is_own, video_id, frame, caption_view(material, caption)))
+        found.append(Found(rank, float(scores[caption]), is_own, video_id, frame, caption_view(material, caption)))
     ranks = [(name, int(ranks.v2t[row])) for name, ranks in material.ranked.ranks.items()]
     strip = _strip(material, pictures, video_id, frame_scores(material, own, [video_id])[0])
-    return Example(caption_view(material, own), video_id, ranks, strip, found, float(scores[row, own]))
+    return Example(caption_view(material, own), video_id, ranks, strip, found, float(scores[own]))
 
 
 def frame_scores(material: Material, row: int, video_ids: list[str]) -> np.ndarray:
@@ -159,9 +151,13 @@ def _order(material: Material, pictures: Pictures, video_id: str) -> list[int]:
     return np.argsort(np.argsort(gallery.times_s[row, :count], kind="stable"), kind="stable").tolist()
 
 
-def _choose(material: Material, direction: str, margins: np.ndarray) -> Chosen:
-    config = material.config
-    return choose_queries(material.ranked.ranks[NONE][direction], margins, config.examples, config.seed)
+def _choose(material: Material, direction: str) -> Chosen:
+    config, owner = material.config, material.owner
+    margins = []
+    for rows, block in query_blocks(material.scores, direction):
+        own = owner[rows][:, None] == np.arange(block.shape[1]) if direction == "t2v" else owner == rows[:, None]
+        margins.append(own_margins(block, own))
+    return choose_queries(material.ranked.ranks[NONE][direction], np.concatenate(margins), config.examples, config.seed)
 
 
 def _groups(chosen: Chosen, make: Callable[[int], Example]) -> list[Group]:

@@ -22,7 +22,8 @@ from ..search.searcher import Searcher
 from ..subject import Subject, open_subject
 from .choose import ambiguous_rows
 from .config import ReportConfig
-from .streams import StreamNumbers, gate_shares, stream_numbers, stream_scores
+from .scores import ComputedScores, HeldScores, SubsetScores
+from .streams import StreamNumbers, gate_shares, mixed_ranking, stream_numbers, stream_scores, weighted_ranking
 
 ZERO_SHOT = "zero-shot"
 
@@ -61,21 +62,27 @@ class Material:
         return ambiguous_rows(self.captions, self.owner)
 
     @cached_property
-    def similarity(self) -> np.ndarray | None:
-        """`(M, N)` raw scores, none where they were too large to hold."""
-        return self.ranked.scored.similarity if self.ranked.scored else None
+    def scores(self) -> SubsetScores:
+        """The raw scores: the evaluation's matrix, or computed where they are needed if that was too large to hold."""
+        if self.ranked.scored:
+            return HeldScores(self.ranked.scored.similarity)
+        return ComputedScores(self.subject.scorer, self.config.subset)
 
     @cached_property
     def streams(self) -> list[StreamNumbers]:
         """What each stream is worth; nothing of a run with one stream."""
         strategies = self.subject.run.config.strategies
-        if len(strategies) < 2 or self.similarity is None:
-            return []
-        if len(strategies) * self.similarity.nbytes // 2 > self.config.max_matrix_gb * 2**30:
+        if len(strategies) < 2:
             return []
         weights = dict(zip(strategies, self.subject.scorer.model.weights.tolist(), strict=True))
+        size = 4 * len(strategies) * self.scores.shape[0] * self.scores.shape[1]
+        if self.ranked.scored is None or size > self.config.max_matrix_gb * 2**30:
+            method = self.config.evaluation(self.path).method
+            return stream_numbers(
+                weighted_ranking(self.subject.scorer, self.config.subset, method), weights, strategies
+            )
         found = stream_scores(self.subject.scorer, self.config.subset)
-        return stream_numbers(found, self.ranked, weights, strategies)
+        return stream_numbers(mixed_ranking(found, self.ranked), weights, strategies)
 
     @cached_property
     def gate(self) -> np.ndarray | None:

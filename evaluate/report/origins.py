@@ -14,6 +14,7 @@ from .examples import Caption, caption_view
 from .material import Material
 from .pictures import Frame, Pictures
 from .plots import effect_plot, gate_plot
+from .scores import query_blocks
 
 DSL = ("dsl", "dsl-log")
 SHOWN, CHANGES = 8, 6
@@ -80,22 +81,19 @@ class GateView:
 
 def hub_rows(material: Material, pictures: Pictures) -> dict[str, list[HubRow]]:
     """The items that are found for most queries, by direction."""
-    scores, scored = material.similarity, material.ranked.scored
-    assert scores is not None
-    assert scored is not None
+    scores, scored = material.scores, material.ranked.scored
     name = dsl_name(material)
     found = {}
     for direction in ("t2v", "v2t"):
-        raw = scores if direction == "t2v" else scores.T
+        items = scores.shape[1] if direction == "t2v" else scores.shape[0]
         after = None
-        if name:
+        if name and scored:
             reranked = scored.reranked(name, direction)
             best = (reranked if direction == "t2v" else reranked.T).argmax(axis=1)
-            after = np.bincount(best, minlength=raw.shape[1])
+            after = np.bincount(best, minlength=items)
+        hubs = find_hubs((block for _, block in query_blocks(scores, direction)), items, SHOWN)
         captions_of = np.bincount(material.owner, minlength=scores.shape[1])
-        found[direction] = [
-            _hub_row(material, pictures, hub, direction, captions_of, after) for hub in find_hubs(raw, SHOWN)
-        ]
+        found[direction] = [_hub_row(material, pictures, hub, direction, captions_of, after) for hub in hubs]
     return found
 
 

@@ -44,7 +44,6 @@ class RunView:
     hubs: dict[str, list[HubRow]] = field(default_factory=dict)
     texts: list[Group] = field(default_factory=list)
     videos: list[Group] = field(default_factory=list)
-    without: str = ""
 
 
 def report(paths: Sequence[Path], config: ReportConfig, say: Callable[[str], None] = lambda line: None) -> Path:
@@ -114,11 +113,6 @@ def _run_view(material: Material, name: str, reference: Reference | None, pictur
         streams=stream_table(material),
         gates=gate_views(material, pictures),
     )
-    if material.similarity is None:
-        reason = (
-            "The scores of this gallery are too many to hold (--max-matrix-gb), so there are no examples and no hubs."
-        )
-        return replace(view, without=reason)
     return replace(
         view,
         effect=dsl_effect(material, pictures),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from ...train.scoring import RunScorer
 from ...train.validation import CHUNK
 from ..names import NONE, Reranking
-from ..ranked import Ranked, rank_scored
+from ..ranked import Method, Ranked, rank_scored, rank_subset
 from ..result import MetricsPair
 from ..scored import Scored
 
@@ -41,27 +43,46 @@ class StreamNumbers:
     left_out: MetricsPair | None
 
 
-def stream_numbers(by_stream: np.ndarray, ranked: Ranked, weights: dict[str, float], strategies: dict[str, str]) -> (
-    list[StreamNumbers]
-):  # fmt: skip
-    """What each stream is worth; `weights` and `strategies` by stream, in the order of `by_stream (S, M, N)`."""
+Numbers = Callable[[np.ndarray], MetricsPair]
+"""The raw numbers with other weights of the streams, `(S,)`."""
+
+
+def stream_numbers(numbers: Numbers, weights: dict[str, float], strategies: dict[str, str]) -> list[StreamNumbers]:
+    """What each stream is worth; `weights` and `strategies` by stream, in the order of the weights of `numbers`."""
     share = np.array(list(weights.values()))
     found = []
     for place, name in enumerate(weights):
         rest = np.where(np.arange(len(share)) == place, 0.0, share)
-        left_out = _numbers(by_stream, rest, ranked) if rest.sum() > 0 else None
-        alone = _numbers(by_stream, np.eye(len(share))[place], ranked)
-        found.append(StreamNumbers(name, strategies[name], weights[name], alone, left_out))
+        left_out = numbers(rest) if rest.sum() > 0 else None
+        found.append(StreamNumbers(name, strategies[name], weights[name], numbers(np.eye(len(share))[place]), left_out))
     return found
 
 
-def _numbers(by_stream: np.ndarray, weights: np.ndarray, ranked: Ranked) -> MetricsPair:
-    """Raw, by the way that all scores go."""
-    assert ranked.scored is not None
-    used = np.flatnonzero(weights)
-    mixed = np.tensordot(weights[used] / weights.sum(), by_stream[used].astype(np.float64), axes=1)
-    scored: Scored = replace(ranked.scored, similarity=mixed, rerankings={NONE: Reranking(NONE)}, bank={}, left_out={})
-    return rank_scored(scored, hubness=False).metrics(NONE)
+def mixed_ranking(by_stream: np.ndarray, ranked: Ranked) -> Numbers:
+    """From scores by stream `(S, M, N)`, by the way that all scores go."""
+    held = ranked.scored
+    assert held is not None
+
+    def numbers(weights: np.ndarray) -> MetricsPair:
+        used = np.flatnonzero(weights)
+        mixed = np.tensordot(weights[used] / weights.sum(), by_stream[used].astype(np.float64), axes=1)
+        scored: Scored = replace(held, similarity=mixed, rerankings={NONE: Reranking(NONE)}, bank={}, left_out={})
+        return rank_scored(scored, hubness=False).metrics(NONE)
+
+    return numbers
+
+
+def weighted_ranking(scorer: RunScorer, subset: str, method: Method) -> Numbers:
+    """By ranking anew, for scores that are too many to hold."""
+    plain = replace(method, rerankings=(Reranking(NONE),), hubness=False)
+
+    def numbers(weights: np.ndarray) -> MetricsPair:
+        other = copy.copy(scorer)
+        other.model = copy.deepcopy(scorer.model)
+        other.model.weights.copy_(torch.from_numpy(weights / weights.sum()))
+        return rank_subset(other, subset, plain).metrics(NONE)
+
+    return numbers
 
 
 @torch.no_grad()

@@ -215,12 +215,14 @@ class Searcher:
             rows = np.array([self._row[str(like)]])
             frames, mask = self.gallery.take(rows, self.ranker.device, raw=self.ranker.raw)
         else:
-            frames, mask = self._file_frames(Path(like))
+            frames, mask = self._file_frames(Path(like), "--like")
         return Part(1, videos=self.ranker.encode_queries(frames, mask), clip=pooled(frames)[0])
 
-    def _file_frames(self, path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    def _file_frames(self, path: Path, option: str) -> tuple[torch.Tensor, torch.Tensor]:
         if not path.exists():
-            raise CamoeError(f"--like {path}: neither a video that is searched nor a file; give an id or a video file")
+            raise CamoeError(
+                f"{option} {path}: neither a video that is searched nor a file; give an id or a video file"
+            )
         embedded = embed_file(path, self.store.settings, self.reader.tower).to(self.ranker.device)
         if not self.ranker.raw:
             embedded = torch.nn.functional.normalize(embedded, dim=-1)
@@ -368,7 +370,7 @@ class Searcher:
             rows = np.array([self._row[str(video)]])
             frames, mask = self.gallery.take(rows, self.ranker.device, raw=self.ranker.raw)
         else:
-            frames, mask = self._file_frames(Path(video))
+            frames, mask = self._file_frames(Path(video), "--captions-for")
         texts = self.caption_embeddings(range(len(self.store.caption_ids)))
         scores = self.mix(self.ranker.pairs(texts, frames, mask)[:, :, 0].cpu().numpy(), weights)
         store = self.store

@@ -75,7 +75,7 @@ def test_bins_end_where_the_gallery_does() -> None:
 
 
 def test_hubs() -> None:
-    first, second = find_hubs(SCORES, 2, k=1)
+    first, second = find_hubs([SCORES[:1], SCORES[1:]], SCORES.shape[1], 2, k=1)
     assert (first.item, first.first, first.among_ten) == (0, 3, 3)
     assert (second.item, second.first) == (1, 1)
 

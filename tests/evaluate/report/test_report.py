@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from camoe.evaluate.report.cli import main
 from camoe.evaluate.report.config import ReportConfig
 from camoe.evaluate.report.examples import frame_scores, text_examples, video_examples
 from camoe.evaluate.report.material import open_material
+from camoe.evaluate.report.origins import hub_rows
 from camoe.evaluate.report.pictures import Pictures
 from camoe.evaluate.report.streams import stream_scores
 from camoe.evaluate.run import evaluate
@@ -139,7 +141,7 @@ def test_streams_mix_to_the_scores_that_were_ranked(world: Any) -> None:
     material = open_material(world.run, ReportConfig(device="cpu", bootstrap=10))
     by_stream = stream_scores(material.subject.scorer, "test")
     weights = material.subject.scorer.model.weights.numpy()
-    np.testing.assert_allclose(np.tensordot(weights, by_stream, axes=1), material.similarity, atol=1e-4)
+    np.testing.assert_allclose(np.tensordot(weights, by_stream, axes=1), material.ranked.scored.similarity, atol=1e-4)
     assert [stream.name for stream in material.streams] == ["fusion", "entity", "action"]
     whole = material.evaluation.rerankings["none"]
     assert any(stream.left_out is not None and stream.left_out != (whole.t2v, whole.v2t) for stream in material.streams)
@@ -150,7 +152,7 @@ def test_examples_show_the_ranks_scores_and_frames_that_there_are(world: Any, na
     """Also of a run that shuffles frames: the frame below which the best score stands is the one that has it."""
     material = open_material(getattr(world, name), ReportConfig(device="cpu", bootstrap=10, examples=4))
     pictures = Pictures.of(material.subject.store, world.videos)
-    ranks, similarity = material.ranked.ranks["none"], material.similarity
+    ranks, similarity = material.ranked.ranks["none"], material.ranked.scored.similarity
     assert similarity is not None
     for group in text_examples(material, pictures):
         for example in group.examples:
@@ -246,10 +248,29 @@ def test_a_zero_shot_run_is_its_own_reference(world: Any, tmp_path: Path, make_r
     assert trained["zero-shot, raw"] == rows["raw"]
 
 
-def test_what_is_too_large_to_hold_has_no_examples_but_numbers(world: Any, tmp_path: Path, make_report: Any) -> None:
-    found = make_report(tmp_path / "out", world.run, max_matrix_gb=1e-9)
-    assert "too many to hold" in found.text
-    assert list(_numbers(found.text, "headline-1")) == ["raw", "zero-shot, raw", "chance"]
+def test_what_is_too_large_to_hold_is_shown_all_the_same(
+    world: Any, tmp_path: Path, make_report: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams, hubs and examples are those of the whole matrix, in blocks of a few rows."""
+    monkeypatch.setattr("camoe.evaluate.report.scores.BLOCK_BYTES", 4000)
+    small = ReportConfig(device="cpu", bootstrap=10, max_matrix_gb=1e-9, rerank=("none",))
+    blocks, whole = (open_material(world.run, each) for each in (small, replace(small, max_matrix_gb=2.0)))
+    assert blocks.ranked.scored is None
+    assert whole.ranked.scored is not None
+    assert [(each.name, each.alone, each.left_out) for each in blocks.streams] == [
+        (each.name, each.alone, each.left_out) for each in whole.streams
+    ]
+    pictures = Pictures.of(whole.subject.store, None)
+    assert hub_rows(blocks, pictures) == hub_rows(whole, pictures)
+    for make in (text_examples, video_examples):
+        for few, all_ in zip(make(blocks, pictures), make(whole, pictures), strict=True):
+            assert [each.video_id for each in few.examples] == [each.video_id for each in all_.examples]
+            for one, other in zip(few.examples, all_.examples, strict=True):
+                assert [found.video_id for found in one.found] == [found.video_id for found in other.found]
+                np.testing.assert_allclose(one.own_score, other.own_score, atol=1e-4)
+    found = make_report(tmp_path / "out", world.run, max_matrix_gb=1e-9, pictures=False, examples=1)
+    assert {"raw", "zero-shot, raw", "chance"} <= set(_numbers(found.text, "headline-1"))
+    assert "A fair sample" in found.text
 
 
 def test_only_the_asked_rerankings_are_there(world: Any, tmp_path: Path, make_report: Any) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -136,6 +137,26 @@ def test_captions_for_a_video(world, searcher: Searcher) -> None:
     assert all("pink cross" in hit.text for hit in hits)
     by_file = searcher.captions_for(world.videos / "clip0003.mp4", top=4)
     assert [hit.id for hit in by_file] == [hit.id for hit in hits]
+
+
+def test_who_asks_for_captions_of_no_video_is_told_so(searcher: Searcher) -> None:
+    with pytest.raises(CamoeError, match="--captions-for a red star: neither a video that is searched nor a file"):
+        searcher.captions_for("a red star")
+
+
+def test_the_example_in_the_readme_runs_as_printed(
+    world, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    (example,) = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "Searcher" in block]
+    assert len(example.splitlines()) <= 10
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "x").symlink_to(world.run)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "README.md", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 3
+    assert lines[0].startswith("1 clip")
 
 
 def test_words_are_masked_as_the_streams_read_them(searcher: Searcher) -> None:
