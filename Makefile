@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types unit soak clean
+.PHONY: demo test lint types links unit soak hooks docs dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/camoe-demo
@@ -14,11 +14,14 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# mypy cannot follow the mapping of top-level folders to camoe.*, so it sees the tree through a link of that name.
-types: $(VENV)/.installed-test
-	mkdir -p build/types && ln -sfn "$(CURDIR)" build/types/camoe
-	cd build/types && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml \
-		-p camoe.pipeline -p camoe.extract -p camoe.train -p camoe.evaluate
+types: $(VENV)/.installed-test links
+	cd build/types && $(abspath $(BIN))/mypy --config-file ../../pyproject.toml -p camoe
+
+# mypy and mkdocstrings cannot follow setup.cfg's mapping of folders to camoe.*, so they see a folder of links.
+links:
+	rm -rf build/types/camoe && mkdir -p build/types/camoe
+	cd build/types/camoe && ln -s "$(CURDIR)"/pipeline/root/* \
+		"$(CURDIR)"/pipeline "$(CURDIR)"/extract "$(CURDIR)"/train "$(CURDIR)"/evaluate .
 
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest
@@ -26,6 +29,21 @@ unit: $(VENV)/.installed-test
 # The attacks that `make test` samples (kills, mutants, drawn sequences of commands), in full.
 soak: $(VENV)/.installed-test
 	CAMOE_SOAK=1 $(BIN)/pytest -m soak
+
+# The linters before every commit (.pre-commit-config.yaml).
+hooks: $(VENV)/.installed-test
+	$(BIN)/pip install --quiet pre-commit
+	$(BIN)/pre-commit install
+
+# The pages as a site, in site/; a link that leads nowhere is an error.
+docs: $(VENV)/.installed-docs links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Wheel and sdist in dist/, checked; the wheel is installed afresh and used. DIST="--reuse $(BIN)/python" saves the downloads.
+dist: $(VENV)/.installed-dist
+	rm -rf dist && $(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python .ci/check_dist.py dist $(DIST)
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -37,5 +55,13 @@ $(VENV)/.installed-test: setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	touch $@
+
+$(VENV)/.installed-dist: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable '.[dist]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

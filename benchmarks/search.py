@@ -21,7 +21,7 @@ Exact: `Searcher` on a store of `--videos`, zero-shot and a CAMoE model with thr
 moments; the text tower is ViT-B/32 with random weights, which is as fast as the real one. A searcher that stays open
 encodes all frames beforehand, as the page does; "just opened" has not. Index: the 1000 nearest of `--index-videos`
 mean-pooled vectors by `VideoIndex`, then ranked exactly, with recall@10 against the exact order, without the text;
-needs faiss-cpu (`pip install 'camoe[index]'`), else it is left out, as with 0.
+needs faiss-cpu (`pip install 'camoe[faiss]'`), else it is left out, as with 0.
 """
 
 from __future__ import annotations
@@ -179,7 +179,12 @@ def with_model(searcher: Searcher) -> Searcher:
 
     config = TrainConfig(features=("store",))
     shape = FeatureShape(DIM, searcher.gallery.max_frames, 100.0)
-    searcher.ranker = Ranker(build_model(config, shape), searcher.gallery, device=torch.device("cpu"), raw=False)
+    searcher.ranker = Ranker(
+        build_model(config.recipe, shape),
+        searcher.gallery,
+        device=torch.device("cpu"),
+        raw=False,
+    )
     return searcher
 
 

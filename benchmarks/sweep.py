@@ -195,20 +195,20 @@ def compare_steps(store: Path, options: argparse.Namespace) -> None:
 def _step_of(resident: FeatureCache, members: int, options: argparse.Namespace) -> tuple[Callable[[], object], str]:
     """A step of the trainer for no members, else of an ensemble."""
     rates = itertools.cycle((1e-3, 2e-3, 3e-3))
-    configs = [
+    recipes = [
         TrainConfig(
             features=("none",), aggregator=options.aggregator, batch_size=options.batch_size,
             seed=index % options.seeds, learning_rate=next(rates), loss=("ce", "dsl")[index % 2],
-        )
+        ).recipe
         for index in range(max(members, 1))
     ]  # fmt: skip
-    features = [resident.features(config) for config in configs]
-    models = [build_model(config, own.shape).to(resident.device) for config, own in zip(configs, features, strict=True)]
+    features = [resident.features(recipe.features) for recipe in recipes]
+    models = [build_model(recipe, own.shape).to(resident.device) for recipe, own in zip(recipes, features, strict=True)]
     if not members:
-        trainer = Trainer(models[0], features[0], configs[0])
+        trainer = Trainer(models[0], features[0], recipes[0])
         captions = trainer.sampler.epoch()[0].to(resident.device)
         return lambda: trainer._step(captions), "the trainer"
-    ensemble = Ensemble(models, features, configs)
+    ensemble = Ensemble(models, features, recipes)
     drawn = ensemble.draws.epoch()[0]
     return lambda: ensemble.step(drawn), f"{members} as an ensemble"
 

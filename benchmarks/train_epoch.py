@@ -117,11 +117,11 @@ class PlainWay:
     """The same trainer, fed from a `DataLoader`."""
 
     def __init__(self, path: Path, features: Features, config: TrainConfig) -> None:
-        self.features = features
+        self.features, recipe = features, config.recipe
         dataset = PlainDataset(path, len(features.video_ids))
         endless = RandomSampler(dataset, replacement=True, num_samples=1 << 20)
         self.loader = DataLoader(dataset, config.batch_size, sampler=endless, num_workers=2)
-        self.trainer = Trainer(build_model(config, features.shape).to(features.device), features, config)
+        self.trainer = Trainer(build_model(recipe, features.shape).to(features.device), features, recipe)
 
     def time(self, steps: int) -> float:
         """Milliseconds of `steps` steps, after as many as the workers hold ready; the workers end with it."""
@@ -191,7 +191,7 @@ def gather(trainer: Trainer, batches: torch.Tensor) -> None:
 
 def measure(path: Path, features: Features, config: TrainConfig, rounds: int, steps: int) -> dict[str, float]:
     device = features.device
-    trainer = Trainer(build_model(config, features.shape).to(device), features, config)
+    trainer = Trainer(build_model(config.recipe, features.shape).to(device), features, config.recipe)
     plain = PlainWay(path, features, config)
     batches = trainer.sampler.epoch().to(device)[:steps]
 

@@ -151,6 +151,9 @@ def time_extraction(folder: Path, repeat: int, weights: str, precision: str, dev
         def captions(self, total: int) -> Stopwatch:
             return Stopwatch()
 
+        def note(self, line: str) -> None:
+            return None
+
     extract(config, Progress())  # type: ignore[arg-type]
     return time.perf_counter() - clock["start"]
 

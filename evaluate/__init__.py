@@ -5,8 +5,7 @@ from camoe.evaluate import EvaluateConfig, evaluate, retrieval_metrics, dual_sof
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if __name__ == "evaluate":  # from the root of a clone, where Python looks first
     raise ImportError(
@@ -14,13 +13,15 @@ if __name__ == "evaluate":  # from the root of a clone, where Python looks first
         "for the library called evaluate start Python in another folder, or with -P"
     )
 
+from ..pipeline.lazy import lazy_exports
+
 if TYPE_CHECKING:
     from ..pipeline.ranking import ranks_chunked, text_to_video_ranks, video_to_text_ranks
     from .config import EvaluateConfig
     from .metrics import retrieval_metrics, summarise_ranks
     from .rerank import QueryBank, dual_softmax, dual_softmax_log, query_bank, sinkhorn
     from .result import Evaluation, Metrics, read_evaluation
-    from .run import evaluate
+    from .run import evaluate, rank_frame
     from .significance import bootstrap_intervals, k_occurrence_skewness, paired_bootstrap
 
 _MODULES = {
@@ -28,10 +29,9 @@ _MODULES = {
     "metrics": ("ranks_chunked", "retrieval_metrics", "summarise_ranks", "text_to_video_ranks", "video_to_text_ranks"),
     "rerank": ("QueryBank", "dual_softmax", "dual_softmax_log", "query_bank", "sinkhorn"),
     "result": ("Evaluation", "Metrics", "read_evaluation"),
-    "run": ("evaluate",),
+    "run": ("evaluate", "rank_frame"),
     "significance": ("bootstrap_intervals", "k_occurrence_skewness", "paired_bootstrap"),
 }
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "EvaluateConfig",
@@ -45,6 +45,7 @@ __all__ = [
     "k_occurrence_skewness",
     "paired_bootstrap",
     "query_bank",
+    "rank_frame",
     "ranks_chunked",
     "read_evaluation",
     "retrieval_metrics",
@@ -53,13 +54,4 @@ __all__ = [
     "text_to_video_ranks",
     "video_to_text_ranks",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_exports(__name__, {name: module for module, names in _MODULES.items() for name in names})

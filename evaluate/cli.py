@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
-from ..pipeline.command import camoe_command, options_from
+from ..pipeline.command import camoe_command, options_from, say
 from .config import EvaluateConfig
 
 
@@ -20,5 +18,5 @@ def main(config: EvaluateConfig) -> int:
     from .tasks import perform  # which loads torch: not needed for --help
 
     text, status = perform(config)
-    click.echo(text)
+    say(text)
     return status

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..pipeline.config import Config, option_name, setting
-from ..pipeline.errors import CamoeError
+from ..pipeline.config import Config, SettingError, setting
 from .checks import CHECKS
 from .names import NONE, RERANKINGS, SUBSET_NAMES, V2T_NAMES, Reranking
 
@@ -17,6 +17,24 @@ if TYPE_CHECKING:
 ALL = "all"
 RESAMPLES = 2000
 ADDITIONS = ("compare", "stress", "trec", "ranks")
+POSITIVE = ("rerank_temperature", "max_matrix_gb", "querybank_beta", "dualis_beta1", "dualis_beta2")
+COUNTS = ("sinkhorn_iterations", "bank_sinkhorn_iterations", "querybank_k", "nnn_k", "csls_k", "bank_size", "trec")
+TEMPERATURE = {"temperature": "rerank_temperature"}
+BETAS = {"beta1": "dualis_beta1", "beta2": "dualis_beta2"}
+RERANKING_SETTINGS = {
+    "dsl": TEMPERATURE,
+    "dsl-log": TEMPERATURE,
+    "querybank": {"beta": "querybank_beta", "k": "querybank_k"},
+    "sinkhorn": TEMPERATURE | {"iterations": "sinkhorn_iterations"},
+    "nnn": {"alpha": "nnn_alpha", "k": "nnn_k"},
+    "csls": {"k": "csls_k"},
+    "inverted-softmax": {"beta": "querybank_beta"},
+    "dualis": BETAS,
+    "dualdis": BETAS | {"k": "querybank_k"},
+    "bank-sinkhorn": TEMPERATURE | {"iterations": "bank_sinkhorn_iterations"},
+    "dn": {"dn_lambda": "dn_lambda"},
+}
+"""The setting that each option of a re-ranking is set by."""
 WITHOUT_EFFECT = {
     "golden": ("run", "protocol", "subset", "rerank", "v2t", "bootstrap", "transfer", *ADDITIONS),
     "transfer": ("features", "protocol", *ADDITIONS),
@@ -38,11 +56,20 @@ class EvaluateConfig(Config):
         ("none", "dsl", "querybank"), help="Re-rankings to show; none always is.", choices=(*RERANKINGS, ALL)
     )
     v2t: str = setting("c4c", help="Video-to-text with several captions a video.", choices=V2T_NAMES)
-    rerank_temperature: float = setting(1.0, help="Of dsl, dsl-log and sinkhorn, in logit units.")
+    rerank_temperature: float = setting(1.0, help="Of dsl, dsl-log, sinkhorn and bank-sinkhorn, in logit units.")
     sinkhorn_iterations: int = setting(10, help="Rounds of sinkhorn.")
-    querybank_beta: float | None = setting(None, help="Of querybank, in logit units; none: 20 / the logit scale.")
-    querybank_k: int = setting(1, help="Best items of each bank query that count as hubs.")
-    bank_size: int = setting(20_000, help="Most training captions, or videos, in the query bank; drawn by seed.")
+    bank_sinkhorn_iterations: int = setting(4, help="Rounds of bank-sinkhorn.")
+    querybank_beta: float | None = setting(
+        None, help="Of querybank and inverted-softmax, in logit units; none: 20 / the logit scale."
+    )
+    querybank_k: int = setting(1, help="Best items of each bank query that count as hubs; of querybank and dualdis.")
+    nnn_alpha: float = setting(0.75, help="Share of the mean of a video's best bank scores that nnn subtracts.")
+    nnn_k: int = setting(128, help="Bank scores that nnn takes the mean of.")
+    csls_k: int = setting(10, help="Nearest ones that csls takes the mean of.")
+    dualis_beta1: float = setting(1 / 1.99, help="Of dualis and dualdis over training queries, in logit units.")
+    dualis_beta2: float = setting(3.0, help="Of dualis and dualdis over training items, in logit units.")
+    dn_lambda: float = setting(0.5, help="Share of the mean query that dn subtracts.")
+    bank_size: int = setting(20_000, help="Most training captions, or videos, in a bank; drawn by seed.")
 
     bootstrap: int | None = setting(
         None, help="Resamples of the 95 % intervals; none: 2000 with --rerank all or --compare, else 0, no intervals."
@@ -58,21 +85,24 @@ class EvaluateConfig(Config):
 
     seed: int = setting(0, help="Of everything that is drawn.")
     device: str = setting("auto", help="Where to compute.", choices=("auto", "cpu", "cuda"))
-    max_matrix_gb: float = setting(2.0, help="Above this size the scores are ranked in blocks, without re-ranking.")
+    max_matrix_gb: float = setting(2.0, help="Above this size the scores are ranked in blocks, and never held whole.")
 
     def check(self) -> None:
         rules = {
-            "a positive number": (("rerank_temperature", "max_matrix_gb", "querybank_beta"), 0.0),
-            "at least 1": (("sinkhorn_iterations", "querybank_k", "bank_size", "trec"), 0),
+            "a positive number": (POSITIVE, 0.0),
+            "at least 1": (COUNTS, 0),
             "at least 0": (("seed", "bootstrap"), -1),
         }
         for rule, (names, bound) in rules.items():
             for name in names:
                 value = getattr(self, name)
                 if value is not None and not value > bound:
-                    raise CamoeError(f"{name} must be {rule}, not {value}")
+                    raise SettingError.about(name, f"must be {rule}, not {value}")
+        for name in ("nnn_alpha", "dn_lambda"):
+            if not math.isfinite(getattr(self, name)):
+                raise SettingError.about(name, f"must be a finite number, not {getattr(self, name)}")
         if self.seed >= 2**63:
-            raise CamoeError(f"seed must be below 2 to the 63rd, not {self.seed}")
+            raise SettingError.about("seed", f"must be below 2 to the 63rd, not {self.seed}")
         _check_task(self)
 
     @property
@@ -92,13 +122,12 @@ class EvaluateConfig(Config):
     def rerankings(self) -> tuple[Reranking, ...]:
         """The asked re-rankings in the order of `RERANKINGS`, `none` first and always."""
         asked = {NONE, *self.rerank}
-        options = {
-            "temperature": self.rerank_temperature,
-            "iterations": self.sinkhorn_iterations,
-            "beta": self.querybank_beta,
-            "k": self.querybank_k,
-        }
-        return tuple(Reranking(name, options) for name in RERANKINGS if ALL in asked or name in asked)
+        names = [name for name in RERANKINGS if ALL in asked or name in asked]
+        return tuple(Reranking(name, self._options(name)) for name in names)
+
+    def _options(self, reranking: str) -> dict[str, Any]:
+        """The options of a re-ranking, by their own names."""
+        return {option: getattr(self, name) for option, name in RERANKING_SETTINGS.get(reranking, {}).items()}
 
     @property
     def method(self) -> Method:
@@ -122,14 +151,13 @@ class EvaluateConfig(Config):
 def _check_task(config: EvaluateConfig) -> None:
     """What an evaluation, a check and a transfer matrix each need and do not read."""
     if config.golden and not config.features:
-        raise CamoeError("--check needs a store; name it with --features")
+        raise SettingError("{golden} needs a store; name it with {features}")
     if not config.golden and config.run is None:
-        raise CamoeError("--run is missing: name a run folder that camoe-train wrote")
+        raise SettingError("{run} is missing: name a run folder that camoe-train wrote")
     if config.compare and config.resamples == 0:
-        raise CamoeError("--compare needs a bootstrap; leave --bootstrap out, or give at least 1")
+        raise SettingError("{compare} needs a bootstrap; leave {bootstrap} out, or give at least 1")
     settings = {item.name: item for item in fields(config)}
     for task, names in WITHOUT_EFFECT.items():
         for name in names:
             if getattr(config, task) and getattr(config, name) != settings[name].default:
-                options = option_name(settings[name]), option_name(settings[task])
-                raise CamoeError(f"{options[0]} has no effect with {options[1]}; leave it out")
+                raise SettingError(f"{{{name}}} has no effect with {{{task}}}; leave it out")

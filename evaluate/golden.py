@@ -13,6 +13,7 @@ from pathlib import Path
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import FeatureStore
 from ..pipeline.too_few import too_few
+from ..pipeline.wording import counted, short_hash
 from ..train.config import FUSION, TrainConfig
 from ..train.loop import store_record
 from ..train.model import FeatureShape, build_model
@@ -45,7 +46,7 @@ class CheckResult:
     def render(self) -> str:
         """The comparison as text, ending in the verdict."""
         check = CHECKS[self.name]
-        lines = [f"{self.name}: zero-shot text to video on {self.store}, {self.captions} captions"]
+        lines = [f"{self.name}: zero-shot text to video on {self.store}, {counted(self.captions, 'caption')}"]
         lines += [sentence] if (sentence := too_few(self.videos)) else []
         lines += [f"published: {check.source}; the store should be made as {check.pipeline}"] if check.source else []
         lines += ["", "        published  measured  difference"]
@@ -68,8 +69,9 @@ def golden_check(
     check, store = CHECKS[name], FeatureStore.open(features)
     if store.settings.clip_sha256 != check.clip_sha256:
         raise CamoeError(
-            f"check {name} is about {check.clip_model} (SHA-256 {check.clip_sha256}), the store's features "
-            f"are of {store.settings.clip_model} ({store.settings.clip_sha256}); extract with --clip {check.clip_model}"
+            f"check {name} is about {check.clip_model} (SHA-256 {short_hash(check.clip_sha256)}), the store's "
+            f"features are of {store.settings.clip_model} ({short_hash(store.settings.clip_sha256)}); extract with "
+            f"--clip {check.clip_model}"
         )
     protocol = next((known for known in check.protocols if known in store.protocols), None)
     if protocol is None:
@@ -90,14 +92,14 @@ def zero_shot_run(store: FeatureStore, features: tuple[str, ...], protocol: str)
     config = TrainConfig(features=features, model="zero-shot", streams=(FUSION,))
     shape = FeatureShape(store.settings.embed_dim, store.frames().shape[1], store.settings.clip_logit_scale)
     record = store_record(store, protocol) | {"held_out_videos": [], "shape": shape.to_json(), "selection": {}}
-    return Run(Path("zero-shot"), config, record, build_model(config, shape).eval())
+    return Run(Path("zero-shot"), config, record, build_model(config.recipe, shape).eval())
 
 
 def _hints(check: Check, subject: Subject, captions: int) -> list[str]:
     """What differs from how the published numbers were made, most likely first."""
     hints = []
     if captions != check.captions:
-        hints.append(f"the test list, {captions} captions instead of {check.captions}")
+        hints.append(f"the test list, {counted(captions, 'caption')} instead of {check.captions}")
     if subject.scorer.shortfall or subject.scorer.missing_captions:
         hints.append("missing videos, see failures.csv and camoe-extract's last lines")
     for name, value in check.settings.items():
@@ -106,5 +108,5 @@ def _hints(check: Check, subject: Subject, captions: int) -> list[str]:
             hints.append(f"{name}, {mine} instead of {value}")
     damaged = sum(status != "ok" for status in subject.store.video_status)
     if damaged:
-        hints.append(f"{damaged} videos that were damaged and have fewer frames")
+        hints.append(f"damaged videos, which have fewer frames: {damaged}")
     return [*hints, "the videos themselves: re-compressed or resized copies score lower"]

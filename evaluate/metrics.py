@@ -35,11 +35,9 @@ def retrieval_metrics(
     - video_of_caption: (M,) each text's column, in any order; None for a square matrix with matches on its diagonal.
     - v2t: `"c4c"` or `"ce"`, see `ranking.video_to_text_ranks`.
 
-    >>> retrieval_metrics(np.array([[3.0, 1.0], [3.0, 2.0], [0.0, 0.0]]), [0, 1, 1])["t2v"]["R@1"]
-    33.33333333333333
-
-    Only the first text finds its video: the second prefers video 0, and for the third both videos tie, which counts as
-    rank 2. Follows the convention's published code on input without ties, medians included (`takes_lower_median`).
+    `retrieval_metrics(np.array([[3.0, 1.0], [3.0, 2.0], [0.0, 0.0]]), [0, 1, 1])["t2v"]["R@1"]` is 33.3: only the first
+    text finds its video: the second prefers video 0, and for the third both videos tie, which counts as rank 2. Follows
+    the convention's published code on input without ties, medians included (`takes_lower_median`).
 
     Raises ArrayError for NaN, an empty matrix, a `video_of_caption` that does not fit, or an unknown `v2t`.
     """

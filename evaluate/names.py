@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..pipeline.reranking.kinds import A_BANK, NOTHING
+from ..pipeline.reranking.kinds import RERANKINGS as RERANKINGS
+
 SUBSET_NAMES = ("train", "val", "test")
 DIRECTIONS = ("t2v", "v2t")
 HEADINGS = {"t2v": "text to video", "v2t": "video to text"}
@@ -19,24 +22,8 @@ METRICS = ("R@1", "R@5", "R@10", "MdR", "MnR")
 LOWER_IS_BETTER = ("MdR", "MnR")
 
 NONE, QUERY_BANK = "none", "querybank"
-
-
-@dataclass(frozen=True)
-class RerankingKind:
-    """What a re-ranking needs: all queries at once (`transductive`), options, and those without a default."""
-
-    transductive: bool = False
-    options: tuple[str, ...] = ()
-    required: tuple[str, ...] = ()
-
-
-RERANKINGS: dict[str, RerankingKind] = {
-    NONE: RerankingKind(),
-    "dsl": RerankingKind(transductive=True, options=("temperature",)),
-    "dsl-log": RerankingKind(transductive=True, options=("temperature",)),
-    QUERY_BANK: RerankingKind(options=("bank_sim", "beta", "k"), required=("bank_sim", "beta")),
-    "sinkhorn": RerankingKind(transductive=True, options=("temperature", "iterations")),
-}
+ONE_QUERY = tuple(name for name, kind in RERANKINGS.items() if kind.needs in (NOTHING, A_BANK))
+"""Re-rankings of a query alone: with a bank of training captions at most, so that a search can use them."""
 
 
 @dataclass(frozen=True)

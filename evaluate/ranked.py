@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
+import numpy as np
 
-from ..pipeline.errors import CamoeError
-from ..pipeline.ranking import ranks_chunked
-from ..train.model import Scorer
+from ..pipeline.reranking.ranks import reranked_ranks
+from ..pipeline.scores import BLOCK_BYTES, MatrixScores, Scores
 from ..train.scoring import ModelScorer
-from ..train.validation import CHUNK
 from .metrics import takes_lower_median
-from .names import NONE, Reranking
+from .names import DIRECTIONS, NONE, Reranking
 from .result import Metrics, MetricsPair, PerDirection
-from .scored import Queries, Ranks, Scored, score_subset
-from .significance import k_occurrence_skewness
+from .score_source import model_scores
+from .scored import Fitting, Queries, Ranks, Scored, prepare
 
 MATRIX_BYTES = 2**31
 
@@ -26,7 +24,8 @@ class Method:
     """How scores become numbers: the re-rankings, the convention of video-to-text, how sure one wants to be.
 
     `resamples` is of the bootstrap, 0 for none. `max_matrix_bytes` bounds the matrix of scores: above it they are
-    ranked in blocks. `bank_size` bounds the query bank; `seed` is of all that is drawn. `hubness` costs a partial sort.
+    computed in blocks, more than once. `bank_size` bounds either bank; `seed` is of all that is drawn.
+    `hubness` costs a partial sort.
     """
 
     rerankings: tuple[Reranking, ...] = (Reranking(NONE),)
@@ -65,59 +64,52 @@ class Ranked:
 
 
 def rank_subset(scorer: ModelScorer, subset: str, method: Method) -> Ranked:
-    """Rank a subset; in blocks, raw only, where its matrix would be larger than the method's bound.
+    """Rank a subset under every asked re-ranking; in blocks where its matrix would be larger than the method's bound.
 
     Raises `CamoeError` for a subset without captions, or scores that are not finite.
     """
-    queries = Queries.of(scorer, subset)
-    size = 8 * len(queries.caption_ids) * len(queries.video_ids)
-    if size > method.max_matrix_bytes:
-        reason = f"the matrix of scores would take {size / 2**30:.2g} GB; raise --max-matrix-gb to hold it"
-        left_out = {asked.label: reason for asked in method.rerankings if asked.name != NONE}
-        ranks = {NONE: rank_in_blocks(scorer, subset, queries, method.v2t, block_bytes=method.max_matrix_bytes)}
-        return Ranked(queries, method.v2t, ranks, {NONE: {}}, left_out=left_out)
-    scored = score_subset(
-        scorer,
-        subset,
-        method.rerankings,
-        v2t=method.v2t,
-        bank_size=method.bank_size,
-        bank_bytes=method.max_matrix_bytes,
-        seed=method.seed,
+    queries, features = Queries.of(scorer, subset), scorer.features
+    bound = method.max_matrix_bytes
+    fitting = prepare(scorer, subset, method.rerankings, bank_size=method.bank_size, most_bytes=bound, seed=method.seed)
+    captions, videos = features.captions_of(subset), features.videos_of(subset)
+    scores = model_scores(scorer.model, features, captions, videos, most_bytes=bound)
+    if not isinstance(scores, MatrixScores):
+        return _rank(scores, fitting, queries, method.v2t, hubness=method.hubness, block_bytes=bound)
+    similarity = scores.scores.cpu().numpy().astype(np.float64)
+    scored = Scored(
+        fitting.rerankings, fitting.bank, fitting.left_out, queries=queries, similarity=similarity, v2t=method.v2t
     )
     return rank_scored(scored, hubness=method.hubness)
 
 
 def rank_scored(scored: Scored, *, hubness: bool = True) -> Ranked:
     """The ranks of scores that are held as a matrix."""
-    ranks, uneven = {}, {}
-    for label in scored.rerankings:
-        t2v, v2t = (scored.reranked(label, direction) for direction in ("t2v", "v2t"))
-        ranks[label] = scored.ranks({"t2v": t2v, "v2t": v2t})
-        if hubness:
-            uneven[label] = PerDirection(k_occurrence_skewness(t2v), k_occurrence_skewness(v2t.T))
-    settings = {label: scored.settings(label) for label in scored.rerankings}
-    return Ranked(scored.queries, scored.v2t, ranks, settings, uneven, scored.left_out, scored)
+    scores = MatrixScores.of(scored.similarity)
+    return replace(_rank(scores, scored, scored.queries, scored.v2t, hubness=hubness), scored=scored)
 
 
-def rank_in_blocks(scorer: ModelScorer, subset: str, queries: Queries, v2t: str, *, block_bytes: int) -> Ranks:
-    """Raw ranks without the matrix, for galleries that would not fit into memory.
-
-    Raises `CamoeError` for a model whose scores are no product of embeddings.
-    """
-    model, features = scorer.model, scorer.features
-    if type(model).compare is not Scorer.compare:
-        raise CamoeError("this model's scores depend on text and video together; raise --max-matrix-gb to hold them")
-    captions, videos = features.captions_of(subset), features.videos_of(subset)
-    with torch.no_grad():
-        scale = (model.logit_scale.exp() * model.weights)[:, None, None]
-        texts = [scale * model.encode_texts(features.texts_of(rows)) for rows in captions.split(CHUNK)]
-        gallery = [model.encode_videos(features.frames[rows], features.mask[rows]) for rows in videos.split(CHUNK)]
-        t2v, ranks_v2t = ranks_chunked(
-            torch.cat(texts, dim=1).transpose(0, 1).flatten(1),
-            torch.cat(gallery, dim=1).transpose(0, 1).flatten(1),
+def _rank(
+    scores: Scores, fitting: Fitting, queries: Queries, v2t: str, *, hubness: bool, block_bytes: int = BLOCK_BYTES
+) -> Ranked:
+    """Both directions under every re-ranking, whether the scores are held or come in blocks."""
+    found = {
+        direction: reranked_ranks(
+            scores,
+            fitting.rerankers(),
             queries.video_of_caption,
-            v2t,
-            block_bytes=min(2**28, block_bytes),
+            direction,
+            v2t=v2t,
+            banks=fitting.bank.get(direction),
+            hubness=hubness,
+            block_bytes=min(BLOCK_BYTES, block_bytes),
         )
-    return Ranks(t2v.cpu().numpy(), ranks_v2t.cpu().numpy())
+        for direction in DIRECTIONS
+    }
+    ranks, uneven = {}, {}
+    for label in fitting.rerankings:
+        t2v, back = (found[direction][label] for direction in DIRECTIONS)
+        ranks[label] = Ranks(t2v.ranks.cpu().numpy(), back.ranks.cpu().numpy())
+        if t2v.hubness is not None and back.hubness is not None:
+            uneven[label] = PerDirection(t2v.hubness, back.hubness)
+    settings = {label: fitting.settings(label) for label in fitting.rerankings}
+    return Ranked(queries, v2t, ranks, settings, uneven, fitting.left_out)

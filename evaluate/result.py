@@ -14,6 +14,7 @@ import numpy as np
 from ..pipeline.atomic import write_atomic
 from ..pipeline.errors import CamoeError
 from ..pipeline.record import Record, named
+from ..pipeline.writable import check_writable
 from .metrics import summarise_ranks
 from .names import DIRECTIONS
 from .significance import Difference, Interval
@@ -291,6 +292,12 @@ def _check_sound(evaluation: Evaluation) -> None:
         raise ValueError("some of its intervals are missing")
     if min(evaluation.captions, evaluation.videos) < 1:
         raise ValueError("it has no queries")
+
+
+def check_results_folder(run: Path) -> None:
+    """Raise `CamoeError` where a run's folder is there and its results could not be written into it."""
+    if run.is_dir():
+        check_writable(run / FOLDER, inside=True, remedy="make it writable, or evaluate a copy of the run")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> Path:

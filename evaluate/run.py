@@ -5,18 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..train.run_folder import load_run
 from .compare import differences, refuse_unlike, unlike_settings
 from .config import EvaluateConfig
-from .export import check_exports, write_exports
+from .export import check_exports, rank_table, write_exports
 from .gap import train_val_gap
 from .names import RERANKINGS
 from .ranked import Method, Ranked, rank_subset
-from .result import Comparison, Evaluation, Intervals, MetricIntervals, RerankingResult
+from .result import (
+    Comparison,
+    Evaluation,
+    Intervals,
+    MetricIntervals,
+    RerankingResult,
+    check_results_folder,
+)
 from .significance import bootstrap_intervals
 from .stress import stress_test
 from .subject import Subject, open_subject
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def evaluate(config: EvaluateConfig, say: Callable[[str], None] = lambda line: None) -> Evaluation:
@@ -25,6 +36,7 @@ def evaluate(config: EvaluateConfig, say: Callable[[str], None] = lambda line: N
     `say` is told what happens to the files of an earlier evaluation. Raises `CamoeError` where there is no run, no
     store, or no subset of its protocol, or for a comparison of unlike runs; nothing is written then.
     """
+    check_results_folder(config.run_folder)
     subject, method = _open(config, config.run_folder), config.method
     ranked = rank_subset(subject.scorer, config.subset, method)
     check_exports(ranked, trec=config.trec, stress=config.stress)
@@ -40,6 +52,14 @@ def evaluate(config: EvaluateConfig, say: Callable[[str], None] = lambda line: N
         say(line)
     evaluation.write()
     return evaluation
+
+
+def rank_frame(config: EvaluateConfig) -> pd.DataFrame:
+    """The rank of every query, as `--ranks` writes it; no file is written.
+
+    Columns: `rerank`, `direction` (`t2v`, `v2t`), `query` (a caption or video id), `video` (the right one), `rank`.
+    """
+    return rank_table(rank_subset(_open(config, config.run_folder).scorer, config.subset, config.method))
 
 
 def describe(
@@ -64,7 +84,7 @@ def describe(
         videos=len(ranked.queries.video_ids),
         missing_captions=scorer.missing_captions,
         shortfall=scorer.shortfall,
-        rerankings=reranking_results(ranked, method),
+        rerankings=reranking_results(ranked, method, transductive=subject.run.config.emcl),
         left_out=ranked.left_out,
         gap=train_val_gap(scorer, ranked.v2t, method.seed),
         comparison=compare(subject, other, ranked, method, subset) if other else None,
@@ -72,14 +92,14 @@ def describe(
     )
 
 
-def reranking_results(ranked: Ranked, method: Method) -> dict[str, RerankingResult]:
-    """The numbers of every re-ranking."""
+def reranking_results(ranked: Ranked, method: Method, *, transductive: bool = False) -> dict[str, RerankingResult]:
+    """The numbers of every re-ranking; `transductive` says that the model itself needs all queries at once."""
     metrics = {name: ranked.metrics(name) for name in ranked.ranks}
     return {
         name: RerankingResult(
             t2v=metrics[name].t2v,
             v2t=metrics[name].v2t,
-            transductive=RERANKINGS[name].transductive,
+            transductive=transductive or RERANKINGS[name].transductive,
             options=ranked.settings[name],
             hubness=ranked.hubness.get(name),
             intervals=_intervals(ranked, name, method) if method.resamples else None,
@@ -98,7 +118,7 @@ def compare(subject: Subject, other: Subject, ranked: Ranked, method: Method, su
     return Comparison(
         run=str(other.run.path),
         training=other.describe_training(),
-        rerankings=reranking_results(other_ranked, method),
+        rerankings=reranking_results(other_ranked, method, transductive=other.run.config.emcl),
         differences=differences(ranked, other_ranked, resamples=method.resamples, seed=method.seed),
         unlike=unlike_settings(subject.run.config, other.run.config),
     )

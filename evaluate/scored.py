@@ -1,4 +1,4 @@
-"""What was scored: the queries and the gallery of a subset, and their similarity under every re-ranking."""
+"""What is scored: the queries and the gallery of a subset, and what its re-rankings are fitted on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ import torch
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.ranking import text_to_video_ranks, video_to_text_ranks
+from ..pipeline.reranking.base import ALL, Reranker, fit
+from ..pipeline.reranking.kinds import A_BANK, BOTH_BANKS
+from ..pipeline.reranking.ranks import Banks
+from ..pipeline.reranking.table import make, turned
+from ..pipeline.scores import MatrixScores
 from ..train.scoring import ModelScorer
-from ..train.validation import score_matrix
-from .names import QUERY_BANK, RERANKINGS, Reranking
-from .rerank import QueryBank, rerank
+from .names import RERANKINGS, Reranking
+from .score_source import drawn, is_product, kin_scores, model_scores
 
 COSINE_BETA = 20.0
 """QB-Norm's beta, for scores that are cosines (arXiv 2112.12777)."""
@@ -57,19 +61,39 @@ class Ranks:
 
 
 @dataclass(frozen=True)
-class Scored:
-    """`similarity (M, N)` float64 in logit units, and the re-rankings that can be had, by label.
+class Fitting:
+    """The re-rankings that can be had, by label, and what they are fitted on.
 
-    `bank` holds the query bank of each direction, training captions for `t2v` and training videos for `v2t`; it is
-    empty where there is none, and `left_out` says why.
+    `bank` holds what those with banks need, by direction; it is empty where none asks, and `left_out` says of every one
+    that cannot be had why not.
     """
 
-    queries: Queries
-    similarity: np.ndarray
-    v2t: str
     rerankings: dict[str, Reranking]
-    bank: dict[str, QueryBank] = field(default_factory=dict)
+    bank: Mapping[str, Banks] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+
+    def settings(self, label: str) -> dict[str, Any]:
+        """What a result under this re-ranking depends on besides the scores: its options, and the banks' sizes."""
+        asked = self.rerankings[label]
+        return dict(asked.options) | (self._sizes() if RERANKINGS[asked.name].needs in (A_BANK, BOTH_BANKS) else {})
+
+    def _sizes(self) -> dict[str, int]:
+        banks = {"bank_captions": self.bank["t2v"].queries, "bank_videos": self.bank["v2t"].queries}
+        return {name: bank.queries for name, bank in banks.items() if bank is not None}
+
+    def rerankers(self) -> dict[str, Reranker]:
+        """New ones, by label, not fitted yet."""
+        return {label: make(asked.name, asked.options) for label, asked in self.rerankings.items()}
+
+
+@dataclass(frozen=True)
+class Scored(Fitting):
+    """`similarity (M, N)` float64 in logit units, held as a matrix, under every re-ranking that can be had."""
+
+    queries: Queries = field(kw_only=True)
+    similarity: np.ndarray = field(kw_only=True)
+    v2t: str = field(kw_only=True)
+    _fitted: dict[tuple[str, str], Reranker] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def reranked(self, label: str, direction: str, similarity: np.ndarray | None = None) -> np.ndarray:
         """`(M, N)` float64; a re-ranking has its own matrix for each direction.
@@ -77,16 +101,23 @@ class Scored:
         `similarity`, where given, is re-ranked instead: other queries, that is other rows for `t2v` and other columns
         for `v2t`, against the same gallery.
         """
-        scores, asked = self.similarity if similarity is None else similarity, self.rerankings[label]
-        if asked.name == QUERY_BANK:
-            return self.bank["t2v"].apply(scores) if direction == "t2v" else self.bank["v2t"].apply(scores.T).T
-        return rerank(scores, asked.name, direction, **asked.options)
+        scores = turned(MatrixScores.of(self.similarity if similarity is None else similarity), direction)
+        reranker = self._reranker(label, direction)
+        if reranker.over_queries:
+            fit([reranker], queries=scores)
+        changed = reranker.change(scores.block(ALL), ALL)
+        return (changed if direction == "t2v" else changed.T).numpy()
 
-    def settings(self, label: str) -> dict[str, Any]:
-        """What a result under this re-ranking depends on besides the scores: its options, and the bank's size."""
-        asked = self.rerankings[label]
-        sizes = {"bank_captions": self.bank["t2v"].size, "bank_videos": self.bank["v2t"].size} if self.bank else {}
-        return dict(asked.options) | (sizes if asked.name == QUERY_BANK else {})
+    def _reranker(self, label: str, direction: str) -> Reranker:
+        """Fitted to its banks, once; one that is fitted to the queries is new each time."""
+        if (label, direction) not in self._fitted:
+            asked, bank = self.rerankings[label], self.bank.get(direction, Banks())
+            reranker = make(asked.name, asked.options)
+            if reranker.over_queries:
+                return reranker
+            fit([reranker], bank=bank.queries, gallery_bank=bank.gallery)
+            self._fitted[label, direction] = reranker
+        return self._fitted[label, direction]
 
     def ranks(self, matrices: Mapping[str, np.ndarray]) -> Ranks:
         """The ranks of the re-ranked matrices of both directions; pooled over a video's captions afterwards."""
@@ -94,72 +125,71 @@ class Scored:
         return Ranks(text_to_video_ranks(matrices["t2v"], owner), video_to_text_ranks(matrices["v2t"], owner, self.v2t))
 
 
-def score_subset(
+def prepare(
     scorer: ModelScorer,
     subset: str,
     rerankings: Sequence[Reranking],
     *,
-    v2t: str = "c4c",
     bank_size: int = 20_000,
-    bank_bytes: int = 2**31,
+    most_bytes: int = 2**31,
     seed: int = 0,
-) -> Scored:
-    """Score a subset, and the query bank where a re-ranking needs it.
+) -> Fitting:
+    """Which of the asked re-rankings can be had on a subset, with all their options, and their banks.
 
-    The bank is at most `bank_size` training captions, or videos, and its scores at most `bank_bytes`; drawn by `seed`.
-    Raises `CamoeError` for a subset without captions, or scores that are not finite.
+    A bank is at most `bank_size` training captions, or videos, drawn by `seed`; its scores are held where they take at
+    most `most_bytes`.
     """
     scale = scorer.model.logit_scale.exp().item()
-    asked = {reranking.label: _complete(reranking, scale) for reranking in rerankings}
-    wants_bank = next((reranking for reranking in asked.values() if reranking.name == QUERY_BANK), None)
-    reason = _no_bank(scorer, subset) if wants_bank else None
-    bank = {}
-    if wants_bank and reason is None:
-        sizes = {"size": bank_size, "size_bytes": bank_bytes, "seed": seed}
-        bank = query_banks(scorer, subset, beta=wants_bank.options["beta"], k=wants_bank.options["k"], **sizes)
-    kept = {label: one for label, one in asked.items() if one.name != QUERY_BANK or bank}
-    queries = Queries.of(scorer, subset)
-    similarity = scorer.score(texts=subset, videos=subset).similarity.astype(np.float64)
-    left_out = {label: reason for label in asked if label not in kept and reason}
-    return Scored(queries, similarity, v2t, kept, bank, left_out)
+    kept, left_out = {}, {}
+    for one in rerankings:
+        reason = _missing(scorer, subset, RERANKINGS[one.name].needs)
+        if reason is None:
+            kept[one.label] = complete(one, scale)
+        else:
+            left_out[one.label] = reason
+    needs = {RERANKINGS[one.name].needs for one in kept.values()} & {A_BANK, BOTH_BANKS}
+    bank = query_banks(scorer, subset, needs, size=bank_size, most_bytes=most_bytes, seed=seed) if needs else {}
+    return Fitting(kept, bank, left_out)
 
 
 def query_banks(
-    scorer: ModelScorer, subset: str, *, beta: float, k: int, size: int, size_bytes: int, seed: int
-) -> dict[str, QueryBank]:
-    """The bank of either direction: training captions against the subset's videos, training videos against captions."""
-    features = scorer.features
+    scorer: ModelScorer, subset: str, needs: set[str], *, size: int, most_bytes: int, seed: int
+) -> dict[str, Banks]:
+    """The banks of either direction: training captions against the subset's videos, training videos against captions;
+    beside them, where a re-ranking needs both, training videos against videos, training captions against captions."""
+    model, features = scorer.model, scorer.features
     captions, videos = features.captions_of(subset), features.videos_of(subset)
-
-    def drawn(rows: torch.Tensor, against: int) -> torch.Tensor:
-        most = max(1, min(size, size_bytes // (8 * against)))
-        if len(rows) <= most:
-            return rows
-        chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:most].sort().values
-        return rows[chosen.to(rows.device)]
-
-    texts = drawn(features.captions_of("train"), len(videos))
-    gallery = drawn(features.videos_of("train"), len(captions))
-    scores = {
-        "t2v": score_matrix(scorer.model, features, texts, videos),
-        "v2t": score_matrix(scorer.model, features, captions, gallery).T,
+    texts, gallery = (drawn(rows("train"), size, seed) for rows in (features.captions_of, features.videos_of))
+    both = BOTH_BANKS in needs
+    return {
+        "t2v": Banks(
+            model_scores(model, features, texts, videos, most_bytes=most_bytes),
+            kin_scores(model, features, "videos", gallery, videos) if both else None,
+        ),
+        "v2t": Banks(
+            model_scores(model, features, captions, gallery, most_bytes=most_bytes).transposed,
+            kin_scores(model, features, "texts", texts, captions) if both else None,
+        ),
     }
-    return {direction: QueryBank.of(scores[direction].cpu(), beta, k) for direction in scores}
 
 
-def _complete(asked: Reranking, logit_scale: float) -> Reranking:
-    """Only the options that the re-ranking reads, and QB-Norm's beta where none is given."""
-    options = {name: asked.options[name] for name in RERANKINGS[asked.name].options if name in asked.options}
-    if asked.name == QUERY_BANK:
-        options = {"beta": COSINE_BETA / logit_scale, "k": 1} | {
-            name: value for name, value in options.items() if value is not None
-        }
-    return Reranking(asked.name, options, asked.label)
+def complete(asked: Reranking, logit_scale: float) -> Reranking:
+    """Every option that the re-ranking reads and no other; QB-Norm's beta where none is given."""
+    kind = RERANKINGS[asked.name]
+    options: dict[str, Any] = {"beta": COSINE_BETA / logit_scale} if "beta" in kind.options else {}
+    options |= kind.defaults
+    given = {name: value for name, value in asked.options.items() if name in options and value is not None}
+    return Reranking(asked.name, options | given, asked.label)
 
 
-def _no_bank(scorer: ModelScorer, subset: str) -> str | None:
+def _missing(scorer: ModelScorer, subset: str, needs: str) -> str | None:
+    """Why a re-ranking with such needs cannot be had, or none."""
+    if needs not in (A_BANK, BOTH_BANKS):
+        return None
     if subset == "train":
         return "its bank would be the queries themselves"
     if not len(scorer.features.captions_of("train")):
         return f"protocol {scorer.protocol} has no train captions with features for its bank"
+    if needs == BOTH_BANKS and not is_product(scorer.model):
+        return "it compares videos with videos, texts with texts, which this model's scores do not"
     return None

@@ -15,8 +15,9 @@ from typing import TypeAlias
 import numpy as np
 import torch
 
+from ..pipeline.arrays import matrix
 from ..pipeline.errors import ArrayError
-from ..pipeline.ranking import matrix
+from ..pipeline.hubness import KOccurrence
 from ..pipeline.record import Record
 from .metrics import RECALL_AT, rank_array, summarise_ranks
 
@@ -111,17 +112,10 @@ def k_occurrence_skewness(sim: np.ndarray | torch.Tensor, k: int = 10) -> float:
 
     Raises ArrayError for NaN, an empty matrix or k < 1.
     """
-    if k < 1:
-        raise ArrayError(f"k of the k-occurrence is {k}; choose a whole number from 1")
     scores = matrix(sim)
-    k = min(k, scores.shape[1])
-    kth_best = scores.topk(k, dim=1).values[:, -1:]
-    above, tied = scores > kth_best, scores == kth_best
-    share = (k - above.sum(1)).double() / tied.sum(1).double()
-    occurrence = above.sum(0).double() + (tied.double() * share[:, None]).sum(0)
-    deviation = occurrence - occurrence.mean()
-    spread = float(deviation.square().mean().sqrt())
-    return 0.0 if spread < 1e-9 * float(occurrence.mean()) else float(deviation.pow(3).mean()) / spread**3
+    found = KOccurrence(scores.shape[1], k, scores.device)
+    found.see(scores)
+    return found.skewness
 
 
 def _resampled(

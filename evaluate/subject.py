@@ -45,7 +45,7 @@ class Subject:
     def describe_training(self) -> TrainingFacts:
         """The settings of the run that the table names; a loss only where one was trained with."""
         config = self.run.config
-        trained = config.model != "zero-shot"
+        trained = config.facts.trains
         return TrainingFacts(
             model=self.run.title,
             loss=config.loss if trained else None,

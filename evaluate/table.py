@@ -6,6 +6,7 @@ from typing import Any
 
 from ..pipeline.store import describe_shortfall
 from ..pipeline.too_few import too_few
+from ..pipeline.wording import counted
 from .grid import grid
 from .names import DIRECTIONS, HEADINGS, METRICS
 from .result import Comparison, Evaluation, Gap, RerankingResult, StoreFacts, TrainingFacts
@@ -71,8 +72,8 @@ def _heading(evaluation: Evaluation) -> list[str]:
     return [
         f"{evaluation.run}: {evaluation.training.model} on {store.name} ({store.content_hash[:8]}), "
         f"protocol {evaluation.protocol}, subset {evaluation.subset}",
-        f"{evaluation.captions} captions of {evaluation.videos} videos, text to video R@1 of a guess "
-        f"{100 / evaluation.videos:.1f}, CLIP {store.clip_model} ({store.clip_sha256[:8]})",
+        f"{counted(evaluation.captions, 'caption')} of {counted(evaluation.videos, 'video')}, text to video R@1 of a "
+        f"guess {100 / evaluation.videos:.1f}, CLIP {store.clip_model} ({store.clip_sha256[:8]})",
         *_coverage(evaluation),
     ]
 

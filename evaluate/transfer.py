@@ -11,7 +11,7 @@ from ..train.run_folder import Run, load_run
 from .config import EvaluateConfig
 from .names import NONE
 from .ranked import rank_subset
-from .result import FOLDER, Evaluation, write_json
+from .result import FOLDER, Evaluation, check_results_folder, write_json
 from .run import describe
 from .subject import open_subject
 from .table import told_otherwise
@@ -39,6 +39,7 @@ def transfer_matrix(config: EvaluateConfig) -> Transfer:
     Raises `CamoeError` where a run and a store do not fit (another CLIP, streams that the store lacks); nothing is
     written then.
     """
+    check_results_folder(config.run_folder)
     runs = [load_run(path) for path in (str(config.run_folder), *config.transfer)]
     cells = [[_cell(config, run, features, protocol) for features, protocol in _columns(runs)] for run in runs]
     transfer = Transfer(config.subset, cells)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..pipeline.command import camoe_command, options_from
+from ..pipeline.command import camoe_command, options_from, say
+from ..pipeline.errors import CamoeError
+from ..pipeline.wording import counted
 from .audit import KEPT, MASKED, NOTE, PLAIN, Preview
 from .config import ExtractConfig
 from .progress import Bars
@@ -15,12 +17,14 @@ if TYPE_CHECKING:
     from .run import Extraction
 
 
-@camoe_command("camoe-extract")
+@camoe_command("camoe-extract", go_on="the same command goes on where this one stopped")
 @options_from(ExtractConfig)
 @click.option(
     "--preview", "preview_count", type=click.IntRange(1), help="Only show so many captions as each strategy reads them."
 )
-def main(config: ExtractConfig, preview_count: int | None) -> int:
+@click.option("--dry-run", is_flag=True, help="Only say what would be done and what it takes, from a small sample.")
+@click.option("--within", metavar="TIME", help="With --dry-run: how many machines do it in 2h, 1h30m, 45m.")
+def main(config: ExtractConfig, preview_count: int | None, dry_run: bool, within: str | None) -> int:
     """Run a frozen CLIP over the frames of videos and over their captions, and keep the features in HDF5.
 
     A run that was interrupted is continued by the same command. Exit status: 0 all done; 1 could not go on, finished
@@ -32,12 +36,16 @@ def main(config: ExtractConfig, preview_count: int | None) -> int:
     if preview_count is not None:
         click.echo("\n\n".join(map(_coloured, preview_captions(config, preview_count))))
         return 0
-    try:
-        done = extract(config, Bars())
-    except KeyboardInterrupt:
-        click.echo(f"interrupted; run the same command again to continue {config.store}", err=True)
-        return 130
-    click.echo(report(done))
+    if dry_run or within is not None:
+        if not dry_run:
+            raise CamoeError("--within belongs to --dry-run; give both")
+        from .estimate import describe_estimate, estimate, parse_duration
+
+        _ = parse_duration(within) if within is not None else None
+        say("\n".join(describe_estimate(estimate(config), within)))
+        return 0
+    done = extract(config, Bars())
+    say(report(done))
     return done.exit_status
 
 
@@ -63,26 +71,48 @@ def _coloured(shown: Preview) -> str:
 def report(done: Extraction) -> str:
     """What lies in the store after a run, and what does not."""
     from ..pipeline.store import FeatureStore
+    from ..pipeline.store.info import describe_tokens
 
+    if done.part is not None and not done.part.can_be_opened:
+        return _part_line(done)
     store = FeatureStore.open(done.store)
-    lines = [f"{done.store}: {len(store.video_ids)} videos"]
+    lines = [f"{done.store}: {counted(len(store.video_ids), 'video')}"]
     if store.video_ids:
-        new = done.frames.ok + done.damaged if not done.kept else len(store.video_ids) - done.kept
-        lines[0] += f" ({new} new), {int(store.frame_count.sum())} frames"
+        new = len(store.video_ids) - done.kept
+        if not done.kept or done.part is not None:
+            new = done.frames.ok + done.frames.damaged
+        lines[0] += f" ({new} new), {counted(int(store.frame_count.sum()), 'frame')}"
     if store.has_captions:
-        lines[0] += f", {len(store.caption_ids)} captions"
+        lines[0] += f", {counted(len(store.caption_ids), 'caption')}"
         lines.append("texts: " + ", ".join("/".join(name) for name in store.text_names))
+        if store.has_word_tokens:
+            lines.append(f"word tokens: {describe_tokens(store.word_tokens)}")
         for protocol, codes in store.protocols.items():
             train, val, test = (int((codes == code).sum()) for code in (1, 2, 3))
             short = " (incomplete)" if store.shortfall.get(protocol) else ""
             lines.append(f"protocol {protocol}: {train} train, {val} val, {test} test captions{short}")
         without = sum(video not in have for video in store.caption_video_ids) if (have := set(store.video_ids)) else 0
         if without:
-            lines.append(f"{without} captions cannot be used, as the store has no frames of their videos")
+            lines.append(f"captions without frames of their video in the store, which cannot be used: {without}")
     lines += done.changes
     if done.without_captions:
-        lines.append(f"{done.without_captions} videos have no caption")
+        lines.append(f"videos without a caption: {done.without_captions}")
     lines += [f"captions left out: {count} ({reason})" for reason, count in done.skipped_captions.items()]
     if done.failed or done.damaged:
-        lines.append(f"{done.failed} videos failed, {done.damaged} were read in part: see {done.failures}")
+        lines.append(f"videos that could not be read: {done.failed}, read in part: {done.damaged}; see {done.failures}")
+    if done.part is not None:
+        lines.append(_part_line(done))
     return "\n".join(lines)
+
+
+def _part_line(done: Extraction) -> str:
+    """What a part did, and what is left to the others."""
+    part = done.part
+    assert part is not None
+    line = f"part {part.part} of {done.store}: {part.own} of {part.chunks} chunks are its own"
+    if done.frames.elsewhere:
+        line += f" ({done.frames.elsewhere} videos of them are left to another run that has begun them)"
+    if part.left:
+        return f"{line}; {part.left} chunks are still to be made"
+    rest = "; all chunks are made"
+    return line + rest + (": run once without --part to make the file of them" if not part.can_be_opened else "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from ..pipeline.errors import CamoeError
 from .clip_files import load_clip
 from .clip_weights import Weights, clip_package, find_weights
 from .precision import PRECISIONS
-from .text_tower import encode_tree, prefix_trees
+from .text_tower import encode_tree, prefix_trees, tree_outputs
 from .tokens import TokenSequence
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -114,6 +114,19 @@ class ClipEncoder:
             if on_batch is not None:
                 on_batch(len(tree.members))
         return result
+
+    @torch.inference_mode()
+    def encode_words(self, sequences: Sequence[TokenSequence]) -> Iterator[tuple[int, Tensor]]:
+        """The output at every token: each sequence's place and its float32 `(L, D)` on the CPU, as they are computed.
+
+        From the start token to the end token, projected, not normalised; the last is what `encode_tokens` gives, and
+        like there it is the same in any company.
+        """
+        rows = _TEXT_ROWS[self.device.type]
+        for tree in prefix_trees(sequences, rows):
+            outputs = tree_outputs(self.model, tree, rows).cpu()
+            for member, path in zip(tree.members, tree.paths, strict=True):
+                yield member, outputs[path]
 
 
 def resolve_device(device: str) -> torch.device:

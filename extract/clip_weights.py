@@ -1,4 +1,4 @@
-"""Which CLIP is meant: `tiny`, a file, or one of OpenAI's names with its weights in the cache."""
+"""Which CLIP is meant: a built-in one, a file, or one of OpenAI's names with its weights in the cache."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from types import ModuleType
 
 from ..pipeline.checksum import file_sha256
 from ..pipeline.errors import CamoeError
+from ..pipeline.wording import short_hash
 
 TINY = "tiny"
-_TINY_PATH = Path(__file__).parent / "tiny" / "tiny.pt"
+_FOLDER = Path(__file__).parent / "tiny"
+BUILT_IN = {TINY: _FOLDER / "tiny.pt", "tiny-hard": _FOLDER / "tiny-hard.pt"}
+"""The demo's own small models, by the name of `--clip`."""
 _CONNECT_TIMEOUT_S = 20.0
 
 
@@ -41,14 +44,15 @@ def clip_package() -> ModuleType:
 
 
 def find_weights(name_or_path: str, cache_folder: Path | None = None) -> Weights:
-    """The weights for `tiny`, a file (see `clip_files.py`), or a name such as `ViT-B/32`.
+    """The weights for a built-in model, a file (see `clip_files.py`), or a name such as `ViT-B/32`.
 
     Weights by name are looked up in `cache_folder` (default `~/.cache/clip`) and fetched into it when absent. Raises
     `CamoeError` for an unknown name, a file whose SHA-256 is wrong, or weights that cannot be fetched, saying which
     file to put where.
     """
-    if name_or_path == TINY:
-        return Weights(TINY, _TINY_PATH, file_sha256(_TINY_PATH))
+    if name_or_path in BUILT_IN:
+        built_in = BUILT_IN[name_or_path]
+        return Weights(name_or_path, built_in, file_sha256(built_in))
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return Weights(path.name, path, _sha256(path))
@@ -56,7 +60,7 @@ def find_weights(name_or_path: str, cache_folder: Path | None = None) -> Weights
     if name_or_path not in urls:
         found = "a folder, not a weights file" if path.is_dir() else "neither a file nor a known model"
         raise CamoeError(
-            f"--clip {name_or_path}: {found}; give a weights file, {TINY!r}, or one of {', '.join(urls)}; "
+            f"--clip {name_or_path}: {found}; give a weights file, or one of {', '.join((*BUILT_IN, *urls))}; "
             "features of other models (SigLIP, OpenCLIP, …) come in by camoe-store import"
         )
     return _cached_weights(name_or_path, urls[name_or_path], cache_folder or Path.home() / ".cache" / "clip")
@@ -77,7 +81,8 @@ def _cached_weights(name: str, url: str, folder: Path) -> Weights:
     found = _sha256(target)
     if found != expected:
         raise CamoeError(
-            f"{target} is not {name}: its SHA-256 is {found}, expected {expected}; delete it or fetch it again"
+            f"{target} is not {name}: its SHA-256 is {short_hash(found)}, not {short_hash(expected)}; delete it and "
+            "run the command again, which fetches it"
         )
     return Weights(name, target, found)
 

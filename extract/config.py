@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..pipeline.config import Config, setting
-from ..pipeline.errors import CamoeError
+from ..pipeline.captions.text import WANTED
+from ..pipeline.config import Config, SettingError, setting
+from ..pipeline.file_kinds import file_kind
+from ..pipeline.store.part import Part
 from ..pipeline.store.place_name import check_store_name
 from .datasets import ADAPTERS, dataset_of
 from .precision import PRECISIONS
@@ -54,40 +57,71 @@ class ExtractConfig(Config):
     stream: tuple[str, ...] = setting(
         (), help="NAME=TAG,TAG or NAME=@wordlist.txt: add or redefine a stream.", repeat=True
     )
+    tokens: bool = setting(
+        False, help="Keep the text tower's output at every token of the captions, too, for models that compare words."
+    )
     tagger: str = setting("hanta", help="Part-of-speech tagger: hanta, or spacy:MODEL.")
     seed: int = setting(0, help="Splits own captions that come without a split column.")
 
     workers: int | None = setting(None, help="Videos decoded at once; none: one per core.")
     shard_size: int = setting(256, help="Videos a shard: what a killed run can lose at most.")
+    part: str | None = setting(
+        None, help="I/N: only the I-th of N parts (from 1), which may run at the same time, on any machines."
+    )
     retry_failed: bool = setting(False, help="Try the videos of failures.csv again, and only those.")
     replace_changed: bool = setting(False, help="Extract videos again whose files have changed since.")
     drop_missing_captions: bool = setting(False, help="With --into: drop captions that the file no longer has.")
 
     def check(self) -> None:
-        if self.videos is None and self.captions is None:
-            raise CamoeError("give --videos DIR, --captions FILE, or both")
+        if self.tokens and self.captions is None and self.into is None:
+            raise SettingError("{tokens} keeps the words of captions; give {captions} FILE, or {into} a store of some")
+        if self.videos is None and self.captions is None and not self.tokens:
+            raise SettingError("give {videos} DIR, {captions} FILE, or both")
         for name in ("batch_size", "max_frames", "shard_size", "fps", "timeout", "workers"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e9:
-                raise CamoeError(f"{name} must be above zero, not {value}")
+                raise SettingError.about(name, f"must be above zero, not {value}")
         if self.max_frames > MAX_FRAMES:
-            raise CamoeError(
-                f"max_frames must be at most {MAX_FRAMES}, not {self.max_frames}; cut long videos into windows"
-            )
+            told = f"must be at most {MAX_FRAMES}, not {self.max_frames}; cut long videos into windows"
+            raise SettingError.about("max_frames", told)
         if not 0 <= self.clip_layers <= 1000:
-            raise CamoeError(f"clip_layers must be 0 or a number of the text tower's layers, not {self.clip_layers}")
+            told = f"must be 0 or a number of the text tower's layers, not {self.clip_layers}"
+            raise SettingError.about("clip_layers", told)
+        _ = self.chosen_part
         if self.retry_failed and self.videos is None:
-            raise CamoeError("--retry-failed reads videos again; give --videos DIR too")
+            raise SettingError("{retry_failed} reads videos again; give {videos} DIR too")
         if self.drop_missing_captions and (self.into is None or self.captions is None):
-            raise CamoeError("--drop-missing-captions brings a store up to date; give --into STORE and --captions FILE")
+            raise SettingError(
+                "{drop_missing_captions} brings a store up to date; give {into} STORE and {captions} FILE"
+            )
         if self.into is not None and self.out not in (None, self.into):
-            raise CamoeError(f"--into {self.into} adds to a store and --out {self.out} makes one; give one of them")
+            raise SettingError(
+                "{into} {there} adds to a store and {out} {new} makes one; give one of them",
+                there=self.into,
+                new=self.out,
+            )
         if self.out is not None:
             check_store_name(self.out)
         if self.into is not None and not self.into.exists():
-            raise CamoeError(f"--into {self.into} does not exist; use --out to make a new store")
+            raise SettingError("{into} {store} does not exist; use {out} to make a new store", store=self.into)
         if self.captions is not None and self.dataset is None and dataset_of(self.captions) is None:
-            raise CamoeError(f"--captions {self.captions}: say its format by --dataset ({', '.join(ADAPTERS)})")
+            if (kind := file_kind(self.captions)) is not None:
+                told = "{captions} {file} is {kind}, and holds no captions that can be read; {wanted}"
+                raise SettingError(told, file=self.captions, kind=kind, wanted=WANTED)
+            names = ", ".join(ADAPTERS)
+            raise SettingError(
+                "{captions} {file}: name its format with {dataset} ({names})", file=self.captions, names=names
+            )
+
+    @property
+    def chosen_part(self) -> Part | None:
+        """Which part of the store's chunks is to be made, `None` for all of it."""
+        if self.part is None:
+            return None
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", self.part.strip())
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise SettingError("{part} {given} should be I/N with I from 1 to N, as 1/8 to 8/8", given=self.part)
+        return Part(int(found[1]), int(found[2]))
 
     @property
     def store(self) -> Path:

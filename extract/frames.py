@@ -1,48 +1,136 @@
 """Stage 1, videos: decode, encode and write at the same time.
 
-Threads each run one ffmpeg child; the main thread fills encoder batches across videos, so that they are always full
-and of one size; one thread publishes finished shards. What waits between them is bounded, so memory does not grow with
-the number of videos.
+Threads each run one ffmpeg child; the main thread fills encoder batches across videos and chunks, so that they are
+always full and of one size; one thread publishes finished shards. What waits between them is bounded, so memory does
+not grow with the number of videos.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from ..pipeline.checksum import fingerprint
+from ..pipeline.errors import CamoeError
 from ..pipeline.store import DAMAGED, OK, Shard, StoreSettings, Videos
-from ..pipeline.store.build import StoreBuilder
+from ..pipeline.store.chunks import Chunk
+from ..pipeline.store.place import Claim, Place
+from ..pipeline.store.plan import Planned
+from ..pipeline.store.publish import publish_shard
 from ..pipeline.store.schema import FAILED, PARTIAL, Failure, Removed, no_videos
 from .clip_encoder import ClipEncoder
-from .datasets import VideoItem
+from .ffmpeg import Binary
 from .video import DecodedVideo, Decoder, FrameDecodeError, Window
 
 _MOST_UNPUBLISHED = 2
 """Finished shards that may wait for the disk."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class FrameCounts:
-    """What became of the videos of one run."""
+    """What became of some videos; `elsewhere` are those of chunks that another run makes, or has made meanwhile."""
 
     ok: int = 0
     damaged: int = 0
     failed: int = 0
     frames: int = 0
+    elsewhere: int = 0
+
+    def __add__(self, other: FrameCounts) -> FrameCounts:
+        return FrameCounts(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def videos(self) -> int:
+        """How many videos have been dealt with."""
+        return self.ok + self.damaged + self.failed + self.elsewhere
+
+
+@dataclass(frozen=True)
+class FrameWork:
+    """How frames are made and where shards go: picklable, so that a worker can be made in any process.
+
+    `root` is the folder of videos; `workers` are videos decoded at once; the settings say the model and the sampling.
+    """
+
+    place: Place
+    settings: StoreSettings
+    root: Path
+    binary: Binary
+    clip: str
+    clip_cache: Path | None
+    device: str
+    timeout_s: float
+    workers: int
+    batch_size: int
+
+    def worker(self, encoder: ClipEncoder | None = None) -> FrameWorker:
+        """A worker with `encoder`, or with one that it loads; raises `CamoeError` where that is another model."""
+        if encoder is None:
+            encoder = ClipEncoder.load(self.clip, self.device, self.settings.precision, self.clip_cache)
+        if encoder.weights.sha256 != self.settings.clip_sha256:
+            raise CamoeError(
+                f"the weights of {self.clip} here have the SHA-256 {encoder.weights.sha256}, and the store's model "
+                f"{self.settings.clip_sha256}; put the same file there"
+            )
+        return FrameWorker(self, encoder)
+
+    def decoder(self, resolution: int) -> Decoder:
+        """What reads a video as the settings say."""
+        settings = self.settings
+        assert settings.fps is not None
+        assert settings.max_frames is not None
+        assert settings.sampling is not None
+        return Decoder(self.binary, resolution, settings.fps, settings.max_frames, settings.sampling, self.timeout_s)
+
+
+def extract_chunk(work: FrameWork, chunk: Chunk) -> FrameCounts:
+    """Make one chunk, which ends in its shard, and tell what came of it.
+
+    All that the shard holds depends on the arguments and the files that they name; another process that has the chunk
+    at this moment, or has made it, is left alone. Raises `RunStoppedError` when the shard cannot be written.
+    """
+    return sum(work.worker().work([chunk]), FrameCounts())
+
+
+@dataclass(frozen=True)
+class FrameWorker:
+    """An encoder and the way to it; does chunks one after another without a pause between them."""
+
+    how: FrameWork
+    encoder: ClipEncoder
+
+    def work(self, tasks: Iterable[Chunk]) -> Iterator[FrameCounts]:
+        """Publish the shard of each chunk, and tell what came of its videos, a few at a time.
+
+        What cannot be decoded is recorded in the shard that it would have been in. Raises `RunStoppedError` when a
+        shard cannot be written; shards published before are intact.
+        """
+        with ThreadPoolExecutor(1, "publish") as publisher:
+            run = _FrameRun(self.how, self.encoder, publisher)
+            try:
+                decoder = self.how.decoder(self.encoder.resolution)
+                with closing(_decode_ahead(run.open(tasks), decoder, self.how.root, self.how.workers)) as ready:
+                    for video, decoding in ready:
+                        run.take(video, decoding)
+                        yield run.news()
+                run.flush()
+                run.wait()
+                yield run.news()
+            finally:
+                run.abandon()
 
 
 @dataclass
 class _OpenVideo:
     """A decoded video whose embeddings are still coming in."""
 
-    item: VideoItem
+    video: Planned
     decoded: DecodedVideo
     fingerprint: str
     embedding: np.ndarray
@@ -50,87 +138,67 @@ class _OpenVideo:
 
 
 @dataclass
-class _OpenShard:
-    """How many items of a shard are still to come, and what came of the others."""
+class _OpenChunk:
+    """A chunk that is being made: how many of its videos are still to come, and what came of the others."""
 
+    chunk: Chunk
+    claim: Claim
     waiting: int
     done: list[_OpenVideo] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
 
-def extract_frames(
-    items: Sequence[VideoItem],
-    *,
-    decoder: Decoder,
-    encoder: ClipEncoder,
-    builder: StoreBuilder,
-    settings: StoreSettings,
-    root: Path,
-    workers: int,
-    batch_size: int,
-    shard_size: int,
-    on_video: Callable[[FrameCounts], None] = lambda counts: None,
-) -> FrameCounts:
-    """Decode and encode `items`, publishing a shard for every `shard_size` of them in their order.
-
-    What cannot be decoded is recorded in the shard that it would have been in. Items that the store has already are
-    replaced. Raises `RunStoppedError` when a shard cannot be written; shards published before are intact.
-    """
-    with ThreadPoolExecutor(1, "publish") as publisher:
-        run = _FrameRun(items, shard_size, encoder, builder, settings, root, batch_size, publisher)
-        with closing(_decode_ahead(items, decoder, workers)) as ready:
-            for item, decoding in ready:
-                run.take(item, decoding)
-                on_video(run.counts)
-        run.flush()
-        run.wait()
-    return run.counts
-
-
 class _FrameRun:
     """Videos on their way from the decoder through the encoder into shards."""
 
-    def __init__(
-        self,
-        items: Sequence[VideoItem],
-        shard_size: int,
-        encoder: ClipEncoder,
-        builder: StoreBuilder,
-        settings: StoreSettings,
-        root: Path,
-        batch_size: int,
-        publisher: ThreadPoolExecutor,
-    ) -> None:
-        self.counts = FrameCounts()
-        self._encoder, self._builder, self._settings, self._root = encoder, builder, settings, root
-        self._publisher = publisher
+    def __init__(self, how: FrameWork, encoder: ClipEncoder, publisher: ThreadPoolExecutor) -> None:
+        self._how, self._encoder, self._publisher = how, encoder, publisher
+        self._news = FrameCounts()
         self._unpublished: list[Future[None]] = []
-        self._shard_of: dict[str, _OpenShard] = {}
-        for start in range(0, len(items), shard_size):
-            part = items[start : start + shard_size]
-            shard = _OpenShard(len(part))
-            self._shard_of |= {item.id: shard for item in part}
+        self._chunk_of: dict[str, _OpenChunk] = {}
         self._pending: list[tuple[_OpenVideo, int]] = []
-        self._batch = np.zeros((batch_size, encoder.resolution, encoder.resolution, 3), np.uint8)
+        self._batch = np.zeros((how.batch_size, encoder.resolution, encoder.resolution, 3), np.uint8)
 
-    def take(self, item: VideoItem, decoding: Future[tuple[DecodedVideo, str]]) -> None:
+    def open(self, chunks: Iterable[Chunk]) -> Iterator[Planned]:
+        """The videos of all chunks that nobody else makes or has made."""
+        for chunk in chunks:
+            claim = self._how.place.claim(chunk.number)
+            if claim is not None and (self._how.place.folder / chunk.name).exists():
+                claim.release()
+                claim = None
+            if claim is None:
+                self._news += FrameCounts(elsewhere=len(chunk.videos))
+                continue
+            opened = _OpenChunk(chunk, claim, len(chunk.videos))
+            self._chunk_of |= {video.id: opened for video in chunk.videos}
+            yield from chunk.videos
+
+    def news(self) -> FrameCounts:
+        """What has come of videos since one asked before."""
+        news, self._news = self._news, FrameCounts()
+        return news
+
+    def take(self, video: Planned, decoding: Future[tuple[DecodedVideo, str]]) -> None:
         """Queue a video's frames for the encoder, or record why there are none."""
         try:
             decoded, print_ = decoding.result()
         except FrameDecodeError as error:
-            self._fail(item, error.reason)
+            self._fail(video, error.reason)
             return
         embedding = np.empty((len(decoded.frames), self._encoder.embed_dim), np.float16)
-        video = _OpenVideo(item, decoded, print_, embedding, len(decoded.frames))
+        opened = _OpenVideo(video, decoded, print_, embedding, len(decoded.frames))
         for frame in range(len(decoded.frames)):
-            self._pending.append((video, frame))
+            self._pending.append((opened, frame))
             if len(self._pending) == len(self._batch):
                 self.flush()
 
-    def _fail(self, item: VideoItem, reason: str) -> None:
-        self.counts.failed += 1
-        self._shard_of[item.id].failures.append(Failure(item.id, str(item.path), FAILED, reason))
-        self._leave(item.id)
+    def _fail(self, video: Planned, reason: str) -> None:
+        self._news += FrameCounts(failed=1)
+        self._chunk_of[video.id].failures.append(self._failure(video, FAILED, reason))
+        self._leave(video.id)
+
+    def _failure(self, video: Planned, stage: str, reason: str) -> Failure:
+        return Failure(video.id, str(self._how.root / video.path), stage, reason)
 
     def flush(self) -> None:
         """Encode the pending frames as one batch of the usual size."""
@@ -147,53 +215,59 @@ class _FrameRun:
                 self._complete(video)
         self._pending.clear()
 
-    def _complete(self, video: _OpenVideo) -> None:
-        item, damage = video.item, video.decoded.damage
-        if not np.isfinite(video.embedding).all():
-            self._fail(item, "its embeddings are not finite numbers; try --precision fp32")
+    def _complete(self, opened: _OpenVideo) -> None:
+        video, damage = opened.video, opened.decoded.damage
+        if not np.isfinite(opened.embedding).all():
+            self._fail(video, "its embeddings are not finite numbers; try --precision fp32")
             return
-        shard = self._shard_of[item.id]
+        chunk = self._chunk_of[video.id]
         if damage is not None:
-            shard.failures.append(Failure(item.id, str(item.path), PARTIAL, damage))
-        self.counts.damaged += damage is not None
-        self.counts.ok += damage is None
-        self.counts.frames += len(video.embedding)
-        video.decoded = replace(video.decoded, frames=video.decoded.frames[:0])
-        shard.done.append(video)
-        self._leave(item.id)
+            chunk.failures.append(self._failure(video, PARTIAL, damage))
+        self._news += FrameCounts(ok=damage is None, damaged=damage is not None, frames=len(opened.embedding))
+        opened.decoded = replace(opened.decoded, frames=opened.decoded.frames[:0])
+        chunk.done.append(opened)
+        self._leave(video.id)
 
     def _leave(self, video_id: str) -> None:
-        shard = self._shard_of.pop(video_id)
-        shard.waiting -= 1
-        if shard.waiting == 0 and (content := self._content(shard)) is not None:
+        chunk = self._chunk_of.pop(video_id)
+        chunk.waiting -= 1
+        if chunk.waiting == 0:
             self.wait(_MOST_UNPUBLISHED - 1)
-            self._unpublished.append(self._publisher.submit(self._builder.publish, content))
+            self._unpublished.append(self._publisher.submit(self._publish, chunk))
 
-    def _content(self, shard: _OpenShard) -> Shard | None:
-        """The finished shard; `None` where it would tell nothing that the store does not tell."""
-        held = self._builder.inventory
-        new = [failure for failure in shard.failures if held.failures.get(failure.id) != failure]
-        if not shard.done and not new:
-            return None
-        ids = [video.item.id for video in shard.done] + [failure.id for failure in shard.failures]
-        removed = sorted({video_id for video_id in ids if video_id in held.videos})
-        return Shard(
-            self._settings,
-            videos=_as_videos(shard.done, self._root, self._settings),
-            failures=tuple(sorted(shard.failures, key=lambda failure: failure.id)),
-            removed=Removed(videos=tuple(removed)),
-        )
+    def _publish(self, opened: _OpenChunk) -> None:
+        """The chunk's shard; none where it mends another and would tell nothing that is not told already."""
+        try:
+            chunk = opened.chunk
+            failures = tuple(sorted(opened.failures, key=lambda failure: failure.id))
+            if opened.done or set(failures) - set(chunk.told):
+                shard = Shard(
+                    self._how.settings,
+                    videos=_as_videos(opened.done, self._how.settings),
+                    failures=failures,
+                    removed=Removed(videos=chunk.replaced),
+                    order=chunk.order,
+                )
+                publish_shard(self._how.place, chunk.name, shard)
+        finally:
+            opened.claim.release()
 
     def wait(self, most: int = 0) -> None:
         """Wait until at most so many shards are unpublished; raises what publishing raised."""
         while len(self._unpublished) > most:
             self._unpublished.pop(0).result()
 
+    def abandon(self) -> None:
+        """Leave the chunks that are not done to others."""
+        for opened in {id(opened): opened for opened in self._chunk_of.values()}.values():
+            opened.claim.release()
+        self._chunk_of.clear()
 
-def _as_videos(videos: list[_OpenVideo], root: Path, settings: StoreSettings) -> Videos:
+
+def _as_videos(videos: list[_OpenVideo], settings: StoreSettings) -> Videos:
     if not videos:
         return no_videos(settings)
-    videos = sorted(videos, key=lambda video: video.item.id)
+    videos = sorted(videos, key=lambda video: video.video.id)
     count = np.array([len(video.embedding) for video in videos])
     frames = np.zeros((len(videos), settings.max_frames or 1, settings.embed_dim), np.float16)
     times = np.full(frames.shape[:2], np.nan, np.float32)
@@ -201,8 +275,8 @@ def _as_videos(videos: list[_OpenVideo], root: Path, settings: StoreSettings) ->
         frames[row, : count[row]] = video.embedding
         times[row, : count[row]] = video.decoded.times_s
     return Videos(
-        id=[video.item.id for video in videos],
-        source=[relative_source(video.item.path, root) for video in videos],
+        id=[video.video.id for video in videos],
+        source=[video.video.path for video in videos],
         source_size=np.array([video.decoded.size for video in videos]),
         source_mtime=np.array([video.decoded.mtime for video in videos]),
         duration_s=np.array([video.decoded.duration_s for video in videos], np.float32),
@@ -214,33 +288,31 @@ def _as_videos(videos: list[_OpenVideo], root: Path, settings: StoreSettings) ->
     )
 
 
-def relative_source(path: Path, root: Path) -> str:
-    """A source's path relative to the videos' folder, with `/`."""
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
-
-
 def _decode_ahead(
-    items: Sequence[VideoItem], decoder: Decoder, workers: int
-) -> Generator[tuple[VideoItem, Future[tuple[DecodedVideo, str]]], None, None]:
+    videos: Iterable[Planned], decoder: Decoder, root: Path, workers: int
+) -> Generator[tuple[Planned, Future[tuple[DecodedVideo, str]]], None, None]:
     """Videos with their finished decoding as they are ready, at most a few more than `workers` of them waiting."""
-    source = iter(items)
+    source = iter(videos)
     with ThreadPoolExecutor(workers, "decode") as pool:
-        running = {pool.submit(_decode, decoder, item): item for item in islice(source, workers + 2)}
+        running = {pool.submit(_decode, decoder, video, root): video for video in islice(source, workers + 2)}
         try:
             while running:
                 for decoding in wait(running, return_when=FIRST_COMPLETED).done:
-                    item = running.pop(decoding)
-                    running |= {pool.submit(_decode, decoder, item): item for item in islice(source, 1)}
-                    yield item, decoding
+                    video = running.pop(decoding)
+                    running |= {pool.submit(_decode, decoder, more, root): more for more in islice(source, 1)}
+                    yield video, decoding
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             decoder.children.cancel()
 
 
-def _decode(decoder: Decoder, item: VideoItem) -> tuple[DecodedVideo, str]:
-    """The frames, and the fingerprint of the file that they came from."""
-    decoded = decoder.decode(item.path, Window(item.start_s or 0.0, item.end_s))
+def _decode(decoder: Decoder, video: Planned, root: Path) -> tuple[DecodedVideo, str]:
+    """The frames of a planned video, and the fingerprint of the file that they came from."""
+    path = root / video.path
+    decoded = decoder.decode(path, Window(video.start_s or 0.0, video.end_s))
     try:
-        return decoded, fingerprint(item.path)
+        if not video.is_same_file(path, decoded.size, decoded.mtime):
+            raise FrameDecodeError("the file has changed since the run began; --retry-failed extracts it again")
+        return decoded, fingerprint(path)
     except OSError as error:
         raise FrameDecodeError(f"it cannot be read any more ({error.strerror})") from error

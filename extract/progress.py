@@ -1,73 +1,60 @@
-"""How a run's progress is shown: bars on a terminal, and elsewhere a line now and then."""
+"""What an extraction tells while it goes."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..pipeline.progress import Bar
+
 if TYPE_CHECKING:
     from .frames import FrameCounts
 
-LINE_EVERY_S = 30.0
-"""Seconds between two lines where standard error is a file."""
-
 
 class Bars:
-    """Progress of captions, then of videos with frames per second and failures, on standard error."""
+    """Progress of captions, then of videos with frames per second and failures."""
 
     @contextmanager
     def videos(self, total: int) -> Iterator[Callable[[FrameCounts], None]]:
-        started = time.monotonic()
-        with _shown("videos", total) as advance:
+        with _counted("videos", total) as (bar, advance):
+            shown = 0
 
             def show(counts: FrameCounts) -> None:
-                rate = counts.frames / max(1e-9, time.monotonic() - started)
-                advance(1, f"{rate:.0f} frames/s, {counts.failed} failed")
+                nonlocal shown
+                rate = counts.frames / max(1e-9, bar.seconds)
+                advance(counts.videos - shown, f"{rate:.0f} frames/s, {counts.failed} failed")
+                shown = counts.videos
 
             yield show
 
+    def note(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
     @contextmanager
     def captions(self, total: int) -> Iterator[Callable[[int], None]]:
-        with _shown("captions", total) as advance:
+        with _counted("captions", total) as (_, advance):
             yield lambda done: advance(done, "")
 
 
 @contextmanager
-def _shown(what: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    if not sys.stderr.isatty():
-        lines = _Lines(what, total)
+def _counted(what: str, total: int) -> Iterator[tuple[Bar, Callable[[int, str], None]]]:
+    """A bar, and what moves it by a count with a note; however it ends, the last line says how far it came."""
+    done, last = 0, ""
+
+    def line() -> str:
+        return f"{what}: {done} of {total} after {bar.seconds:.0f} s{f', {last}' if last else ''}"
+
+    def advance(count: int, note: str) -> None:
+        nonlocal done, last
+        done, last = done + count, note
+        bar.show(after=note)
+        bar.advance(count)
+        bar.tell(line())
+
+    with Bar(total, f" {what}", desc=f"{what:<8}") as bar:
         try:
-            yield lines.advance
+            yield bar, advance
         finally:
-            lines.write()
-        return
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit=f" {what}", desc=f"{what:<8}", dynamic_ncols=True) as bar:
-
-        def advance(count: int, note: str) -> None:
-            bar.set_postfix_str(note, refresh=False)
-            bar.update(count)
-
-        yield advance
-
-
-class _Lines:
-    def __init__(self, what: str, total: int) -> None:
-        self.what, self.total, self.done, self.note = what, total, 0, ""
-        self.started = self.written = time.monotonic()
-
-    def advance(self, count: int, note: str) -> None:
-        self.done += count
-        self.note = note
-        if time.monotonic() - self.written >= LINE_EVERY_S:
-            self.write()
-
-    def write(self) -> None:
-        self.written = time.monotonic()
-        note = f", {self.note}" if self.note else ""
-        after_s = self.written - self.started
-        print(f"{self.what}: {self.done} of {self.total} after {after_s:.0f} s{note}", file=sys.stderr, flush=True)
+            bar.tell(line(), now=True)

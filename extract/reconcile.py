@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -28,7 +28,8 @@ class Reconciled:
 
     `changed` captions read differently in the store, or are in another subset there; `retold` ones only belong to a
     protocol that the store did not know. `others` are rows of the store's captions that the file does not have, and
-    `missing` those of them that the file's protocols are about.
+    `missing` those of them that the file's protocols are about. `differences` says of each of `changed`, in words, what
+    the store has and what the file.
     """
 
     captions: Captions
@@ -38,16 +39,14 @@ class Reconciled:
     retold: list[int]
     others: list[int]
     missing: list[CaptionKey]
+    differences: list[str] = field(default_factory=list)
 
     def refuse_changes(self, out: object) -> None:
         """Raises `CamoeError` where captions changed: without `--into`, a store only grows."""
         if self.changed:
-            first = self.changed[0]
-            key = f"{self.captions.id[first]!r} of video {self.captions.video_id[first]!r}"
             raise CamoeError(
-                f"{len(self.changed)} captions read differently in {out} or are in another subset there (first: {key}, "
-                f"now {self.captions.text[first]!r}); bring the store up to date with --into {out}, or give another "
-                "--out"
+                f"captions that are not as they are in {out}: {len(self.changed)} (first: {self.differences[0]}); "
+                f"bring the store up to date with --into {out}, or give another --out"
             )
 
 
@@ -72,6 +71,27 @@ def reconcile(captions: CaptionSet, store: FeatureStore | None) -> Reconciled:
         retold=retold,
         others=others,
         missing=_missing(theirs, others, captions.protocols),
+        differences=[_difference(mine, row, theirs, place[row]) for row in changed],
+    )
+
+
+def _difference(mine: Captions, row: int, theirs: Captions, there: int) -> str:
+    key = f"{mine.id[row]!r} of video {mine.video_id[row]!r}"
+    if mine.text[row] != theirs.text[there]:
+        return f"{key} was {theirs.text[there]!r} and is {mine.text[row]!r} now"
+    names = {code: name for name, code in SUBSETS.items()}
+    moved = (
+        f"in {name} from {names[int(codes[there])]} to {names.get(int(mine.protocols[name][row]), 'unused')}"
+        for name, codes in theirs.protocols.items()
+        if codes[there] not in (UNUSED, mine.protocols[name][row])
+    )
+    return f"{key} moved {', '.join(moved)}"
+
+
+def unchanged(store: FeatureStore) -> Reconciled:
+    """The store's captions as they are, where no file is held against them."""
+    return Reconciled(
+        caption_rows(store.captions, np.empty(0, np.int64)), 0, [], [], [], [*range(len(store.caption_ids))], []
     )
 
 
@@ -216,11 +236,13 @@ def describe_changes(found: Reconciled, *, drop_missing: bool) -> list[str]:
     """What became of the captions of a store that was brought up to date, in lines for people."""
     counts = [(len(found.fresh), "new"), (len(found.changed), "changed"), (found.unchanged, "unchanged")]
     lines = ["captions: " + ", ".join(f"{count} {what}" for count, what in counts if count)]
+    lines += [f"  {difference}" for difference in found.differences[:_SHOWN]]
+    lines += ["  …"] * (len(found.differences) > _SHOWN)
     if found.missing:
         shown = ", ".join(repr(caption_id) for _, caption_id in found.missing[:_SHOWN])
         more = ", …" if len(found.missing) > _SHOWN else ""
         what = "dropped" if drop_missing else "kept (--into STORE --drop-missing-captions drops them)"
-        lines.append(f"{len(found.missing)} captions of the store are not in the file: {shown}{more}; {what}")
+        lines.append(f"captions of the store that are not in the file: {len(found.missing)} ({shown}{more}); {what}")
     return lines
 
 

@@ -84,7 +84,15 @@ def depth_of(tree: PrefixTree) -> int:
 
 
 def encode_tree(model: Any, tree: PrefixTree, sequences: Sequence[TokenSequence], rows: int) -> Tensor:
-    """Embeddings `(B, D)` of the tree's members, not normalised; `model` is CLIP.
+    """Embeddings `(B, D)` of the tree's members, not normalised; `model` is CLIP, `rows` as in `tree_outputs`."""
+    outputs = tree_outputs(model, tree, rows)
+    return torch.stack(
+        [pool(outputs, path, sequences[member]) for path, member in zip(tree.paths, tree.members, strict=True)]
+    )
+
+
+def tree_outputs(model: Any, tree: PrefixTree, rows: int) -> Tensor:
+    """The projected outputs `(rows, D)` float32 at the tree's nodes, those of fillings behind them.
 
     The products run over `rows` rows, whatever the tree's size, because those of other sizes round differently: a
     sequence has the same embedding, to the bit, in any company.
@@ -105,10 +113,8 @@ def encode_tree(model: Any, tree: PrefixTree, sequences: Sequence[TokenSequence]
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(-1, x.shape[-1])
         x = x + F.linear(mixed[home], attention.out_proj.weight, attention.out_proj.bias)
         x = x + block.mlp(block.ln_2(x))
-    outputs = (model.ln_final(x).to(model.dtype) @ model.text_projection).float()
-    return torch.stack(
-        [pool(outputs, path, sequences[member]) for path, member in zip(tree.paths, tree.members, strict=True)]
-    )
+    outputs: Tensor = (model.ln_final(x).to(model.dtype) @ model.text_projection).float()
+    return outputs
 
 
 def pool(outputs: Tensor, path: list[int], sequence: TokenSequence) -> Tensor:

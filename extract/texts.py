@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..pipeline.store import Captions, Shard, StoreSettings, TextTable
+from ..pipeline.store import Captions, Shard, StoreSettings, TextTable, TokenTable
 from ..pipeline.store.build import StoreBuilder
-from ..pipeline.store.schema import CaptionKey, Removed, TextName
+from ..pipeline.store.info import size_text
+from ..pipeline.store.schema import FULL, FUSION, WORD_TOKENS, CaptionKey, Removed, TextName
 from .clip_encoder import ClipEncoder
+from .clip_tokens import analyse
 from .readings import Readings, build_texts
+from .strategies import read_caption
 from .tokens import TokenSequence
 from .words import WordTagger
+
+_SAMPLE = 1000
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class TextPlan:
 class TextWork:
     """Rows of `captions` of which the store lacks the texts `names`; `removed` are captions that these replace.
 
-    Without `names` only the captions' subsets are told anew.
+    `WORD_TOKENS` among the `names` are the word tokens. Without `names` only the captions' subsets are told anew.
     """
 
     captions: Captions
@@ -55,10 +60,15 @@ def extract_texts(
     encoded = 0
     for piece in work:
         readings = _readings(piece, plan)
+        words = readings.pop(WORD_TOKENS, None)
         for name, reading in readings.items():
             _copy_known(name, reading, known, builder)
+        tokens = None
+        if words is not None:
+            tokens, new = _word_tokens(words, known, encoder, builder)
+            encoded += new
         encoded += _encode_new(readings, known, encoder)
-        builder.publish(_shard(piece, readings, known, settings))
+        builder.publish(replace(_shard(piece, readings, known, settings), tokens=tokens))
         on_progress(len(piece.captions.id))
     return encoded
 
@@ -67,6 +77,7 @@ def _readings(piece: TextWork, plan: TextPlan) -> dict[TextName, Readings]:
     if not piece.names or not piece.captions.id:
         return {}
     found = build_texts(piece.captions.text, plan.strategies, plan.streams, plan.tagger, plan.workers)
+    found[WORD_TOKENS] = found[FULL, FUSION]
     return {name: found[name] for name in piece.names}
 
 
@@ -79,6 +90,43 @@ def _copy_known(
     sequence_of = dict(zip(reading.sentence, reading.sequence, strict=True))
     for sentence, embedding in builder.store.find_sentences(name, sequence_of).items():
         known[sequence_of[sentence]] = embedding
+
+
+def _word_tokens(
+    reading: Readings, known: dict[TokenSequence, np.ndarray], encoder: ClipEncoder, builder: StoreBuilder
+) -> tuple[TokenTable, int]:
+    """The word tokens of whole captions, and how many were encoded.
+
+    Captions keep the tokens that the store has of them, to the bit. The last tokens of others, which are their
+    embeddings, are `known` then.
+    """
+    there = builder.store.find_tokens(set(reading.sentence)) if builder.store is not None else {}
+    new = [row for row, sentence in enumerate(reading.sentence) if sentence not in there]
+    lengths = np.array([len(sequence.tokens) for sequence in reading.sequence], np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    values = np.empty((int(offsets[-1]), encoder.embed_dim), np.float16)
+    for row, sentence in enumerate(reading.sentence):
+        if sentence in there:
+            values[offsets[row] : offsets[row + 1]] = there[sentence]
+    for place, words in encoder.encode_words([reading.sequence[row] for row in new]):
+        row = new[place]
+        values[offsets[row] : offsets[row + 1]] = words.numpy()
+        known.setdefault(reading.sequence[row], values[offsets[row + 1] - 1].copy())
+    return TokenTable(reading.sentence, offsets, values, reading.row), len(new)
+
+
+def describe_size(work: Sequence[TextWork], width: int) -> str | None:
+    """How large the word tokens of some work will be, in words; none where there are none.
+
+    The length of captions is that of a thousand of them, spread over all.
+    """
+    captions = list(dict.fromkeys(t for piece in work if WORD_TOKENS in piece.names for t in piece.captions.text))
+    if not captions:
+        return None
+    sample = captions[:: -(-len(captions) // _SAMPLE)]
+    tokens = sum(len(read_caption(analyse(text, None), FULL, None).sequence.tokens) for text in sample)
+    size = size_text(round(2 * width * tokens / len(sample) * len(captions)))
+    return f"word tokens: about {size} for {len(captions):,} distinct captions"
 
 
 def _encode_new(

@@ -23,20 +23,14 @@ def atomic_path(final: Path) -> Iterator[Path]:
     try:
         yield temporary
         fsync(temporary)
-        _rename(temporary, final)
+        os.replace(temporary, final)
         fsync(final.parent)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.errno and temporary.name in str(error):
+            raise OSError(error.errno, os.strerror(error.errno), str(final)) from error  # under the name that is known
         raise
-
-
-def _rename(temporary: Path, final: Path) -> None:
-    """`os.replace` whose error names the file that was to be written."""
-    try:
-        os.replace(temporary, final)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(final)) from None
 
 
 def write_atomic(final: Path, content: bytes | str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +19,17 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 
-from .config import Config, choices_of, load_config, nearest_name, option_name
+from .config import Config, choices_of, load_config, nearest_name, option_name, spelled_as_given
 from .errors import CamoeError, RunStoppedError
+from .wording import visible
 
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print text that may hold ids, paths and captions: what a terminal would obey is written out."""
+    click.echo(visible(text), err=err)
+
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 METAVARS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
@@ -33,6 +42,11 @@ class CamoeCommand(click.Command):
     `KeyboardInterrupt` instead of printing.
     """
 
+    def __init__(self, *args: Any, go_on: str = "", **options: Any) -> None:
+        """`go_on` says how work that was interrupted is continued."""
+        super().__init__(*args, **options)
+        self.go_on = go_on
+
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         extra.setdefault("prog_name", self.name)
         try:
@@ -40,12 +54,12 @@ class CamoeCommand(click.Command):
         except CamoeError as error:
             if not standalone_mode:
                 raise
-            click.echo(f"{self.name}: {' '.join(str(error).split())}", err=True)
+            say(f"{self.name}: {' '.join(str(error).split())}", err=True)
             status = error.exit_status
         except KeyboardInterrupt:
             if not standalone_mode:
                 raise
-            click.echo(f"{self.name}: interrupted", err=True)
+            click.echo(f"{self.name}: interrupted" + (f"; {self.go_on}" if self.go_on else ""), err=True)
             status = 130
         return sys.exit(status) if standalone_mode else status
 
@@ -116,16 +130,49 @@ class CamoeGroup(CamoeCommand, click.Group):
     """A command of subcommands, whose mistakes end as a `CamoeCommand`'s."""
 
 
-def camoe_group(name: str) -> Callable[[Callable], CamoeGroup]:
+def camoe_group(name: str, cls: type[CamoeGroup] = CamoeGroup) -> Callable[[Callable], CamoeGroup]:
     """`@camoe_group("camoe-store")`: `.command()` of the result adds plain click commands."""
-    context = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-    return click.group(name, cls=CamoeGroup, context_settings=context, no_args_is_help=False)
+    return lambda function: cls(
+        name,
+        help=inspect.getdoc(function),
+        callback=function,
+        params=[_version_option()],
+        context_settings=CONTEXT,
+        no_args_is_help=False,
+    )
 
 
 def camoe_command(name: str, **options: Any) -> Callable[[Callable], CamoeCommand]:
-    """`@camoe_command("camoe-train")`: the decorated function as a `CamoeCommand`; its docstring is the help."""
-    context = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-    return click.command(name, cls=CamoeCommand, context_settings=context, **options)
+    """`@camoe_command("camoe-train")`: the decorated function as a `CamoeCommand`; its docstring is the help.
+
+    `options` are click's, and `go_on`, what is said after an interrupt.
+    """
+
+    def decorate(function: Callable) -> CamoeCommand:
+        command = click.command(name, cls=CamoeCommand, context_settings=CONTEXT, **options)(function)
+        command.params.append(_version_option())
+        return command
+
+    return decorate
+
+
+def _version_option() -> click.Option:
+    return click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_version,
+        help="Show the version and exit.",
+    )
+
+
+def _show_version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from .. import __version__
+
+        click.echo(f"{context.command.name} {__version__}")
+        context.exit()
 
 
 def options_from(config_class: type[Config]) -> Callable[[Callable], Callable]:
@@ -141,7 +188,8 @@ def options_from(config_class: type[Config]) -> Callable[[Callable], Callable]:
         def with_config(*, config_file: str | None, **values: Any) -> Any:
             given = {field.name: _given(values.pop(field.name), field, hints[field.name]) for field in fields}
             overrides = {name: value for name, value in given.items() if value is not None}
-            return function(config=load_config(config_class, config_file, overrides), **values)
+            with spelled_as_given(config_class, config_file, overrides):
+                return function(config=load_config(config_class, config_file, overrides), **values)
 
         help_text = "YAML file with any of these settings; underscores instead of dashes."
         decorated: Callable = click.option("--config", "config_file", metavar="FILE", help=help_text)(with_config)
@@ -164,7 +212,14 @@ def _option(field: dataclasses.Field, hint: Any) -> Callable[[Callable], Callabl
     metavar = f"[{'|'.join(choices)}]" if choices else METAVARS[kind]
     if several and not field.metadata.get("repeat"):
         metavar += ",…"
-    return click.option(name, field.name, default=None, multiple=several, metavar=metavar, help=text)
+    complete = _complete_choice(choices) if choices else click.Path().shell_complete
+    return click.option(
+        name, field.name, default=None, multiple=several, metavar=metavar, help=text, shell_complete=complete
+    )
+
+
+def _complete_choice(choices: tuple[str, ...]) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    return lambda _context, _parameter, begun: [name for name in choices if name.startswith(begun)]
 
 
 def _default_text(field: dataclasses.Field) -> str:

@@ -14,21 +14,54 @@ from __future__ import annotations
 import dataclasses
 import math
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from difflib import SequenceMatcher, get_close_matches
 from os import PathLike, fspath
 from pathlib import Path
+from string import Formatter
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
 from .errors import CamoeError
+from .file_kinds import file_kind
 from .regular import open_regular
 from .yaml_text import MAX_CHARACTERS, load_yaml
 
 Choices = Iterable[str] | Callable[[], Iterable[str]]
 KIND = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+
+
+class SettingError(CamoeError):
+    """Settings that do not fit. `{name}` in the template stands for a setting, and is spelled as the user gave it.
+
+    `SettingError("{top} must be at most {most}, not {value}", most=9, value=10)` begins `--top must be` where it was an
+    option, `FILE: top must be` where it stood in a config file, and `top must be` from Python.
+    """
+
+    def __init__(self, template: str, **values: object) -> None:
+        self.template, self.values = template, values
+        super().__init__(self.spelled(lambda name: name))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CamoeError, (str(self),)  # between processes, and from there on as it reads
+
+    @classmethod
+    def about(cls, name: str, told: str) -> SettingError:
+        """Of the one setting `name`: `told` follows its name."""
+        return cls(f"{{{name}}} {{told}}", told=told)
+
+    @property
+    def settings(self) -> list[str]:
+        """The names in the template that are settings."""
+        names = [name for _, name, _, _ in Formatter().parse(self.template) if name]
+        return [name for name in names if name not in self.values]
+
+    def spelled(self, spell: Callable[[str], str]) -> str:
+        """The message, each setting's name as `spell` gives it."""
+        return self.template.format(**self.values, **{name: spell(name) for name in set(self.settings)})
 
 
 def setting(
@@ -93,7 +126,23 @@ def load_config(
     for name, field in fields.items():
         if name not in values and field.default is dataclasses.MISSING:
             raise CamoeError(f"{option_name(field)} is missing: {field.metadata['help']}")
-    return config_class(**values)
+    with spelled_as_given(config_class, path, overrides):
+        return config_class(**values)
+
+
+@contextmanager
+def spelled_as_given(
+    config_class: type[Config], path: str | PathLike[str] | None, overrides: Mapping[str, Any] | None
+) -> Iterator[None]:
+    """Within it a `SettingError` names settings as the user gave them: in the file at `path`, or as options."""
+    try:
+        yield
+    except SettingError as error:
+        fields = {field.name: field for field in dataclasses.fields(config_class)}
+        written = set(read_yaml(path, fields) if path is not None else ()) - set(overrides or ())
+        names = {name: name if name in written else option_name(field) for name, field in fields.items()}
+        where = f"{fspath(path or '')}: " if written.intersection(error.settings) else ""
+        raise CamoeError(where + error.spelled(lambda name: names.get(name, name))) from None
 
 
 def read_yaml(path: str | PathLike[str], known: Iterable[str]) -> dict[str, Any]:
@@ -101,13 +150,16 @@ def read_yaml(path: str | PathLike[str], known: Iterable[str]) -> dict[str, Any]
     try:
         with open_regular(path) as stream:
             content = load_yaml(stream.read(4 * MAX_CHARACTERS).decode("utf-8")[: MAX_CHARACTERS + 1])
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise CamoeError(f"{fspath(path)} cannot be read as a config file: {reason}") from None
+    except UnicodeDecodeError:
+        raise CamoeError(f"{fspath(path)} is {file_kind(path) or 'no text'}, and not a YAML file") from None
+    except OSError as error:
+        raise CamoeError(f"{fspath(path)} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise CamoeError(f"{fspath(path)} is not valid YAML: {' '.join(str(error).split())}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise CamoeError(f"{fspath(path)} must hold `name: value` lines, not a {type(content).__name__}")
+        raise CamoeError(f"{fspath(path)} holds no settings; a YAML file of settings has lines such as `seed: 0`")
     for name in content:
         if name not in known:
             raise CamoeError(f"{fspath(path)}: {unknown_name(name, known)}")
@@ -134,7 +186,15 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
         for other in names:
             if "".join(_parts(other)).startswith(said):
                 return other
-    return next(iter(get_close_matches(name, names, n=1)), None)
+    return _closest(name, names)
+
+
+def _closest(name: str, names: Sequence[str]) -> str | None:
+    """The name that shares most letters; of several, the one whose length is nearest: `dls` is `dsl`, not `dualis`."""
+    near = get_close_matches(name, names, n=3)
+    return min(
+        near, key=lambda one: (-SequenceMatcher(None, one, name).ratio(), abs(len(one) - len(name))), default=None
+    )
 
 
 def _parts(name: str) -> list[str]:
@@ -159,8 +219,8 @@ def convert(value: Any, field: dataclasses.Field, hint: Any) -> Any:
     converted = _scalar(value, hint)
     choices = choices_of(field)
     if choices is not None and converted not in choices:
-        near = get_close_matches(str(converted), choices, n=1)
-        remedy = f"; did you mean {near[0]!r}?" if near else ""
+        near = _closest(str(converted), choices)
+        remedy = f"; did you mean {near!r}?" if near else ""
         raise ValueError(f"must be one of {', '.join(choices)}, not {converted!r}{remedy}")
     return converted
 

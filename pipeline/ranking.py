@@ -14,54 +14,32 @@ refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
 
+from .arrays import ArrayT, as_tensor, like, matrix
 from .errors import ArrayError
+from .scores import BLOCK_BYTES, EmbeddingScores, MatrixScores, Scores
 
-ArrayT = TypeVar("ArrayT", np.ndarray, torch.Tensor)
+__all__ = [
+    "V2T_CONVENTIONS",
+    "ArrayT",
+    "Owner",
+    "TextQueries",
+    "VideoQueries",
+    "as_tensor",
+    "check_convention",
+    "like",
+    "matrix",
+    "owner_index",
+    "ranks_chunked",
+    "text_to_video_ranks",
+    "video_to_text_ranks",
+]
+
 Owner: TypeAlias = np.ndarray | torch.Tensor | Sequence[int]
-EXACT_DTYPES = (torch.float32, torch.float64)
-
-
-def as_tensor(values: np.ndarray | torch.Tensor, name: str) -> torch.Tensor:
-    """The values as a float32 or float64 tensor without loss (half precision is widened); shares memory if it
-    can."""
-    if not isinstance(values, torch.Tensor):
-        array = np.asarray(values)
-        if array.dtype.kind not in "biuf":
-            raise ArrayError(f"{name} holds {array.dtype} values; pass real numbers")
-        if array.dtype not in (np.float16, np.float32, np.float64) or not array.dtype.isnative:
-            array = array.astype(np.float64)
-        array = np.ascontiguousarray(array)
-        values = torch.from_numpy(array if array.flags.writeable else array.copy())
-    elif values.is_complex():
-        raise ArrayError(f"{name} holds {values.dtype} values; pass real numbers")
-    tensor = values.detach()
-    if tensor.dtype in EXACT_DTYPES:
-        return tensor
-    return tensor.to(torch.float32 if tensor.is_floating_point() else torch.float64)
-
-
-def matrix(values: np.ndarray | torch.Tensor, name: str = "sim") -> torch.Tensor:
-    """A non-empty 2-D tensor without NaN, or an ArrayError that says what is wrong."""
-    tensor = as_tensor(values, name)
-    if tensor.ndim != 2 or tensor.numel() == 0:
-        raise ArrayError(f"{name} has shape {tuple(tensor.shape)}; pass a matrix with at least one row and column")
-    if tensor.isnan().any():
-        raise ArrayError(
-            f"{name} contains {int(tensor.isnan().sum())} NaN of {tensor.numel()} values; is the model broken?"
-        )
-    return tensor
-
-
-def like(result: torch.Tensor, original: ArrayT) -> ArrayT:
-    """`result` in the library of `original` (and on its device), with `result`'s own dtype."""
-    if isinstance(original, torch.Tensor):
-        return result.to(original.device)
-    return result.cpu().numpy()
 
 
 def owner_index(video_of_caption: Owner | None, texts: int, videos: int, device: torch.device) -> torch.Tensor:
@@ -117,8 +95,53 @@ def check_convention(v2t: str) -> None:
         raise ArrayError(f"unknown video-to-text convention {v2t!r}; choose from {', '.join(V2T_CONVENTIONS)}")
 
 
-def _text_ranks(block: torch.Tensor, owner: torch.Tensor) -> torch.Tensor:
-    return _count(block >= block.gather(1, owner[:, None]), 1)
+def _own_ranks(scores: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """The ranks of columns `own (b,)` in the rows of `scores (b, gallery)`."""
+    return _count(scores >= scores.gather(1, own[:, None]), 1)
+
+
+class Queries(Protocol):
+    """How the queries of one direction are ranked, a block of them at a time; the ranks gather in `ranks`."""
+
+    ranks: torch.Tensor
+
+    def see(self, rows: slice, scores: torch.Tensor) -> None:
+        """Rank the queries `rows`, whose scores of the whole gallery are `scores (b, gallery)`."""
+
+
+class TextQueries:
+    """Texts that ask for their video: `ranks (M,)` int64. All videos compete, distractors too."""
+
+    def __init__(self, owner: torch.Tensor) -> None:
+        self.owner, self.ranks = owner, torch.zeros_like(owner)
+
+    def see(self, rows: slice, scores: torch.Tensor) -> None:
+        """Scores are (texts, videos)."""
+        self.ranks[rows] = _own_ranks(scores, self.owner[rows])
+
+
+class VideoQueries:
+    """Videos that ask for their text: `ranks` int64 of the captioned ones, in order. `V2T_CONVENTIONS` says how."""
+
+    def __init__(self, owner: torch.Tensor, videos: int, v2t: str) -> None:
+        check_convention(v2t)
+        self.convention = V2T_CONVENTIONS[v2t]
+        captioned, self.group = owner.unique(return_inverse=True)
+        self.ranks = torch.zeros_like(captioned)
+        self.place = torch.full((videos,), -1, dtype=torch.int64, device=owner.device)
+        self.place[captioned] = torch.arange(len(captioned), device=owner.device)
+        self.only_text = self.group.argsort() if len(captioned) == len(owner) else None
+
+    def see(self, rows: slice, scores: torch.Tensor) -> None:
+        """Scores are (videos, texts)."""
+        place = self.place[rows]
+        asking = place >= 0
+        if not asking.all():
+            place, scores = place[asking], scores[asking]
+        if self.only_text is not None:  # one caption a video: nothing to pool, and all conventions agree
+            self.ranks[place] = _own_ranks(scores, self.only_text[place])
+        elif len(place):
+            self.ranks[place] = self.convention(scores.T, self.group, place, len(self.ranks))
 
 
 def text_to_video_ranks(sim: ArrayT, video_of_caption: Owner | None = None) -> ArrayT:
@@ -126,9 +149,9 @@ def text_to_video_ranks(sim: ArrayT, video_of_caption: Owner | None = None) -> A
 
     Raises ArrayError for NaN, an empty matrix, or a `video_of_caption` that does not fit.
     """
-    scores = matrix(sim)
-    owner = owner_index(video_of_caption, len(scores), scores.shape[1], scores.device)
-    return like(_text_ranks(scores, owner), sim)
+    scores = MatrixScores.of(sim)
+    queries = TextQueries(owner_index(video_of_caption, *scores.shape, scores.device))
+    return like(_ranked(scores, queries), sim)
 
 
 def video_to_text_ranks(sim: ArrayT, video_of_caption: Owner | None = None, v2t: str = "c4c") -> ArrayT:
@@ -142,12 +165,9 @@ def video_to_text_ranks(sim: ArrayT, video_of_caption: Owner | None = None, v2t:
     unknown name.
     """
     check_convention(v2t)
-    scores = matrix(sim)
-    owner = owner_index(video_of_caption, len(scores), scores.shape[1], scores.device)
-    captioned, group = owner.unique(return_inverse=True)
-    block = scores if len(captioned) == scores.shape[1] else scores[:, captioned]
-    columns = torch.arange(len(captioned), device=scores.device)
-    return like(V2T_CONVENTIONS[v2t](block, group, columns, len(captioned)), sim)
+    scores = MatrixScores.of(sim)
+    queries = VideoQueries(owner_index(video_of_caption, *scores.shape, scores.device), scores.gallery, v2t)
+    return like(_ranked(scores.transposed, queries), sim)
 
 
 def ranks_chunked(
@@ -157,14 +177,14 @@ def ranks_chunked(
     v2t: str = "c4c",
     *,
     device: str | torch.device | None = None,
-    block_bytes: int = 2**28,
+    block_bytes: int = BLOCK_BYTES,
 ) -> tuple[ArrayT, ArrayT]:
     """Both rank arrays of `text @ video.T` without holding the (M,N) matrix: for large galleries.
 
     text (M,D) and video (N,D) are normalised embeddings; a sum of streams is one product of concatenated vectors
     (`[w_1 t_1, w_2 t_2]` against `[v_1, v_2]`). A block of the matrix takes at most `block_bytes` (at least one row or
-    column), the peak is about four times that, and each entry is computed twice, once per direction. Runs on `device`
-    (default: where `text` is) in the embeddings' precision, half precision widened to float32.
+    column), and each entry is computed twice, once per direction. Runs on `device` (default: where `text` is) in the
+    embeddings' precision, half precision widened to float32. Re-ranked: `camoe.pipeline.reranking.ranks`.
 
     Returns (text-to-video, video-to-text) ranks, those of the plain functions on the matrix; where two scores differ
     by less than the rounding of a matrix product, a block and the whole matrix may order them differently.
@@ -172,31 +192,14 @@ def ranks_chunked(
     Raises ArrayError for embeddings that do not fit each other or are not finite, and as the plain functions.
     """
     check_convention(v2t)
-    texts, videos = matrix(text, "text"), matrix(video, "video")
-    if texts.shape[1] != videos.shape[1]:
-        raise ArrayError(f"text is {texts.shape[1]} wide and video {videos.shape[1]}; both need one model's embeddings")
-    if not (texts.isfinite().all() and videos.isfinite().all()):
-        raise ArrayError("text or video embeddings contain infinite values; look for a broken model or store")
-    if block_bytes < 1:
-        raise ArrayError(f"block_bytes is {block_bytes}; pass a positive number of bytes")
-    dtype = torch.promote_types(texts.dtype, videos.dtype)
-    target = torch.device(device) if device is not None else texts.device
-    texts, videos = texts.to(target, dtype), videos.to(target, dtype)
-    owner = owner_index(video_of_caption, len(texts), len(videos), target)
-
-    text_ranks = torch.empty(len(texts), dtype=torch.int64, device=target)
-    for rows in _blocks(len(texts), block_bytes // (len(videos) * dtype.itemsize)):
-        text_ranks[rows] = _text_ranks(texts[rows] @ videos.T, owner[rows])
-
-    captioned, group = owner.unique(return_inverse=True)
-    video_ranks = torch.empty(len(captioned), dtype=torch.int64, device=target)
-    column_group = torch.arange(len(captioned), device=target)
-    for columns in _blocks(len(captioned), block_bytes // (len(texts) * dtype.itemsize)):
-        block = texts @ videos[captioned[columns]].T
-        video_ranks[columns] = V2T_CONVENTIONS[v2t](block, group, column_group[columns], len(captioned))
-    return like(text_ranks, text), like(video_ranks, text)
+    scores = EmbeddingScores.of(text, video, device)
+    owner = owner_index(video_of_caption, *scores.shape, scores.device)
+    texts = _ranked(scores, TextQueries(owner), block_bytes)
+    videos = _ranked(scores.transposed, VideoQueries(owner, scores.gallery, v2t), block_bytes)
+    return like(texts, text), like(videos, text)
 
 
-def _blocks(total: int, size: int) -> list[slice]:
-    step = max(1, size)
-    return [slice(start, start + step) for start in range(0, total, step)]
+def _ranked(scores: Scores, queries: Queries, block_bytes: int = BLOCK_BYTES) -> torch.Tensor:
+    for rows, block in scores.blocks(block_bytes):
+        queries.see(rows, block)
+    return queries.ranks

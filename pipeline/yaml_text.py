@@ -23,6 +23,12 @@ def load_yaml(text: str) -> Any:
     try:
         _check_size(text)
         return yaml.load(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ValueError(f"{place}{error.problem or error.context}") from None
+    except yaml.reader.ReaderError as error:
+        raise ValueError(f"it holds the character {chr(error.character)!r}, which is not text") from None
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
     except (ValueError, OverflowError, TypeError, KeyError, AttributeError, IndexError) as error:

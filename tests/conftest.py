@@ -40,6 +40,17 @@ def make_video(ffmpeg: str):
     return make
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Children forked from a process with OpenMP threads may hang."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def soak_count() -> Callable[[int, int], int]:
     """`soak_count(sample, full)`: how often a long test repeats; `full` under `make soak`, which sets CAMOE_SOAK."""

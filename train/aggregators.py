@@ -17,8 +17,8 @@ HEAD_WIDTH = 64
 
 
 def masked_mean(frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """`(B, T, D), (B, T) -> (B, D)`: `1/n · Σ_t x_t` over the `n` valid frames."""
-    share = mask.to(frames.dtype) / mask.sum(dim=1, keepdim=True)
+    """`(B, T, D), (B, T) -> (B, D)`: `1/n · Σ_t x_t` over the `n` valid frames; zero where there is none."""
+    share = mask.to(frames.dtype) / mask.sum(dim=1, keepdim=True).clamp_min(1)
     return (share.unsqueeze(1) @ frames).squeeze(1)
 
 

@@ -7,7 +7,7 @@ metadata holds the rest as JSON, and a checksum of everything. A checkpoint is p
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.sealed import DamagedError, read_sealed, write_sealed
+from ..pipeline.wording import short_hash
 from .config import TrainConfig
 from .record import FORMAT
 
@@ -49,12 +50,17 @@ def identity_of(config: TrainConfig, store_hash: str, device: str, start: str | 
 
 
 def refuse_other(where: Path, begun: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Raise `CamoeError`, naming both values, where the run at `where` is another than the one asked for."""
+    """Raise `CamoeError`, naming both values, where the run at `where` is another than the one asked for.
+
+    A setting that an earlier version did not have was, as it were, at its default.
+    """
+    begun = {item.name: item.default for item in fields(TrainConfig) if item.name not in MAY_CHANGE} | begun
     for name in asked:
         if begun.get(name) != asked[name]:
             what = "a store with content hash" if name == "store" else name
+            shown = (lambda value: short_hash(str(value))) if name == "store" else _shown
             raise CamoeError(
-                f"{where} was begun with {what} {_shown(begun.get(name))}, not {_shown(asked[name])}; "
+                f"{where} was begun with {what} {shown(begun.get(name))}, not {shown(asked[name])}; "
                 "resume it with what it was begun with, or use --overwrite instead of --resume to train anew"
             )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ..pipeline.command import camoe_command, options_from
+from ..pipeline.command import camoe_command, options_from, say
 from .config import TrainConfig
 
 
-@camoe_command("camoe-train")
+@camoe_command("camoe-train", go_on="the same command with --resume goes on")
 @click.option("--resume", is_flag=True, help="Go on with an unfinished run where its last checkpoint left it.")
 @options_from(TrainConfig)
 def main(config: TrainConfig, resume: bool) -> None:
@@ -20,4 +20,4 @@ def main(config: TrainConfig, resume: bool) -> None:
     from .run_folder import load_run
     from .summary import summarise
 
-    click.echo(summarise(load_run(fit(config, resume=resume))))
+    say(summarise(load_run(fit(config, resume=resume))))

@@ -6,12 +6,11 @@ import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..pipeline.config import Config, setting
-from ..pipeline.errors import CamoeError
+from ..pipeline.config import Config, SettingError, setting
 from ..pipeline.text_names import FUSION
+from ..pipeline.wording import counted
 from .names import (
     AGGREGATORS,
-    ARCHITECTURE,
     DUPLICATE_TEXT,
     GATES,
     LOSSES,
@@ -21,11 +20,7 @@ from .names import (
     TEXT_HEADS,
     ModelFacts,
 )
-
-WITHOUT_EFFECT = {
-    model: tuple(name for name in ARCHITECTURE if name not in facts.reads) for model, facts in MODELS.items()
-}
-"""Settings of the architecture that a model does not read; setting one of them is a mistake."""
+from .recipe import Architecture, BatchSettings, FeatureSettings, LossSettings, Optimisation, Recipe, StepSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +51,17 @@ class TrainConfig(Config):
         "masked", help="Padded frames: left out, or as the published code treats them.", choices=PADDING
     )
 
+    trials: int = setting(20, help="Draws by which tmass scores a pair, of which the best counts; 0: the text itself.")
+    emcl: bool = setting(
+        False, help="Add to all embeddings at hand what they share (EMCL, transductive: needs all queries at once)."
+    )
+
     loss: str = setting("ce", help="Symmetric cross-entropy or Dual Softmax Loss.", choices=LOSSES)
     loss_temperature: float = setting(1000.0, help="Of the Dual Softmax prior in training.")
     stop_gradient_prior: bool = setting(False, help="Treat the Dual Softmax prior as a constant.")
+    own_loss: float | None = setting(
+        None, help="Weight of a head's own further loss (tmass, ti, wti); none: the published one, 0: without."
+    )
     duplicate_text: str = setting(
         "negative", help="What a video with the same sentence in a batch is.", choices=DUPLICATE_TEXT
     )
@@ -90,26 +93,43 @@ class TrainConfig(Config):
         _check_ranges(self)
         _check_streams(self)
         defaults = {item.name: item.default for item in fields(self)}
-        for name in WITHOUT_EFFECT.get(self.model, ()):
+        for name in self.facts.ignores:
             if getattr(self, name) not in (defaults[name], "none"):
                 others = " or ".join(other for other, facts in MODELS.items() if name in facts.reads)
-                raise CamoeError(f"{name} has no effect on model {self.model}; leave it out, or train model {others}")
+                raise SettingError.about(
+                    name, f"has no effect on model {self.model}; leave it out, or train model {others}"
+                )
+        if self.own_loss is not None and not self.facts.own_loss:
+            others = " or ".join(other for other, facts in MODELS.items() if facts.own_loss)
+            raise SettingError.about(
+                "own_loss", f"has no effect on model {self.model}; leave it out, or train model {others}"
+            )
+        if self.facts.words and self.streams != (FUSION,):
+            told = "{model} {name} reads the words of whole captions; give {streams} {fusion}"
+            raise SettingError(told, name=self.model, fusion=FUSION)
         if self.model != "camoe":
             return
         count = self.expert_count
         if len(self.aggregator) not in (1, count):
-            raise CamoeError(
-                f"aggregator names {len(self.aggregator)} aggregators for {count} experts; give 1 or {count}"
-            )
+            told = f"names {len(self.aggregator)} aggregators for {counted(count, 'expert')}; give 1 or {count}"
+            raise SettingError.about("aggregator", told)
         if self.gate == "none" and count > len(self.streams):
-            raise CamoeError(f"gate none leaves {count - len(self.streams)} experts unused; use gate single or full")
+            unused = counted(count - len(self.streams), "expert")
+            raise SettingError("{gate} none leaves {unused} unused; use {gate} single or full", unused=unused)
         if self.gate == "single" and FUSION not in self.streams:
-            raise CamoeError("gate single mixes the experts for the fusion stream; add fusion to streams, or use full")
+            raise SettingError(
+                "{gate} single mixes the experts for the fusion stream; add fusion to {streams}, or use full"
+            )
 
     @property
     def facts(self) -> ModelFacts:
         """What the trainer must know of the model."""
         return MODELS[self.model]
+
+    @property
+    def stacks(self) -> bool:
+        """Whether runs of it can be trained together as one ensemble."""
+        return self.facts.stacks and not self.emcl
 
     @property
     def expert_count(self) -> int:
@@ -140,12 +160,61 @@ class TrainConfig(Config):
         return self.seed if self.shuffle_frames else None
 
     @property
+    def recipe(self) -> Recipe:
+        """The run as the values that everything beneath `fit` takes."""
+        return Recipe(
+            architecture=Architecture(
+                model=self.model,
+                streams=self.streams,
+                weights=self.weights,
+                aggregators=self.aggregators,
+                attention_layers=self.attention_layers,
+                gate=self.gate,
+                text_head=self.text_head,
+                padding=self.padding,
+                trials=self.trials,
+                emcl=self.emcl,
+            ),
+            features=FeatureSettings(
+                strategies=self.strategies,
+                raw=self.facts.raw,
+                words=self.facts.words,
+                shuffle_seed=self.shuffle_seed,
+                validation_fraction=self.validation_fraction if self.facts.trains else None,
+                seed=self.seed,
+            ),
+            batches=BatchSettings(self.batch_size, self.captions_per_video, self.dropout),
+            step=StepSettings(
+                LossSettings(
+                    self.loss,
+                    self.loss_temperature,
+                    self.duplicate_text,
+                    self.stop_gradient_prior,
+                    self.facts.own_loss if self.own_loss is None else self.own_loss,
+                ),
+                self.accumulate,
+                self.precision,
+            ),
+            optimisation=Optimisation(
+                epochs=self.epochs,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                warmup=self.warmup,
+                clip_gradient=self.clip_gradient,
+                patience=self.patience,
+            ),
+            seed=self.seed,
+        )
+
+    @property
     def folder(self) -> Path:
         return self.out or Path("runs") / f"{self.model}-{self.loss}-{self.seed}"
 
 
 COUNTS: dict[str, tuple[int, float]] = {
     "experts": (1, 256),
+    "trials": (0, 10_000),
+    "own_loss": (0, 1_000_000),
     "attention_layers": (1, 64),
     "batch_size": (2, 1_000_000),
     "captions_per_video": (1, 1000),
@@ -164,40 +233,48 @@ _MOST_NAMES = 256
 def _check_ranges(config: TrainConfig) -> None:
     for name in ("loss_temperature", "learning_rate", "clip_gradient"):
         if not getattr(config, name) > 0:
-            raise CamoeError(f"{name} must be a positive number, not {getattr(config, name)}")
+            raise SettingError.about(name, f"must be a positive number, not {getattr(config, name)}")
     for name in ("learning_rate", "weight_decay"):
         if math.isinf(getattr(config, name)):
-            raise CamoeError(f"{name} must be a finite number, not {getattr(config, name)}")
+            raise SettingError.about(name, f"must be a finite number, not {getattr(config, name)}")
     for name, (least, most) in COUNTS.items():
         value = getattr(config, name)
         if value is not None and not least <= value <= most:
             rule = f"at least {least}" if value < least else f"at most {most}"
-            raise CamoeError(f"{name} must be {rule}, not {value}")
+            raise SettingError.about(name, f"must be {rule}, not {value}")
     for name in ("warmup", "dropout"):
         if not 0 <= getattr(config, name) < 1:
-            raise CamoeError(f"{name} must be at least 0 and below 1, not {getattr(config, name)}")
+            raise SettingError.about(name, f"must be at least 0 and below 1, not {getattr(config, name)}")
     if not 0 < config.validation_fraction < 1:
-        raise CamoeError(f"validation_fraction must be between 0 and 1, not {config.validation_fraction}")
+        raise SettingError.about("validation_fraction", f"must be between 0 and 1, not {config.validation_fraction}")
 
 
 def _check_streams(config: TrainConfig) -> None:
     for name in ("features", "streams", "strategy", "aggregator"):
         if not getattr(config, name):
-            raise CamoeError(f"{name} is empty; name at least one")
+            raise SettingError.about(name, "is empty; name at least one")
         if name != "features" and len(getattr(config, name)) > _MOST_NAMES:
-            raise CamoeError(f"{name} has {len(getattr(config, name))} entries; at most {_MOST_NAMES} make sense")
+            raise SettingError.about(
+                name, f"has {len(getattr(config, name))} entries; at most {_MOST_NAMES} make sense"
+            )
     if len(set(config.streams)) < len(config.streams):
-        raise CamoeError(f"streams names one of {', '.join(config.streams)} twice; name each once")
+        raise SettingError.about("streams", f"names one of {', '.join(config.streams)} twice; name each once")
     if config.stream_weights and (
         len(config.stream_weights) != len(config.streams)
         or min(config.stream_weights) < 0
         or not 0 < sum(config.stream_weights) < math.inf
     ):
-        raise CamoeError(f"stream_weights must be {len(config.streams)} numbers from 0, not all 0; one per stream")
+        raise SettingError.about(
+            "stream_weights", f"must be {len(config.streams)} numbers from 0, not all 0; one per stream"
+        )
     special = [entry.split("=", 1)[0] for entry in config.strategy if "=" in entry]
     for stream in special:
         if stream not in config.streams or stream == FUSION:
             others = [name for name in config.streams if name != FUSION]
-            raise CamoeError(f"strategy names stream {stream!r}; it can name {', '.join(others) or 'none here'}")
+            raise SettingError.about(
+                "strategy", f"names stream {stream!r}; it can name {', '.join(others) or 'none here'}"
+            )
     if len(config.strategy) - len(special) > 1:
-        raise CamoeError(f"strategy {','.join(config.strategy)} names two for all streams; write STREAM=NAME for one")
+        raise SettingError.about(
+            "strategy", f"{','.join(config.strategy)} names two for all streams; write STREAM=NAME for one"
+        )

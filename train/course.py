@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from .config import TrainConfig
 from .data import BatchSampler, Features
 from .divergence import Trace, check, loss_level
+from .recipe import Recipe
 from .scorer import Scorer
 from .validation import validate
 
@@ -31,7 +31,7 @@ class Outcome:
 class Course:
     """Where a run stands between two epochs; `level` is what its loss is measured against, none before the first."""
 
-    config: TrainConfig
+    recipe: Recipe
     features: Features
     sampler: BatchSampler
     outcome: Outcome
@@ -47,7 +47,7 @@ class Course:
         trace, epoch = Trace.of(rows, model.weights), self.outcome.epochs + 1
         if self.level is None:
             self.level = loss_level(trace.loss[0].item(), self.sampler.batch_size)
-        check(trace, self.level, self.config, first_step, epoch)
+        check(trace, self.level, self.recipe, first_step, epoch)
         row = {
             "epoch": epoch,
             "loss": trace.loss.mean().item(),
@@ -63,9 +63,10 @@ class Course:
     @property
     def finished(self) -> bool:
         """Whether it is at its last epoch, or out of patience."""
-        config, outcome = self.config, self.outcome
+        optimisation, outcome = self.recipe.optimisation, self.outcome
         waited = outcome.epochs - outcome.best["epoch"]
-        return outcome.epochs >= config.epochs or (config.patience is not None and waited >= config.patience)
+        patience = optimisation.patience
+        return outcome.epochs >= optimisation.epochs or (patience is not None and waited >= patience)
 
 
 def untrained(model: Scorer, features: Features) -> Outcome:

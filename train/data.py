@@ -11,7 +11,9 @@ import torch
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import SUBSETS, FeatureStore, subset_code
 from ..pipeline.text_names import FULL, FUSION
+from ..pipeline.wording import counted
 from .scorer import Dropout, FeatureShape, Scorer
+from .words import WordTokens, load_words, with_words
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Features:
     shape: FeatureShape
     missing: dict[str, int] = field(default_factory=dict)
     """Captions of each subset left out because their video has no features."""
+    words: WordTokens | None = None
+    """The captions' word tokens, where the model reads them."""
 
     @property
     def device(self) -> torch.device:
@@ -59,8 +63,17 @@ class Features:
         return self.video_of_caption[self.captions_of(subset)].unique()
 
     def texts_of(self, captions: torch.Tensor) -> torch.Tensor:
-        """`(S, B, D)` sentence embeddings of `B` captions."""
-        return torch.stack([stream.embedding.index_select(0, stream.row[captions]) for stream in self.texts])
+        """`(S, B, D)` sentence embeddings of `B` captions; where the model reads words, `with_words` of them."""
+        sentences = torch.stack([stream.embedding.index_select(0, stream.row[captions]) for stream in self.texts])
+        if self.words is None:
+            return sentences
+        return with_words(sentences, *self.words_of(captions, self.shape.max_words))
+
+    def words_of(self, captions: torch.Tensor, length: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Word tokens `(…, L, D)` and their mask `(…, L)` of captions `(…)`, as `WordTokens.padded` gives them."""
+        if self.words is None:
+            raise ValueError("these features were loaded without word tokens; load them with words=True")
+        return self.words.padded(captions, length)
 
     def same_text(self, captions: torch.Tensor) -> torch.Tensor:
         """`(S, …, B, B)` bool: which of `B` captions `(…, B)` read the same in each stream."""
@@ -74,9 +87,9 @@ def resolve_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, index = name.partition(":")
     if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
-        raise CamoeError(f"device must be auto, cpu, cuda or cuda:N, not {name!r}")
+        raise CamoeError(f"--device must be auto, cpu, cuda or cuda:N, not {name!r}")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise CamoeError(f"device {name} is not available here; use --device cpu")
+        raise CamoeError(f"--device {name} is not available here; use --device cpu")
     return torch.device(name)
 
 
@@ -96,8 +109,10 @@ def resolve_protocol(store: FeatureStore, protocol: str | None) -> str:
     if protocol is None and len(names) == 1:
         return names[0]
     if protocol not in names:
-        what = "none was named" if protocol is None else f"{protocol!r} is not one of them"
-        raise CamoeError(f"the store has the protocols {', '.join(names) or '(none)'} and {what}; give --protocol")
+        if not names:
+            raise CamoeError(f"{store.shards[0].path} has captions and no protocol; extract them again")
+        what = "several protocols" if protocol is None else f"no protocol {protocol!r}"
+        raise CamoeError(f"the store has {what}; choose with --protocol: {', '.join(names)}")
     return protocol
 
 
@@ -108,6 +123,7 @@ def load_features(
     protocol: str | None,
     device: torch.device,
     raw: bool = False,
+    words: bool = False,
     shuffle_seed: int | None = None,
     subsets: Sequence[str] = ("train", "val"),
     held_out: Sequence[str] = (),
@@ -115,10 +131,10 @@ def load_features(
 ) -> Features:
     """Put the store's videos, and its captions by stream and strategy, on the device.
 
-    `raw` leaves embeddings as the encoder gave them, else they are normalised; `shuffle_seed` permutes each video's
-    frames. Captions of the videos `held_out` count as `val`. A caption of `subsets` whose video has no features raises
-    `CamoeError` unless `allow_missing`; so does a stream that the store lacks. The store lets no value pass that is
-    not finite.
+    `raw` leaves embeddings as the encoder gave them, else they are normalised; `words` loads word tokens, too;
+    `shuffle_seed` permutes each video's frames. Captions of the videos `held_out` count as `val`. A caption of
+    `subsets` whose video has no features raises `CamoeError` unless `allow_missing`; so does a stream, and so do word
+    tokens, that the store lacks. The store lets no value pass that is not finite.
     """
     name = resolve_protocol(store, protocol)
     place = {video_id: index for index, video_id in enumerate(store.video_ids)}
@@ -130,6 +146,7 @@ def load_features(
     missing = {subset: int(((codes == code) & (owner < 0)).sum()) for subset, code in SUBSETS.items()}
     codes[owner < 0] = 0
     _refuse_missing_texts(store, strategies)
+    tokens = load_words(store, device, raw=raw) if words else None
     frames, mask = _load_frames(store, device, raw=raw)
     if shuffle_seed is not None:
         frames = shuffle_frames(frames, mask, shuffle_seed)
@@ -146,8 +163,10 @@ def load_features(
             embed_dim=frames.shape[2],
             max_frames=max(frames.shape[1], store.settings.max_frames or 0),
             clip_logit_scale=float(store.settings.clip_logit_scale),
+            max_words=tokens.longest if tokens is not None else 0,
         ),
         missing=missing,
+        words=tokens,
     )
 
 
@@ -156,9 +175,9 @@ def _refuse_missing(store: FeatureStore, protocol: str, owner: np.ndarray, asked
     if missing.any():
         videos = sorted({store.caption_video_ids[index] for index in np.flatnonzero(missing)})
         raise CamoeError(
-            f"{int(missing.sum())} of {int(asked.sum())} captions of protocol {protocol} belong to {len(videos)} "
-            f"videos without features (first: {videos[0]}); leave these captions out with --allow-missing, or put the "
-            "videos right and run camoe-extract as before with --retry-failed"
+            f"{int(missing.sum())} of {counted(int(asked.sum()), 'caption')} of protocol {protocol} belong to "
+            f"{counted(len(videos), 'video')} without features (first: {videos[0]}); leave these captions out with "
+            "--allow-missing, or repair the videos and run the same camoe-extract command again with --retry-failed"
         )
 
 
@@ -220,7 +239,7 @@ def hold_out_videos(store: FeatureStore, protocol: str, fraction: float, seed: i
     videos = sorted(set(ids) & have_features)
     if len(videos) < 3:
         raise CamoeError(
-            f"protocol {protocol} has {len(videos)} training videos with features and no val captions; "
+            f"protocol {protocol} has {counted(len(videos), 'training video')} with features and no val captions; "
             "training and validation need at least 3"
         )
     order = torch.randperm(len(videos), generator=torch.Generator().manual_seed(seed)).tolist()
@@ -239,7 +258,7 @@ class BatchSampler:
         self.start = self.count.cumsum(0) - self.count
         if len(self.count) < 2:
             raise CamoeError(
-                f"protocol {features.protocol} has {len(self.count)} training videos with features; "
+                f"protocol {features.protocol} has {counted(len(self.count), 'training video')} with features; "
                 "a contrastive loss needs at least 2"
             )
         self.batch_size = min(batch_size, len(self.count))
@@ -273,8 +292,8 @@ class BatchSampler:
 def draw_dropout(
     model: Scorer, rate: float, captions: torch.Tensor, embed_dim: int, generator: torch.Generator
 ) -> Dropout | None:
-    """The masks of one step for `captions (K, B)`, on the generator's device; none at rate 0."""
-    if rate == 0:
+    """What a step with `captions (K, B)` draws, on the generator's device; at rate 0 only what the model samples."""
+    if rate == 0 and not model.samples:
         return None
     return model.draw_dropout(
         rate, texts=captions.numel(), videos=captions.shape[1], embed_dim=embed_dim, generator=generator

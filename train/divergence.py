@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from ..pipeline.errors import RunStoppedError
-from .config import TrainConfig
+from .recipe import Recipe
 
 EXPLODED = 5.0
 """How many times its level an epoch's mean loss may reach; the level is the first loss, or that of guessing."""
@@ -40,7 +40,7 @@ def loss_level(first_loss: float, batch_size: int) -> float:
     return max(first_loss, math.log(batch_size))
 
 
-def check(trace: Trace, level: float, config: TrainConfig, first_step: int, epoch: int) -> None:
+def check(trace: Trace, level: float, recipe: Recipe, first_step: int, epoch: int) -> None:
     """Raise `DivergedError`, naming the step, for a value that is not finite or an epoch whose loss exploded.
 
     `first_step` is the number, from 1, of the trace's first step.
@@ -49,24 +49,24 @@ def check(trace: Trace, level: float, config: TrainConfig, first_step: int, epoc
     if broken.any():
         at = int(broken.nonzero()[0])
         what = "the gradient" if trace.loss[at].isfinite() else "the loss"
-        raise DivergedError(_sentence(f"{what} is no longer finite", trace, at, config, first_step, epoch))
+        raise DivergedError(_sentence(f"{what} is no longer finite", trace, at, recipe, first_step, epoch))
     if trace.loss.mean() > EXPLODED * level:
         at = int((trace.loss > EXPLODED * level).nonzero()[0])
         what = f"the loss exploded to over {EXPLODED:g} times {level:.3g}"
-        raise DivergedError(_sentence(what, trace, at, config, first_step, epoch))
+        raise DivergedError(_sentence(what, trace, at, recipe, first_step, epoch))
 
 
-def _sentence(what: str, trace: Trace, at: int, config: TrainConfig, first_step: int, epoch: int) -> str:
-    losses = ", ".join(
-        f"{stream} {loss:.3g}" for stream, loss in zip(config.streams, trace.losses[at].tolist(), strict=True)
-    )
+def _sentence(what: str, trace: Trace, at: int, recipe: Recipe, first_step: int, epoch: int) -> str:
+    streams, loss = recipe.architecture.streams, recipe.step.loss
+    values = zip(streams, trace.losses[at].tolist(), strict=True)
+    told = ", ".join(f"{stream} {value:.3g}" for stream, value in values)
     before = trace.norm[:at]
     norm = f"the largest gradient norm before it {before.max():.3g}" if at else "the first of its epoch"
-    remedy = f"lower --learning-rate ({config.learning_rate:g})"
-    if config.loss == "dsl":
-        remedy += f" or raise --loss-temperature ({config.loss_temperature:g})"
+    remedy = f"lower --learning-rate ({recipe.optimisation.learning_rate:g})"
+    if loss.name == "dsl":
+        remedy += f" or raise --loss-temperature ({loss.temperature:g})"
     return (
-        f"{what} at step {first_step + at} (epoch {epoch}; {_worst(config.streams, trace.losses[at])}: {losses}; "
+        f"{what} at step {first_step + at} (epoch {epoch}; {_worst(streams, trace.losses[at])}: {told}; "
         f"logit scale {trace.scale[: at + 1].nan_to_num(0).max():.3g}, {norm}); {remedy}"
     )
 

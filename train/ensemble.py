@@ -16,8 +16,8 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.adamw import adamw
 
-from .config import TrainConfig
 from .data import BatchSampler, Features, draw_dropout
+from .recipe import Recipe
 from .scorer import MAX_LOGIT_SCALE, Dropout, Scorer
 from .step import at_least_float32, caption_losses, in_precision
 from .trainer import schedule
@@ -75,17 +75,16 @@ class _Similarity(nn.Module):
 class Draws:
     """Batches and dropout masks of every member, drawn as its single run draws them; what two share is drawn once."""
 
-    def __init__(self, model: Scorer, features: Sequence[Features], configs: Sequence[TrainConfig]) -> None:
-        self.model, self.configs, self.device = model, list(configs), features[0].device
+    def __init__(self, model: Scorer, features: Sequence[Features], recipes: Sequence[Recipe]) -> None:
+        self.model, self.recipes, self.device = model, list(recipes), features[0].device
         self.embed_dim = features[0].shape.embed_dim
         self.samplers: dict[int, BatchSampler] = {}
         self.noise: dict[tuple[int, float], torch.Generator] = {}
-        for config, own in zip(configs, features, strict=True):
-            if config.seed not in self.samplers:
-                self.samplers[config.seed] = BatchSampler(
-                    own, config.batch_size, config.seed, config.captions_per_video
-                )
-            self.noise[config.seed, config.dropout] = torch.Generator(self.device).manual_seed(config.seed)
+        for recipe, own in zip(recipes, features, strict=True):
+            batches = recipe.batches
+            if recipe.seed not in self.samplers:
+                self.samplers[recipe.seed] = BatchSampler(own, batches.size, recipe.seed, batches.captions_per_video)
+            self.noise[recipe.seed, batches.dropout] = torch.Generator(self.device).manual_seed(recipe.seed)
 
     @property
     def sampler(self) -> BatchSampler:
@@ -95,7 +94,7 @@ class Draws:
     def epoch(self) -> torch.Tensor:
         """`(steps, members, K, B)` rows of captions."""
         drawn = {seed: sampler.epoch() for seed, sampler in self.samplers.items()}
-        return torch.stack([drawn[config.seed] for config in self.configs], dim=1).to(self.device)
+        return torch.stack([drawn[recipe.seed] for recipe in self.recipes], dim=1).to(self.device)
 
     def dropout(self, captions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Masks for texts `(members, S, K·B, D)` and experts `(members, B, E, D)`; ones at rate 0, none if all are."""
@@ -108,15 +107,15 @@ class Draws:
             return None
         texts, experts = some
         ones = torch.ones_like(texts), torch.ones_like(experts)
-        kept = [drawn[config.seed, config.dropout] or ones for config in self.configs]
+        kept = [drawn[recipe.seed, recipe.batches.dropout] or ones for recipe in self.recipes]
         return torch.stack([texts for texts, _ in kept]), torch.stack([experts for _, experts in kept])
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these members."""
-        self.configs = [self.configs[row] for row in rows]
-        seeds = {config.seed for config in self.configs}
+        self.recipes = [self.recipes[row] for row in rows]
+        seeds = {recipe.seed for recipe in self.recipes}
         self.samplers = {seed: sampler for seed, sampler in self.samplers.items() if seed in seeds}
-        pairs = {(config.seed, config.dropout) for config in self.configs}
+        pairs = {(recipe.seed, recipe.batches.dropout) for recipe in self.recipes}
         self.noise = {pair: generator for pair, generator in self.noise.items() if pair in pairs}
 
 
@@ -151,31 +150,29 @@ class _Alike:
 class Ensemble:
     """`M` members in step; `flat (M, P)` are their parameters."""
 
-    def __init__(self, models: Sequence[Scorer], features: Sequence[Features], configs: Sequence[TrainConfig]) -> None:
+    def __init__(self, models: Sequence[Scorer], features: Sequence[Features], recipes: Sequence[Recipe]) -> None:
         self.model = models[0]
         self.layout = Layout(self.model)
-        self.similarity = _Similarity(self.model, configs[0].precision)
-        self.features, self.configs = list(features), list(configs)
+        self.similarity = _Similarity(self.model, recipes[0].step.precision)
+        self.features, self.recipes = list(features), list(recipes)
         self.flat = torch.stack([self.layout.pack(model) for model in models]).requires_grad_()
         self.weights = torch.stack([model.weights for model in models])
         self.moments = torch.zeros_like(self.flat.detach()), torch.zeros_like(self.flat.detach())
-        self.steps = torch.zeros(2, len(configs), device=self.flat.device)
-        self.draws = Draws(self.model, features, configs)
+        self.steps = torch.zeros(2, len(recipes), device=self.flat.device)
+        self.draws = Draws(self.model, features, recipes)
         self.taken = 0
         self._sort()
 
     def _sort(self) -> None:
         """What a step needs to know of who is alike, put on the device once."""
         device = self.flat.device
-        self.clip = self.flat.new_tensor([config.clip_gradient for config in self.configs])
-        self.losses_alike = _Alike(
-            [(c.loss, c.loss_temperature, c.duplicate_text, c.stop_gradient_prior) for c in self.configs], device
-        )
+        self.clip = self.flat.new_tensor([recipe.optimisation.clip_gradient for recipe in self.recipes])
+        self.losses_alike = _Alike([recipe.step.loss for recipe in self.recipes], device)
         streams = range(len(self.features[0].texts))
         self.texts_alike = [_Alike([id(own.texts[stream]) for own in self.features], device) for stream in streams]
 
     def __len__(self) -> int:
-        return len(self.configs)
+        return len(self.recipes)
 
     def epoch(self) -> torch.Tensor:
         """A pass over the training videos: `(steps, M, S + 2)`, each step's stream losses, gradient norm and scale."""
@@ -219,10 +216,10 @@ class Ensemble:
         """Members with one kind of loss go through it together: `(M, S, K, B, B)` -> `(M, S)`."""
 
         def losses(members: list[int], rows: torch.Tensor | slice) -> torch.Tensor:
-            config, same = self.configs[members[0]], None
-            if config.duplicate_text != "negative":
+            loss, same = self.recipes[members[0]].step.loss, None
+            if loss.duplicate_text != "negative":
                 same = torch.stack([self.features[member].same_text(captions[member]) for member in members])
-            return caption_losses(sim[rows], config, same)
+            return caption_losses(sim[rows], loss, same)
 
         return self.losses_alike.over(losses)
 
@@ -240,10 +237,11 @@ class Ensemble:
     def _update(self, gradient: torch.Tensor) -> None:
         """The trainer's fused AdamW on every member's row; matrices decay, the rest does not."""
         alike: dict[tuple[float, float], list[int]] = {}
-        for member, config in enumerate(self.configs):
-            total = config.epochs * self.draws.sampler.steps
-            rate = config.learning_rate * schedule(self.taken, total, config.warmup)
-            alike.setdefault((rate, config.weight_decay), []).append(member)
+        for member, recipe in enumerate(self.recipes):
+            optimisation = recipe.optimisation
+            total = optimisation.epochs * self.draws.sampler.steps
+            rate = optimisation.learning_rate * schedule(self.taken, total, optimisation.warmup)
+            alike.setdefault((rate, optimisation.weight_decay), []).append(member)
         self.taken += 1
         cut = self.layout.decaying
         for (rate, decay), members in alike.items():
@@ -285,6 +283,6 @@ class Ensemble:
         self.moments = (self.moments[0][chosen], self.moments[1][chosen])
         self.weights, self.steps = self.weights[chosen], self.steps[:, chosen].contiguous()
         self.features = [self.features[row] for row in rows]
-        self.configs = [self.configs[row] for row in rows]
+        self.recipes = [self.recipes[row] for row in rows]
         self.draws.keep(rows)
         self._sort()

@@ -11,7 +11,6 @@ from ..pipeline.errors import RunStoppedError
 from ..pipeline.sealed import Tensors
 from ..pipeline.store import SUBSETS, FeatureStore
 from ..pipeline.text_names import FULL, FUSION
-from .config import TrainConfig
 from .data import (
     Features,
     StreamTexts,
@@ -21,13 +20,15 @@ from .data import (
     resolve_protocol,
     shuffle_frames,
 )
+from .recipe import FeatureSettings, Recipe
 from .scorer import Scorer
 from .scoring import ModelScorer
 from .start import begin_model, start_layers, start_name
+from .words import WordTokens, load_words
 
 
 class FeatureCache:
-    """Frames and each stream's sentences, kept between runs; `features(config)` copies nothing that two runs share.
+    """Frames and each stream's sentences, kept between runs; `features(settings)` copies nothing that two runs share.
 
     Raises `RunStoppedError` where the store is no longer what `content_hash` says, `CamoeError` as `load_features`.
     """
@@ -48,46 +49,51 @@ class FeatureCache:
         self.allow_missing, self.device = allow_missing, device
         self.paths = tuple(features)
         self._base: dict[bool, Features] = {}
+        self._words: WordTokens | None = None
         self._texts: dict[tuple[bool, str, str], StreamTexts] = {}
         self._held_out: dict[tuple[float, int], list[str]] = {}
         self._shuffled: tuple[tuple[bool, int], torch.Tensor] | None = None
 
-    def held_out(self, config: TrainConfig) -> list[str]:
+    def held_out(self, settings: FeatureSettings) -> list[str]:
         """Training videos that serve as `val`, as `fit` holds them out."""
-        if not config.facts.trains:
+        if settings.validation_fraction is None:
             return []
-        key = (config.validation_fraction, config.seed)
+        key = (settings.validation_fraction, settings.seed)
         if key not in self._held_out:
             self._held_out[key] = hold_out_videos(self.store, self.protocol, *key)
         return self._held_out[key]
 
-    def features(self, config: TrainConfig) -> Features:
-        """What `fit` would load for the config; its captions of `test` are there too."""
-        raw = config.facts.raw
+    def features(self, settings: FeatureSettings) -> Features:
+        """What `fit` would load; its captions of `test` are there too."""
+        raw = settings.raw
         base = self._base.get(raw) or self._load(raw)
         subset = base.subset
-        if held_out := self.held_out(config):
+        if held_out := self.held_out(settings):
             place = {video_id: row for row, video_id in enumerate(base.video_ids)}
             rows = torch.tensor([place[video_id] for video_id in held_out], device=self.device)
             moved = torch.isin(base.video_of_caption, rows) & (subset == SUBSETS["train"])
             subset = subset.masked_fill(moved, SUBSETS["val"])
+        words = self._word_tokens(raw) if settings.words else None
         return replace(
             base,
-            frames=self._shuffle(base, raw, config.seed) if config.shuffle_frames else base.frames,
-            texts=[self._stream(raw, stream, strategy) for stream, strategy in config.strategies.items()],
+            words=words,
+            shape=base.shape if words is None else replace(base.shape, max_words=words.longest),
+            frames=base.frames if settings.shuffle_seed is None else self._shuffle(base, raw, settings.shuffle_seed),
+            texts=[self._stream(raw, stream, strategy) for stream, strategy in settings.strategies.items()],
             subset=subset,
         )
 
-    def begin_model(self, config: TrainConfig) -> Scorer:
+    def begin_model(self, recipe: Recipe) -> Scorer:
         """The model of a run as `fit` begins it, on the device."""
-        return begin_model(config, self.features(config).shape, self._layers(config)).to(self.device)
+        layers = self._layers(recipe.architecture.model)
+        return begin_model(recipe, self.features(recipe.features).shape, layers).to(self.device)
 
-    def start(self, config: TrainConfig) -> str | None:
-        """Where the model of a run begins, as `run.json` tells it."""
-        return start_name(config, self._layers(config))
+    def start(self, model: str) -> str | None:
+        """Where a model of that name begins, as `run.json` tells it."""
+        return start_name(model, self._layers(model))
 
-    def _layers(self, config: TrainConfig) -> Tensors | None:
-        return start_layers(config, self.paths, self.store.settings.clip_sha256)
+    def _layers(self, model: str) -> Tensors | None:
+        return start_layers(model, self.paths, self.store.settings.clip_sha256)
 
     def scorer(self, model: Scorer, features: Features) -> ModelScorer:
         """The model and the features of a run, as an evaluation takes them."""
@@ -111,6 +117,12 @@ class FeatureCache:
         if key not in self._texts:
             self._texts[key] = load_texts(self.store, strategy, stream, self.device, raw=raw)
         return self._texts[key]
+
+    def _word_tokens(self, raw: bool) -> WordTokens:
+        """Loaded once: raw or normalised is settled where a batch is taken from them."""
+        if self._words is None:
+            self._words = load_words(self.store, self.device)
+        return replace(self._words, raw=raw)
 
     def _shuffle(self, base: Features, raw: bool, seed: int) -> torch.Tensor:
         """The last seed's frames are kept."""

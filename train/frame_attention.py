@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from .scorer import Dropout, Scorer
+from .recipe import Architecture
+from .scorer import Dropout, FeatureShape, Scorer, text_side
 
 BLOCK = 1 << 24
 """Attention weights held at once while scoring (64 MB in float32)."""
@@ -60,3 +61,8 @@ def _pooled_cosine(
     along = (attention * (texts @ values.flatten(0, 1).T).view(shape)).sum(dim=-1)
     squared = ((attention.transpose(0, 1) @ products).transpose(0, 1) * attention).sum(dim=-1)
     return along / squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()
+
+
+def build(architecture: Architecture, shape: FeatureShape) -> FrameAttention:
+    """Untrained, and so zero-shot (what 0.1.0 called xpool)."""
+    return FrameAttention(shape.embed_dim, **text_side(architecture, shape, text_head=architecture.text_head))

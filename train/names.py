@@ -1,11 +1,17 @@
 """What can be named in a training run, and what each model reads: plain names, so that `--help` needs no torch.
 
-The tables that the names lead to lie beside the code (`AGGREGATORS`, `GATES`, `TEXT_HEADS`, `LOSSES`, `MODELS`).
+The tables that the names lead to lie beside the code (`AGGREGATORS`, `GATES`, `TEXT_HEADS`, `LOSSES`). Of models there
+is one table, `MODELS`: an entry says where a model is built and what must be known of it before. `heads/__init__.py`
+tells how one is added.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from ..pipeline.errors import CamoeError
 
 AGGREGATORS = ("mean", "se", "attention")
 GATES = ("none", "single", "full")
@@ -15,32 +21,98 @@ DUPLICATE_TEXT = ("negative", "mask", "positive")
 PADDING = ("masked", "published")
 PRECISIONS = ("fp32", "bf16")
 
-ARCHITECTURE = ("experts", "aggregator", "gate", "attention_layers", "text_head", "padding")
+ARCHITECTURE = ("experts", "aggregator", "gate", "attention_layers", "text_head", "padding", "trials", "emcl")
 """Settings that only some models read."""
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the trainer must know of a model before it is built.
+    """What must be known of a model before it is built.
 
-    `reads`: the settings of `ARCHITECTURE` that it reads. `raw`: it takes embeddings as the encoder gave them, not
-    normalised, as the published code does. `trains`: it has something to learn. `stacks`: runs of it can be trained
-    together as one ensemble. `starts_from_clip`: it can start from CLIP's text layers.
+    `build`: `module:function`, a module's name beginning with a dot is one of `camoe.train`; the function takes an
+    `Architecture` and a `FeatureShape` and gives a `Scorer`. `reads`: the settings of `ARCHITECTURE` that it reads.
+    `raw`: it takes embeddings as the encoder gave them, not normalised, as the published code does. `trains`: it has
+    something to learn. `stacks`: runs of it can be trained together as one ensemble. `starts_from_clip`: it can start
+    from CLIP's text layers. `words`: it reads word tokens; `fixes_words`: its parameters fix how many a caption has.
+    `own_loss`: the published weight of a further loss of its own (`Scorer.own_loss`); 0: it has none.
     """
 
+    build: str
     reads: tuple[str, ...] = ()
     raw: bool = False
     trains: bool = True
     stacks: bool = True
     starts_from_clip: bool = False
+    words: bool = False
+    fixes_words: bool = False
+    own_loss: float = 0.0
+
+    @property
+    def ignores(self) -> tuple[str, ...]:
+        """Settings of `ARCHITECTURE` that it does not read; setting one of them is a mistake."""
+        return tuple(name for name in ARCHITECTURE if name not in self.reads)
 
 
 MODELS = {
-    "camoe": ModelFacts(("experts", "aggregator", "gate", "attention_layers", "text_head")),
-    "meanp": ModelFacts(("text_head",)),
-    "temporal": ModelFacts(("attention_layers", "text_head")),
-    "frame-attention": ModelFacts(("text_head",), stacks=False),
-    "seqtransf": ModelFacts(raw=True, starts_from_clip=True),
-    "xpool": ModelFacts(("padding",), raw=True, stacks=False),
-    "zero-shot": ModelFacts(trains=False, stacks=False),
+    "camoe": ModelFacts(".model:camoe", ("experts", "aggregator", "gate", "attention_layers", "text_head", "emcl")),
+    "meanp": ModelFacts(".model:meanp", ("text_head", "emcl")),
+    "temporal": ModelFacts(".model:temporal", ("attention_layers", "text_head", "emcl")),
+    "frame-attention": ModelFacts(".frame_attention:build", ("text_head",), stacks=False),
+    "seqtransf": ModelFacts(".heads.seqtransf:build", ("emcl",), raw=True, starts_from_clip=True),
+    "xpool": ModelFacts(".heads.xpool:build", ("padding", "emcl"), raw=True, stacks=False),
+    "query-scoring": ModelFacts(
+        ".heads.query_scoring:build", ("padding", "emcl"), raw=True, trains=False, stacks=False
+    ),
+    "afa": ModelFacts(".heads.afa:build", ("padding", "emcl"), raw=True, starts_from_clip=True),
+    "tmass": ModelFacts(".heads.tmass:build", ("padding", "trials", "emcl"), raw=True, stacks=False, own_loss=0.8),
+    "dicosa": ModelFacts(".heads.dicosa:build", ("padding", "emcl"), raw=True, stacks=False),
+    "ti": ModelFacts(
+        ".heads.ti:build",
+        ("padding", "emcl"),
+        raw=True,
+        stacks=False,
+        starts_from_clip=True,
+        words=True,
+        own_loss=0.001,
+    ),
+    "wti": ModelFacts(
+        ".heads.wti:build",
+        ("padding", "emcl"),
+        raw=True,
+        stacks=False,
+        starts_from_clip=True,
+        words=True,
+        own_loss=0.001,
+    ),
+    "xclip": ModelFacts(
+        ".heads.xclip:build",
+        ("padding", "emcl"),
+        raw=True,
+        stacks=False,
+        starts_from_clip=True,
+        words=True,
+        fixes_words=True,
+    ),
+    "zero-shot": ModelFacts(".model:zero_shot", ("emcl",), trains=False, stacks=False),
 }
+ENTRY_POINTS = "camoe.models"
+"""Group of entry points by which another package adds models: each names a `ModelFacts`."""
+
+
+def register_model(name: str, facts: ModelFacts) -> None:
+    """Add a model, from then on a choice like ours; raises `CamoeError` for a name that another has."""
+    if MODELS.get(name, facts) != facts:
+        raise CamoeError(f"there is a model {name!r} already; register yours under another name")
+    MODELS[name] = facts
+
+
+def _register_installed() -> None:
+    """Other packages' models; one that cannot be loaded is told and left out, as the others are still of use."""
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            register_model(point.name, point.load())
+        except Exception as error:
+            warnings.warn(f"model {point.name} ({point.value}) is left out: {error}", stacklevel=1)
+
+
+_register_installed()

@@ -64,7 +64,10 @@ class RunRecord(Record):
     def __post_init__(self) -> None:
         shape = self.shape
         if not (
-            0 < shape.embed_dim <= 1 << 16 and 0 < shape.max_frames <= 1 << 20 and 0 < shape.clip_logit_scale < 1e6
+            0 < shape.embed_dim <= 1 << 16
+            and 0 < shape.max_frames <= 1 << 20
+            and 0 < shape.clip_logit_scale < 1e6
+            and 0 <= shape.max_words <= 1 << 20
         ):
             raise ValueError(f"shape {asdict(shape)} cannot be the shape of features")
         if missing := {"train", "val"} - set(self.counts):

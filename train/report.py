@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..pipeline.errors import CamoeError
+from ..pipeline.extras import needs_extra
 from ..pipeline.regular import read_regular
 from .run_folder import METRICS
 
@@ -58,10 +59,7 @@ def _lines_until(path: Path, epoch: int) -> list[str]:
 
 
 def _summary_writer(folder: Path, begun: int | None) -> Any:
-    try:
+    with needs_extra("tensorboard", "--tensorboard"):
         from torch.utils.tensorboard import SummaryWriter  # a slow import
-    except ImportError:
-        raise CamoeError(
-            "--tensorboard needs the package tensorboard; run pip install tensorboard, or leave the option out"
-        ) from None
+
     return SummaryWriter(str(folder), purge_step=None if begun is None else begun + 1)

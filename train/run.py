@@ -13,6 +13,7 @@ import torch
 
 from ..pipeline.errors import RunStoppedError
 from ..pipeline.store import FeatureStore
+from ..pipeline.writable import check_writable
 from .checkpoint import identity_of, load_checkpoint, refuse_other
 from .config import TrainConfig
 from .course import Outcome
@@ -42,14 +43,16 @@ def fit(config: TrainConfig, *, resume: bool = False) -> Path:
     if resume and (config.folder / RECORD).is_file() and not partial_folder(config.folder).exists():
         return _finished(config, device)
     refuse_existing(config.folder, overwrite=config.overwrite, resume=resume)
+    check_writable(config.folder)
     store = FeatureStore.open(config.features)
     protocol = resolve_protocol(store, config.protocol)
-    trains = config.facts.trains
+    recipe, trains = config.recipe, config.facts.trains
     held_out = hold_out_videos(store, protocol, config.validation_fraction, config.seed) if trains else []
     features = load_features(
         store,
         config.strategies,
         raw=config.facts.raw,
+        words=config.facts.words,
         shuffle_seed=config.shuffle_seed,
         protocol=protocol,
         device=device,
@@ -57,8 +60,8 @@ def fit(config: TrainConfig, *, resume: bool = False) -> Path:
         held_out=held_out,
         allow_missing=config.allow_missing,
     )
-    layers = start_layers(config, config.features, store.settings.clip_sha256)
-    model, start = begin_model(config, features.shape, layers).to(device), start_name(config, layers)
+    layers = start_layers(config.model, config.features, store.settings.clip_sha256)
+    model, start = begin_model(recipe, features.shape, layers).to(device), start_name(config.model, layers)
     source = store_record(store, protocol, config.strategies) | {
         "start": start,
         "features": [os.path.abspath(path) for path in config.features],
@@ -67,7 +70,7 @@ def fit(config: TrainConfig, *, resume: bool = False) -> Path:
     }
     identity = identity_of(config, store.content_hash, str(device), start)
     with new_run_folder(config.folder, overwrite=config.overwrite, resume=resume) as folder:
-        with cpu_threads(config, features) as threads:
+        with cpu_threads(features, batch_size=config.batch_size, threads=config.threads) as threads:
             outcome = _train_in(folder, model, features, config, identity, resume=resume)
         record = source | features_record(features) | outcome_record(outcome, model) | cost_record(device, threads)
         write_run(folder, config, record, outcome.state)
@@ -78,7 +81,7 @@ def _finished(config: TrainConfig, device: torch.device) -> Path:
     """The finished run folder, if it is of the run that is asked for."""
     run = load_run(config.folder)
     store = FeatureStore.open(config.features)
-    start = start_name(config, start_layers(config, config.features, store.settings.clip_sha256))
+    start = start_name(config.model, start_layers(config.model, config.features, store.settings.clip_sha256))
     begun = identity_of(run.config, run.record["store"]["content_hash"], run.record["device"], run.record["start"])
     refuse_other(config.folder, begun, identity_of(config, store.content_hash, str(device), start))
     tidy(config.folder)
@@ -95,23 +98,23 @@ def _train_in(
     saver = Saver(folder, identity, config.checkpoint_seconds)
     with reporter(folder, tensorboard=config.tensorboard, begun=epoch) as report:
         try:
-            return train(model, features, config, report, saver, begun)
+            return train(model, features, config.recipe, report, saver, begun)
         except torch.OutOfMemoryError:
             remedy = "raise --accumulate, lower --batch-size, or use --device cpu"
             raise RunStoppedError(f"out of GPU memory; {remedy}") from None
 
 
 @contextmanager
-def cpu_threads(config: TrainConfig, features: Features) -> Iterator[int]:
-    """Use the configured number of threads for a while, by itself one where a batch is too small to share.
+def cpu_threads(features: Features, *, batch_size: int, threads: int | None) -> Iterator[int]:
+    """Use so many threads for a while; none: one where a batch is too small to share, else what torch takes.
 
     Threads that wait for each other on small work, with other processes about, slow it down many times.
     """
     before = torch.get_num_threads()
-    small = config.batch_size * features.frames[0].numel() < SMALL_BATCH
-    threads = config.threads or (1 if small else before)
-    torch.set_num_threads(threads)
+    small = batch_size * features.frames[0].numel() < SMALL_BATCH
+    chosen = threads or (1 if small else before)
+    torch.set_num_threads(chosen)
     try:
-        yield threads
+        yield chosen
     finally:
         torch.set_num_threads(before)

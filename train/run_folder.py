@@ -68,7 +68,7 @@ class Run:
     @property
     def title(self) -> str:
         """What a table calls the model: `seqtransf (no CLIP init)` where it began without CLIP's text layers."""
-        return title(self.config.model, self.record["start"])
+        return title(self.config.model, self.record["start"], emcl=self.config.emcl)
 
     @property
     def protocol(self) -> str:
@@ -123,7 +123,7 @@ def _read_model(path: Path, config: TrainConfig, record: RunRecord) -> Scorer:
         raise ValueError(f"{path.name} does not match its checksum")
     state = load(content)
     with torch.device("meta"):
-        model = build_model(config, record.shape)
+        model = build_model(config.recipe, record.shape)
     model.load_state_dict(state, assign=True)
     if wrong := [name for name, tensor in state.items() if tensor.dtype != torch.float32]:
         raise ValueError(f"{path.name}: {wrong[0]} is {state[wrong[0]].dtype}, not float32")
@@ -135,9 +135,10 @@ def _plain(error: BaseException) -> str:
     return (words if len(words) < 300 else f"{words[:300]}…").encode("ascii", "backslashreplace").decode()
 
 
-def title(model: str, start: str | None) -> str:
-    """A model's name, and where its start is not the published one, that."""
-    return f"{model} (no CLIP init)" if start == "random" else model
+def title(model: str, start: str | None, *, emcl: bool = False) -> str:
+    """A model's name, what is added to it, and where its start is not the published one, that."""
+    name = f"{model} + emcl" if emcl else model
+    return f"{name} (no CLIP init)" if start == "random" else name
 
 
 def partial_folder(final: Path) -> Path:

@@ -13,8 +13,9 @@ Streams come first everywhere; what all streams share has one entry there. A tex
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,29 +23,37 @@ from torch.nn import functional as F
 
 from ..pipeline.record import Record
 from .experts import Experts
+from .heads.emcl import Emcl, Moments
+from .recipe import Architecture
+from .text_heads import TEXT_HEADS
 
 MAX_LOGIT_SCALE = 100.0
 
 
 @dataclass(frozen=True)
 class FeatureShape(Record):
-    """What a model must know of the features: `D`, `T`, and the multiplier of CLIP's cosine (100.0 for OpenAI's)."""
+    """What a model must know of the features: `D`, `T`, and the multiplier of CLIP's cosine (100.0 for OpenAI's).
+
+    `max_words` is the number of tokens of the longest caption, for models that read words; 0 for others.
+    """
 
     embed_dim: int
     max_frames: int
     clip_logit_scale: float
+    max_words: int = 0
 
 
 @dataclass(frozen=True)
 class Dropout:
     """Masks of one step, zero or `1 / (1 - rate)`, drawn before it; a model has those that it takes.
 
-    `texts (S, M, D)`, `experts (N, E, D)`, `pairs (S, M, N, D)`.
+    `texts (S, M, D)`, `experts (N, E, D)`, `pairs (S, M, N, D)`; `noise (S, M, D)` is what a head that draws adds.
     """
 
     texts: torch.Tensor | None = None
     experts: torch.Tensor | None = None
     pairs: torch.Tensor | None = None
+    noise: torch.Tensor | None = None
 
     def part(self, texts: slice, videos: slice) -> Dropout:
         """The masks of some texts and some videos, as their encoders take them."""
@@ -61,6 +70,8 @@ class Scorer(nn.Module):
     """
 
     weights: torch.Tensor
+    samples = False
+    """Whether a step draws something even without dropout."""
 
     def __init__(
         self,
@@ -71,9 +82,15 @@ class Scorer(nn.Module):
         trainable_scale: bool = True,
     ) -> None:
         super().__init__()
+        self.emcl: Emcl | None = None
         self.text_heads = nn.ModuleList(text_heads)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale)), requires_grad=trainable_scale)
         self.register_buffer("weights", torch.tensor(weights))
+
+    @property
+    def transductive(self) -> bool:
+        """Whether a score depends on the other texts and videos at hand."""
+        return self.emcl is not None
 
     @property
     def expert_count(self) -> int:
@@ -99,6 +116,9 @@ class Scorer(nn.Module):
         self, texts: torch.Tensor, videos: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None
     ) -> torch.Tensor:
         """`t (S, M, D)`, `v (S, N, D)` and the frames' `mask (N, T)` -> `sim (S, M, N)` in logit units."""
+        if self.emcl is not None:
+            spread = self.emcl.fit(Moments.of(texts.flatten(0, 1)) + Moments.of(videos.flatten(0, 1)))
+            texts, videos = (F.normalize(spread(vectors), dim=-1) for vectors in (texts, videos))
         return self.logit_scale.exp() * torch.einsum("smd,snd->smn", texts, videos)
 
     def similarity(
@@ -107,6 +127,21 @@ class Scorer(nn.Module):
         """All of the above: `(S, M, N)`."""
         videos = self.encode_videos(frames, mask, dropout)
         return self.compare(self.encode_texts(texts, dropout), videos, mask, dropout)
+
+    def own_loss(
+        self,
+        texts: torch.Tensor,
+        videos: torch.Tensor,
+        mask: torch.Tensor,
+        dropout: Dropout | None,
+        loss_of: Callable[[torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
+        """A head's further loss in training `(S,)`; only for models whose facts say that they have one.
+
+        Encoded texts `(S, K · B, …)` of the encoded videos `(S, B, …)`, text `k · B + i` of video `i`; `loss_of` is the
+        configured loss of `(S, K · B, B)`.
+        """
+        raise NotImplementedError
 
     def mix(self, similarity: torch.Tensor) -> torch.Tensor:
         """`Σ_s w_s sim_s`: `(S, M, N) -> (M, N)`."""
@@ -160,3 +195,13 @@ class ExpertScorer(Scorer):
         """`(N, T, D), (N, T)` -> `v (S, N, D)`, normalised."""
         experts = self.experts(frames, mask, None if dropout is None else dropout.experts)
         return F.normalize(self.gate(experts, frames, mask), dim=-1).transpose(0, 1)
+
+
+def text_side(architecture: Architecture, shape: FeatureShape, *, text_head: str) -> dict[str, Any]:
+    """What every scorer's constructor takes: text heads of that kind, the streams' weights and the store's scale."""
+    make_head = TEXT_HEADS[text_head]
+    return {
+        "text_heads": [make_head(shape.embed_dim) for _ in architecture.streams],
+        "weights": architecture.weights,
+        "logit_scale": min(shape.clip_logit_scale, MAX_LOGIT_SCALE),
+    }

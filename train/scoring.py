@@ -94,6 +94,7 @@ class RunScorer(ModelScorer):
             store,
             run.config.strategies,
             raw=run.config.facts.raw,
+            words=run.config.facts.words,
             shuffle_seed=run.config.shuffle_seed,
             protocol=wanted,
             device=target,
@@ -102,6 +103,7 @@ class RunScorer(ModelScorer):
             allow_missing=allow_missing,
         )
         check_length(run, features.frames.shape[1])
+        check_words(run, features.shape.max_words)
         super().__init__(run.model.to(target), features, store, subset=subset)
 
 
@@ -155,4 +157,14 @@ def check_length(run: Run, offered: int) -> None:
         raise CamoeError(
             f"{run.path} was trained on at most {trained} frames a video, the store has {offered}; "
             f"extract it with --max-frames {trained}"
+        )
+
+
+def check_words(run: Run, offered: int) -> None:
+    """Raise `CamoeError` where a model that fixes the length of captions was trained on shorter ones than `offered`."""
+    trained = run.record["shape"]["max_words"]
+    if run.config.facts.fixes_words and offered > trained:
+        raise CamoeError(
+            f"{run.path} was trained on captions of at most {trained} tokens, the store's longest has {offered}; "
+            "shorten that caption, or train anew"
         )

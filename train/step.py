@@ -7,24 +7,24 @@ from functools import partial
 
 import torch
 
-from .config import TrainConfig
 from .data import Features
 from .losses import LOSSES
-from .model import Dropout, Scorer
+from .recipe import LossSettings, StepSettings
+from .scorer import Dropout, Scorer
 
 
 def batch_loss(
-    model: Scorer, features: Features, captions: torch.Tensor, config: TrainConfig, dropout: Dropout | None = None
+    model: Scorer, features: Features, captions: torch.Tensor, step: StepSettings, dropout: Dropout | None = None
 ) -> torch.Tensor:
     """`Σ_s w_s L(sim_s)` of the rows `captions (B,)`, no two of one video, or `(K, B)`: `K` captions of each video."""
     captions = captions.view(-1, captions.shape[-1])
-    texts = _encode_texts(model, features, config, dropout, slice(None), captions)
-    videos = _encode_videos(model, features, config, dropout, slice(None), captions)
-    return _weighted(model, stream_losses(model, features, captions, texts, videos, config, dropout))
+    texts = _encode_texts(model, features, step.precision, dropout, slice(None), captions)
+    videos = _encode_videos(model, features, step.precision, dropout, slice(None), captions)
+    return _weighted(model, stream_losses(model, features, captions, texts, videos, step.loss, dropout))
 
 
 def backward(
-    model: Scorer, features: Features, captions: torch.Tensor, config: TrainConfig, dropout: Dropout | None = None
+    model: Scorer, features: Features, captions: torch.Tensor, step: StepSettings, dropout: Dropout | None = None
 ) -> torch.Tensor:
     """Add the gradients of `batch_loss` to the parameters; returns the streams' losses `(S,)`.
 
@@ -32,19 +32,19 @@ def backward(
     batch gives the gradients of all embeddings; then each part is encoded again and takes its share (GradCache,
     arXiv 2101.06983). The negatives, the loss and the gradients are those of the whole batch, the memory a part's.
     """
-    texts_of = partial(_encode_texts, model, features, config, dropout)
-    videos_of = partial(_encode_videos, model, features, config, dropout)
-    if config.accumulate == 1:
+    texts_of = partial(_encode_texts, model, features, step.precision, dropout)
+    videos_of = partial(_encode_videos, model, features, step.precision, dropout)
+    if step.accumulate == 1:
         whole = slice(None)
         encoded = texts_of(whole, captions), videos_of(whole, captions)
-        losses = stream_losses(model, features, captions, *encoded, config, dropout)
+        losses = stream_losses(model, features, captions, *encoded, step.loss, dropout)
         _weighted(model, losses).backward()
         return losses.detach()
-    text_parts = [partial(texts_of, part, captions) for part in _parts(captions.numel(), config.accumulate)]
-    video_parts = [partial(videos_of, part, captions) for part in _parts(captions.shape[1], config.accumulate)]
+    text_parts = [partial(texts_of, part, captions) for part in _parts(captions.numel(), step.accumulate)]
+    video_parts = [partial(videos_of, part, captions) for part in _parts(captions.shape[1], step.accumulate)]
     texts, videos = _cached(text_parts), _cached(video_parts)
     joined = torch.cat(texts, dim=1), torch.cat(videos, dim=1)
-    losses = stream_losses(model, features, captions, *joined, config, dropout)
+    losses = stream_losses(model, features, captions, *joined, step.loss, dropout)
     _weighted(model, losses).backward()
     for encode, cached in zip(text_parts + video_parts, texts + videos, strict=True):
         again = encode()
@@ -59,25 +59,34 @@ def stream_losses(
     captions: torch.Tensor,
     texts: torch.Tensor,
     videos: torch.Tensor,
-    config: TrainConfig,
+    loss: LossSettings,
     dropout: Dropout | None = None,
 ) -> torch.Tensor:
-    """`L(sim_s)` for each stream `(S,)`, the mean over the `K` captions; `captions (K, B)`, embeddings of all."""
+    """`L(sim_s)` for each stream `(S,)`, the mean over the `K` captions; `captions (K, B)`, embeddings of all.
+
+    Where the model has a further loss of its own, that is added by its weight.
+    """
     size, batch = captions.shape
     mask = features.mask[features.video_of_caption[captions[0]]]
-    sim = model.compare(texts, videos, mask, dropout).view(-1, size, batch, batch)
-    same_text = None if config.duplicate_text == "negative" else features.same_text(captions)
-    return caption_losses(sim, config, same_text)
+    same_text = None if loss.duplicate_text == "negative" else features.same_text(captions)
+
+    def loss_of(sim: torch.Tensor) -> torch.Tensor:
+        return caption_losses(sim.view(-1, size, batch, batch), loss, same_text)
+
+    losses = loss_of(model.compare(texts, videos, mask, dropout))
+    if loss.own_weight:
+        losses = losses + loss.own_weight * model.own_loss(texts, videos, mask, dropout, loss_of)
+    return losses
 
 
-def caption_losses(sim: torch.Tensor, config: TrainConfig, same_text: torch.Tensor | None) -> torch.Tensor:
+def caption_losses(sim: torch.Tensor, loss: LossSettings, same_text: torch.Tensor | None) -> torch.Tensor:
     """The configured loss, the mean over a video's `K` captions: `sim (…, K, B, B) -> (…)`."""
-    losses: torch.Tensor = LOSSES[config.loss](
+    losses: torch.Tensor = LOSSES[loss.name](
         sim,
-        config.loss_temperature,
+        loss.temperature,
         same_text=same_text,
-        duplicate_text=config.duplicate_text,
-        stop_gradient_prior=config.stop_gradient_prior,
+        duplicate_text=loss.duplicate_text,
+        stop_gradient_prior=loss.stop_gradient_prior,
     )
     return losses.mean(dim=-1)
 
@@ -100,28 +109,28 @@ def _cached(encoders: Sequence[Callable[[], torch.Tensor]]) -> list[torch.Tensor
 def _encode_texts(
     model: Scorer,
     features: Features,
-    config: TrainConfig,
+    precision: str,
     dropout: Dropout | None,
     part: slice,
     captions: torch.Tensor,
 ) -> torch.Tensor:
     texts = features.texts_of(captions.flatten()[part])
     kept = None if dropout is None else dropout.part(part, slice(None))
-    with in_precision(features.device, config.precision):
+    with in_precision(features.device, precision):
         return at_least_float32(model.encode_texts(texts, kept))
 
 
 def _encode_videos(
     model: Scorer,
     features: Features,
-    config: TrainConfig,
+    precision: str,
     dropout: Dropout | None,
     part: slice,
     captions: torch.Tensor,
 ) -> torch.Tensor:
     rows = features.video_of_caption[captions[0, part]]
     kept = None if dropout is None else dropout.part(slice(None), part)
-    with in_precision(features.device, config.precision):
+    with in_precision(features.device, precision):
         return at_least_float32(model.encode_videos(features.frames.index_select(0, rows), features.mask[rows], kept))
 
 

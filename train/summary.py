@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..pipeline.store import describe_shortfall
+from ..pipeline.wording import counted
 from .run_folder import Run
 
 
@@ -20,14 +21,16 @@ def summarise(run: Run) -> str:
         )
     lines.append(
         "  "
-        + ", ".join(f"{name}: {item['captions']} captions of {item['videos']} videos" for name, item in counts.items())
+        + ", ".join(
+            f"{name}: {counted(item['captions'], 'caption')} of {counted(item['videos'], 'video')}"
+            for name, item in counts.items()
+        )
     )
     if record["held_out_videos"]:
-        lines.append(
-            f"  val: {len(record['held_out_videos'])} training videos held out, as the protocol has no val captions"
-        )
+        held_out = counted(len(record["held_out_videos"]), "training video")
+        lines.append(f"  val: {held_out} held out, as the protocol has no val captions")
     if record["missing_captions"]:
-        lines.append(f"  left out: {record['missing_captions']} captions whose video has no features")
+        lines.append(f"  left out: {counted(record['missing_captions'], 'caption')} without features of the video")
     if short := describe_shortfall(record["shortfall"]):
         lines.append(f"  INCOMPLETE: this copy of the data set has {', '.join(short)}")
     if "R@1" in best:
@@ -37,8 +40,7 @@ def summarise(run: Run) -> str:
         )
     if best["epoch"] == 0 < record["epochs"]:
         lines.append(
-            "  kept: the untrained model, as no epoch did better on val "
-            f"({counts['val']['videos']} video{'s' * (counts['val']['videos'] > 1)})"
+            f"  kept: the untrained model, as no epoch did better on val ({counted(counts['val']['videos'], 'video')})"
         )
     if record["examples_per_second"] is not None:
         lines.append(f"  {_cost(record)}")
@@ -50,7 +52,7 @@ def _cost(record: dict[str, Any]) -> str:
     memory = record["peak_memory_mb"]
     where = record["device"]
     if where == "cpu":
-        where += f" ({record['threads']} thread{'s' * (record['threads'] > 1)})"
+        where += f" ({counted(record['threads'], 'thread')})"
     gpu = f", {memory['gpu']:,} MB on the GPU" if "gpu" in memory else ""
     return (
         f"{record['train_seconds']:.1f} s of training on {where}, {record['examples_per_second']:,.0f} examples/s, "

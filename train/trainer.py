@@ -13,12 +13,12 @@ import torch
 
 from ..pipeline.errors import CamoeError
 from .checkpoint import Checkpoint, save_checkpoint
-from .config import TrainConfig
 from .course import Course, Outcome, Tensors, untrained
 from .data import BatchSampler, Features, draw_dropout
-from .model import Scorer
 from .progress import Progress
+from .recipe import Recipe
 from .report import Report
+from .scorer import Scorer
 from .step import backward, batch_loss
 
 __all__ = ["Outcome", "Saver", "Trainer", "batch_loss", "schedule", "train"]
@@ -36,7 +36,7 @@ class Saver:
 def train(
     model: Scorer,
     features: Features,
-    config: TrainConfig,
+    recipe: Recipe,
     report: Report,
     saver: Saver | None = None,
     begun: Checkpoint | None = None,
@@ -46,21 +46,21 @@ def train(
     `begun` is the checkpoint to go on from. Raises `DivergedError` where the loss is no number or explodes.
     """
     started = time.perf_counter()
-    if not config.facts.trains:
+    if not recipe.architecture.facts.trains:
         return _epoch_zero(model, features, report, started)
     if not len(features.captions_of("val")):
         raise CamoeError(
             f"protocol {features.protocol} has no val captions whose video has features; selection needs them"
         )
-    trainer = Trainer(model, features, config)
+    trainer = Trainer(model, features, recipe)
     outcome = _epoch_zero(model, features, report, started) if begun is None else trainer.restore(begun)
-    course = Course(config, features, trainer.sampler, outcome, None if begun is None else begun.facts["level"])
+    course = Course(recipe, features, trainer.sampler, outcome, None if begun is None else begun.facts["level"])
     started -= 0.0 if begun is None else outcome.seconds
     saved = time.perf_counter()
-    with Progress(config.epochs, trainer.sampler.steps, outcome.epochs) as progress:
+    with Progress(recipe.optimisation.epochs, trainer.sampler.steps, outcome.epochs) as progress:
         while not course.finished:
             first_step = trainer.step + 1
-            row = course.end_epoch(trainer.epoch(progress.step), model, first_step=first_step)
+            row = course.end_epoch(trainer.epoch(progress.advance), model, first_step=first_step)
             outcome.seconds = time.perf_counter() - started
             report(row | {"seconds": round(outcome.seconds, 3)})
             progress.epoch(row, outcome.best["R@1"])
@@ -80,17 +80,18 @@ def _epoch_zero(model: Scorer, features: Features, report: Report, started: floa
 class Trainer:
     """One model, its optimiser and its batches; an epoch talks to the device only at its start and end."""
 
-    def __init__(self, model: Scorer, features: Features, config: TrainConfig) -> None:
-        self.model, self.features, self.config = model, features, config
-        self.sampler = BatchSampler(features, config.batch_size, config.seed, config.captions_per_video)
-        self.noise = torch.Generator(features.device).manual_seed(config.seed)
+    def __init__(self, model: Scorer, features: Features, recipe: Recipe) -> None:
+        self.model, self.features, self.recipe = model, features, recipe
+        batches, optimisation = recipe.batches, recipe.optimisation
+        self.sampler = BatchSampler(features, batches.size, recipe.seed, batches.captions_per_video)
+        self.noise = torch.Generator(features.device).manual_seed(recipe.seed)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         groups = [
-            {"params": [p for p in self.parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+            {"params": [p for p in self.parameters if p.ndim >= 2], "weight_decay": optimisation.weight_decay},
             {"params": [p for p in self.parameters if p.ndim < 2], "weight_decay": 0.0},
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
-        self.total_steps = config.epochs * self.sampler.steps
+        self.optimizer = torch.optim.AdamW(groups, lr=optimisation.learning_rate, fused=True)
+        self.total_steps = optimisation.epochs * self.sampler.steps
         self.step = 0
 
     def epoch(self, tick: Callable[[], object] = lambda: None) -> torch.Tensor:
@@ -106,12 +107,13 @@ class Trainer:
 
     def _step(self, captions: torch.Tensor) -> torch.Tensor:
         """One update with `captions (K, B)`; returns `(S + 2,)`: stream losses, gradient norm, scale, on the device."""
+        optimisation, rate = self.recipe.optimisation, self.recipe.batches.dropout
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * schedule(self.step, self.total_steps, self.config.warmup)
-        dropout = draw_dropout(self.model, self.config.dropout, captions, self.features.shape.embed_dim, self.noise)
+            group["lr"] = optimisation.learning_rate * schedule(self.step, self.total_steps, optimisation.warmup)
+        dropout = draw_dropout(self.model, rate, captions, self.features.shape.embed_dim, self.noise)
         self.optimizer.zero_grad(set_to_none=True)
-        losses = backward(self.model, self.features, captions, self.config, dropout)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_gradient)
+        losses = backward(self.model, self.features, captions, self.recipe.step, dropout)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, optimisation.clip_gradient)
         self.optimizer.step()
         self.model.clamp_scale()
         self.step += 1

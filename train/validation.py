@@ -15,7 +15,11 @@ CHUNK = 2048
 def score_matrix(
     model: Scorer, features: Features, captions: torch.Tensor, videos: torch.Tensor, *, chunk: int = CHUNK
 ) -> torch.Tensor:
-    """The model's scores `(M, N)` for rows of captions and of videos, in their order; texts and videos encoded once."""
+    """The model's scores `(M, N)` for rows of captions and of videos, in their order; texts and videos encoded once.
+
+    A transductive model gets all captions at once, as its scores depend on which are there.
+    """
+    chunk_of_texts = max(1, len(captions)) if model.transductive else chunk
     encoded_videos = torch.cat(
         [model.encode_videos(features.frames[part], features.mask[part]) for part in videos.split(chunk)], dim=1
     )
@@ -23,7 +27,7 @@ def score_matrix(
     return torch.cat(
         [
             model.mix(model.compare(model.encode_texts(features.texts_of(part)), encoded_videos, mask))
-            for part in captions.split(chunk)
+            for part in captions.split(chunk_of_texts)
         ]
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ...pipeline.command import camoe_command, options_from
+from ...pipeline.command import camoe_command, options_from, say
 from .config import ReportConfig
 
 
@@ -21,4 +21,4 @@ def main(config: ReportConfig, runs: tuple[Path, ...]) -> None:
     """
     from .run import report  # which loads torch: not needed for --help
 
-    click.echo(report(runs, config, click.echo))
+    say(str(report(runs, config, say)))

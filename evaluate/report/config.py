@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...pipeline.config import Config, setting
-from ...pipeline.errors import CamoeError
+from ...pipeline.config import Config, SettingError, setting
 from ..config import ALL, RESAMPLES, EvaluateConfig
 from ..names import RERANKINGS, SUBSET_NAMES, V2T_NAMES
 
@@ -38,9 +37,9 @@ class ReportConfig(Config):
 
     def check(self) -> None:
         if not 0 <= self.examples <= MOST_EXAMPLES:
-            raise CamoeError(f"examples must be from 0 to {MOST_EXAMPLES}, not {self.examples}")
+            raise SettingError.about("examples", f"must be from 0 to {MOST_EXAMPLES}, not {self.examples}")
         if self.bootstrap < 1:
-            raise CamoeError(f"bootstrap must be at least 1, not {self.bootstrap}")
+            raise SettingError.about("bootstrap", f"must be at least 1, not {self.bootstrap}")
         self.evaluation(Path("run"))
 
     def evaluation(self, run: Path) -> EvaluateConfig:

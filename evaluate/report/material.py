@@ -150,7 +150,7 @@ def zero_shot(material: Material) -> Reference | None:
     plain = TrainConfig(features=run.config.features, model=ZERO_SHOT, streams=(FUSION,))
     shape: FeatureShape = material.subject.scorer.features.shape
     subject = open_subject(
-        replace(run, config=plain, model=build_model(plain, shape).eval()),
+        replace(run, config=plain, model=build_model(plain.recipe, shape).eval()),
         config.features or run.features,
         protocol=material.subject.scorer.protocol,
         subset=config.subset,

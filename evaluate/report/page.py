@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from ...pipeline.atomic import write_atomic
 from ...pipeline.errors import CamoeError
+from ...pipeline.writable import check_writable
 from ..names import HEADINGS
 
 INDEX = "index.html"
@@ -57,11 +58,12 @@ def _read(name: str) -> str:
 
 
 def check_out(out: Path) -> None:
-    """Raise `CamoeError` where a folder holds something that is no report."""
+    """Raise `CamoeError` where a folder holds something that is no report, or cannot be written to."""
+    if out.is_file():
+        raise CamoeError(f"--out {out} is a file; name a folder")
+    check_writable(out, inside=True, remedy="name another folder with --out")
     if not out.exists():
         return
-    if not out.is_dir():
-        raise CamoeError(f"--out {out} is a file; name a folder")
     try:
         ours = MARK in (out / INDEX).read_text(encoding="utf-8", errors="replace")[:2000]
     except OSError:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
-from tqdm import tqdm
 
+from ...pipeline.progress import Bar
 from ...pipeline.store import describe_shortfall
 from ...pipeline.too_few import too_few
+from ...pipeline.wording import counted
 from ..table import told_otherwise
 from .compared import check_alike, compare_runs, distinct_names
 from .config import ReportConfig
@@ -94,9 +95,9 @@ def _page(
 
 
 def _make_pictures(pictures: Pictures, out: Path, say: Callable[[str], None]) -> None:
-    say(f"taking frames out of {pictures.videos} videos in {pictures.root or 'a folder that is not known'}")
-    with tqdm(total=pictures.videos, unit=" videos", desc="frames", disable=None) as bar:
-        pictures.make(out, bar.update)
+    say(f"taking frames out of {counted(pictures.videos, 'video')} in {pictures.root or 'a folder that is not known'}")
+    with Bar(pictures.videos, " videos", desc="frames") as bar:
+        pictures.make(out, bar.advance)
 
 
 def _run_view(material: Material, name: str, reference: Reference | None, pictures: Pictures) -> RunView:
@@ -151,7 +152,7 @@ def _shortfall(material: Material) -> list[str]:
     found = material.evaluation
     lines = list(describe_shortfall(found.shortfall))
     if found.missing_captions:
-        lines.append(f"{found.missing_captions} captions left out, as their video has no features")
+        lines.append(f"{counted(found.missing_captions, 'caption')} left out for want of features of the video")
     return lines
 
 
@@ -166,7 +167,7 @@ def warnings(material: Material) -> list[str]:
     lines += [f"{name} is left out: {reason}." for name, reason in found.left_out.items()]
     if material.ambiguous:
         count = len(material.ambiguous)
-        lines.append(f"{count} of {found.captions} captions stand word for word on several videos; they are marked.")
+        lines.append(f"Captions that several videos share word for word: {count} of {found.captions}; they are marked.")
     return lines
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ...pipeline.command import camoe_command, options_from
+from ...pipeline.command import camoe_command, options_from, say
 from .config import SearchConfig
 
 
@@ -20,13 +20,13 @@ def main(config: SearchConfig, text: str | None) -> None:
     if config.serve:
         from .serve import serve
 
-        serve(config, text, click.echo)
+        serve(config, text, say)
         return
     from .render import as_csv, as_json, as_table
     from .run import find
 
     hits, note = find(config, text)
     form = as_json if config.json else as_csv if config.csv else as_table
-    click.echo(form(hits))
+    say(form(hits))
     if note:
-        click.echo(note, err=True)
+        say(note, err=True)

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ...pipeline.config import Config, option_name, setting
+from ...pipeline.config import Config, SettingError, setting
 from ...pipeline.errors import CamoeError
+from ..names import NONE, ONE_QUERY
 
 SUBSETS = ("train", "val", "test")
 AUTO = "auto"
@@ -15,7 +16,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MOST_LETTERS = 1000
 """A query is a sentence; CLIP reads 77 tokens of it."""
 MOST_HITS = 100_000
-QUESTION = ("like", "without", "videos_for", "captions_for", "csv", "json", "cutoff", "weights", "top")
+QUESTION = ("like", "without", "videos_for", "captions_for", "csv", "json", "cutoff", "weights", "top", "rerank")
 SERVER = ("port", "host", "token")
 
 
@@ -38,6 +39,9 @@ class SearchConfig(Config):
     captions_for: str | None = setting(None, help="The store's captions for a video: an id, or a file.")
     top: int = setting(10, help="Results shown, at most.")
     weights: tuple[str, ...] = setting((), help="STREAM=NUMBER: shares of the streams; none: the model's.")
+    rerank: str = setting(
+        NONE, help="Re-ranking of a text's videos, by the store's training captions.", choices=ONE_QUERY
+    )
     cutoff: str | None = setting(None, help="Leave out what scores less: a number, or auto for a calibrated one.")
     csv: bool = setting(False, help="Print csv instead of a table.")
     json: bool = setting(False, help="Print json: a list of objects.")
@@ -55,15 +59,15 @@ class SearchConfig(Config):
 
     def check(self) -> None:
         if not 1 <= self.top <= MOST_HITS:
-            raise CamoeError(f"top must be from 1 to {MOST_HITS}, not {self.top}")
+            raise SettingError.about("top", f"must be from 1 to {MOST_HITS}, not {self.top}")
         if not 0 <= self.port < 1 << 16:
-            raise CamoeError(f"port must be from 0 to 65535, not {self.port}")
+            raise SettingError.about("port", f"must be from 0 to 65535, not {self.port}")
         if self.csv and self.json:
-            raise CamoeError("--csv and --json are two forms; give one of them")
+            raise SettingError("{csv} and {json} are two forms; give one of them")
         if self.run is None and not self.features:
-            raise CamoeError("nothing to search: give --run RUN, or --features STORE for zero-shot")
+            raise SettingError("nothing to search: give {run} RUN, or {features} STORE for zero-shot")
         if self.token is not None and len(self.token) < 16:
-            raise CamoeError("token must have at least 16 letters; leave it out and one is made up")
+            raise SettingError("{token} must have at least 16 letters; leave it out and one is made up")
         for text in (self.without, self.videos_for):
             check_text(text)
         _ = self.cutoff_value, self.stream_weights
@@ -72,14 +76,16 @@ class SearchConfig(Config):
     def _check_question(self) -> None:
         asked = [name for name in ("like", "videos_for", "captions_for") if getattr(self, name) is not None]
         if len(asked) > 1:
-            raise CamoeError(f"--{asked[0]} and --{asked[1]} are two searches; give one of them".replace("_", "-"))
+            raise SettingError(f"{{{asked[0]}}} and {{{asked[1]}}} are two searches; give one of them")
         if self.captions_for is not None and (self.without is not None or self.cutoff is not None):
-            raise CamoeError("--captions-for reads neither --not nor --cutoff; leave them out")
+            raise SettingError("{captions_for} reads neither {without} nor {cutoff}; leave them out")
+        if self.rerank != NONE and (self.like is not None or self.captions_for is not None):
+            raise SettingError("{rerank} is for a text that searches videos; leave it out")
         items = {item.name: item for item in fields(self)}
         for name in QUESTION if self.serve else SERVER:
             if getattr(self, name) != items[name].default:
-                rest = "has no effect with --serve; leave it out" if self.serve else "is about the page; add --serve"
-                raise CamoeError(f"{option_name(items[name])} {rest}")
+                rest = "has no effect with {serve}; leave it out" if self.serve else "is about the page; add {serve}"
+                raise SettingError(f"{{{name}}} {rest}")
 
     @property
     def is_loopback(self) -> bool:
@@ -91,7 +97,7 @@ class SearchConfig(Config):
         """The cut-off as a number; none where it is `auto` or not set."""
         if self.cutoff in (None, AUTO):
             return None
-        return _number(self.cutoff or "", "cutoff must be auto or a number")
+        return _number(self.cutoff or "", "cutoff", "must be auto or a number")
 
     @property
     def stream_weights(self) -> dict[str, float] | None:
@@ -104,7 +110,7 @@ def parse_weights(entries: tuple[str, ...]) -> dict[str, float] | None:
     found = {}
     for entry in entries:
         name, _, value = entry.partition("=")
-        found[name.strip()] = _number(value, "weights must be STREAM=NUMBER")
+        found[name.strip()] = _number(value, "weights", "must be STREAM=NUMBER")
     return found or None
 
 
@@ -114,11 +120,11 @@ def check_text(text: str | None) -> None:
         raise CamoeError(f"a query has at most {MOST_LETTERS} letters, this one {len(text)}; shorten it")
 
 
-def _number(text: str, rule: str) -> float:
+def _number(text: str, name: str, rule: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise CamoeError(f"{rule}, not {text!r}")
+        raise SettingError.about(name, f"{rule}, not {text!r}")
     return value

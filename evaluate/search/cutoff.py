@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...pipeline.wording import counted
+
 if TYPE_CHECKING:
     from .searcher import Searcher
 
@@ -47,7 +49,7 @@ class Cutoff:
         if len(captions) >= LEAST_CAPTIONS:
             own = np.array([searcher.row_of(searcher.store.caption_video_ids[row]) for row in captions])
             texts = searcher.caption_embeddings(captions.tolist())
-            basis = f"{len(captions)} captions: {KEPT_SHARE:.0%} of them reach it with their own video"
+            basis = f"{counted(len(captions), 'caption')}: {KEPT_SHARE:.0%} of them reach it with their own video"
             return cls(searcher, searcher.own_scores(texts, own)[:, :, None], 1 - KEPT_SHARE, basis)
         sentences = UNLIKELY.read_text(encoding="utf-8").splitlines()
         basis = f"{len(sentences)} unlikely sentences: {REFUSED_SHARE:.0%} of them stay below it"

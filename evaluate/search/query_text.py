@@ -11,7 +11,7 @@ import torch
 
 from ...extract.clip_encoder import ClipEncoder
 from ...extract.clip_tokens import Caption, analyse
-from ...extract.clip_weights import TINY, clip_package
+from ...extract.clip_weights import BUILT_IN, clip_package
 from ...extract.query_tower import QueryTower
 from ...extract.store_streams import streams_beside
 from ...extract.strategies import read_caption
@@ -21,6 +21,7 @@ from ...extract.words import WordTagger, load_tagger
 from ...pipeline.errors import CamoeError
 from ...pipeline.store import StoreSettings
 from ...pipeline.store.schema import FULL, FUSION
+from ...pipeline.wording import short_hash
 from .records import Reading
 
 IMPORTED = "imported"
@@ -82,8 +83,8 @@ class QueryReader:
         )
         if encoder.weights.sha256 != wanted:
             raise CamoeError(
-                f"--clip {encoder.weights.name} is another CLIP ({encoder.weights.sha256[:12]}) than the store's "
-                f"({self.settings.clip_model}, {wanted[:12]}); give the weights with SHA-256 {wanted}"
+                f"--clip {encoder.weights.name} is another CLIP ({short_hash(encoder.weights.sha256)}) than the "
+                f"store's; give the weights of {self.settings.clip_model} with SHA-256 {short_hash(wanted)}"
             )
         return encoder
 
@@ -93,10 +94,10 @@ class QueryReader:
 
     def _own_clip(self) -> str:
         name = self.settings.clip_model
-        if name != TINY and name not in clip_package().clip._MODELS:
+        if name not in BUILT_IN and name not in clip_package().clip._MODELS:
             raise CamoeError(
                 f"the store's features are of {name}, which is no name that is known here; name the file of its "
-                f"weights with --clip (its SHA-256 is {self.settings.clip_sha256})"
+                f"weights with --clip (SHA-256 {short_hash(self.settings.clip_sha256)})"
             )
         return name
 

@@ -38,7 +38,13 @@ def find(config: SearchConfig, text: str | None) -> tuple[list[Hit] | list[Capti
     wanted = config.videos_for if text is None else text
     cutoff = searcher.cutoff.at(weights) if config.cutoff == AUTO else config.cutoff_value
     hits = searcher.search(
-        wanted, like=config.like, without=config.without, top=config.top, weights=weights, cutoff=cutoff
+        wanted,
+        like=config.like,
+        without=config.without,
+        top=config.top,
+        weights=weights,
+        cutoff=cutoff,
+        rerank=config.rerank,
     )
     if cutoff is None:
         return hits, None

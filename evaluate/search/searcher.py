@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ...pipeline.errors import CamoeError
+from ...pipeline.reranking.base import Reranker
 from ...pipeline.store import SUBSETS, FeatureStore
 from ...pipeline.store.reader import StorePaths
 from ...pipeline.store.schema import FULL, FUSION
@@ -27,6 +28,8 @@ from ...train.model import FeatureShape, build_model
 from ...train.run_folder import Run, load_run
 from ...train.scorer import Scorer
 from ...train.scoring import check_length, check_same_clip
+from ..names import NONE
+from .bank import fitted, reranked
 from .cutoff import Cutoff
 from .gallery import Gallery, load_gallery, subset_rows
 from .query_text import QueryReader, TextOptions
@@ -84,6 +87,7 @@ class Searcher:
     folder: VideoFolder
     strategies: dict[str, str]
     _row: dict[str, int] = field(init=False, repr=False)
+    _rerankers: dict[tuple, Reranker] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._row = {video_id: row for row, video_id in enumerate(self.gallery.ids)}
@@ -115,6 +119,8 @@ class Searcher:
         if run is None and not features:
             raise CamoeError("nothing to search: give --run RUN, or --features STORE for zero-shot")
         loaded = None if run is None else load_run(run)
+        if loaded is not None:
+            _refuse_unsearchable(loaded)
         paths = features or (loaded.features if loaded else ())
         store = FeatureStore.open(paths)
         opened = _open_index(index, store, subset)
@@ -222,7 +228,15 @@ class Searcher:
             embedded = torch.nn.functional.normalize(embedded, dim=-1)
         return embedded.unsqueeze(0), torch.ones(1, len(embedded), dtype=torch.bool, device=self.ranker.device)
 
+    def embed(self, path: str | PathLike[str]) -> np.ndarray:
+        """The frame embeddings `(T, D)` float32 of a video file, sampled and encoded as the store's were."""
+        return embed_file(Path(path), self.store.settings, self.reader.tower).cpu().numpy()
+
     # -- scores
+
+    def similarity(self, texts: Sequence[str], weights: Weights | None = None) -> np.ndarray:
+        """`M` texts against all videos: `(M, N)` float32 in logit units, columns in the order of `gallery.ids`."""
+        return self.mix(np.stack([self.wanted_score(self.query(text)) for text in texts], axis=1), weights)
 
     def score(self, query: Query) -> np.ndarray:
         """`(S, N)`: what is searched for, less what is subtracted; minus infinity where a model does not compare."""
@@ -296,12 +310,25 @@ class Searcher:
         top: int = 10,
         weights: Weights | None = None,
         cutoff: float | None = None,
+        rerank: str = NONE,
     ) -> list[Hit]:
-        """The best `top` videos for a text, or for a video by `like`; none below the `cutoff`."""
+        """The best `top` videos for a text, or for a video by `like`; none whose own score is below the `cutoff`.
+
+        A text's videos may be re-ranked by one of `camoe.evaluate.names.ONE_QUERY`: then that is their score.
+        """
         query = self.query(text, like=like, without=without)
         scores = self.mix(self.score(query), weights)
+        if rerank != NONE:
+            scores = reranked(self._reranker(rerank, weights), scores)
         allowed = None if cutoff is None else self.mix(self.wanted_score(query), weights) >= cutoff
         return self.hits(query, scores, self.best(scores, top, allowed), weights)
+
+    def _reranker(self, name: str, weights: Weights | None) -> Reranker:
+        """Fitted when it is first asked for."""
+        key = name, tuple(self.shares(weights).tolist())
+        if key not in self._rerankers:
+            self._rerankers[key] = fitted(self, name, weights)
+        return self._rerankers[key]
 
     @staticmethod
     def best(scores: np.ndarray, top: int, allowed: np.ndarray | None = None) -> np.ndarray:
@@ -394,6 +421,20 @@ def _load_gallery(
     return gallery
 
 
+def _refuse_unsearchable(run: Run) -> None:
+    """Raise `CamoeError` for a run whose scores a single query does not have."""
+    if run.config.emcl:
+        raise CamoeError(
+            f"{run.path} was trained with --emcl, which needs all queries at once, and a search has one; "
+            "search with a run without it"
+        )
+    if run.config.facts.words:
+        raise CamoeError(
+            f"{run.path} is a run of {run.config.model}, which compares each word, and a search keeps whole queries "
+            "alone; search with a run of another model"
+        )
+
+
 def _zero_shot_config(store: FeatureStore) -> TrainConfig:
     """Whole queries count; the other streams that the store can tell are there to be weighed."""
     strategies = _stored_strategies(store) if store.has_captions else ZERO_SHOT_STREAMS
@@ -418,4 +459,4 @@ def _stored_strategies(store: FeatureStore) -> dict[str, str]:
 
 def _zero_shot(config: TrainConfig, store: FeatureStore, gallery: Gallery) -> Scorer:
     shape = FeatureShape(store.settings.embed_dim, gallery.max_frames, float(store.settings.clip_logit_scale))
-    return build_model(config, shape).eval()
+    return build_model(config.recipe, shape).eval()

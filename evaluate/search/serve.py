@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from ...pipeline.errors import CamoeError
+from ...pipeline.extras import needs_extra
+from ...pipeline.wording import counted
 from .config import SearchConfig
 
 if TYPE_CHECKING:
@@ -25,14 +27,10 @@ def serve(config: SearchConfig, text: str | None, say: Callable[[str], None]) ->
 
     Raises `CamoeError` where the libraries are not installed, the address is taken, or there is nothing to open.
     """
-    try:
+    with needs_extra("search", "--serve"):
         import uvicorn
 
         from .web.app import create_app
-    except ImportError as error:
-        raise CamoeError(
-            f"--serve needs {error.name}, which is not installed; run: pip install 'camoe[search]'"
-        ) from None
     from .gallery import EmptyStoreError
     from .run import open_searcher
 
@@ -48,7 +46,7 @@ def serve(config: SearchConfig, text: str | None, say: Callable[[str], None]) ->
         app = create_app(searcher, host=config.host, token=token, empty=empty)
         where = address(config.host, listener.getsockname()[1], text, token)
         if searcher is not None:
-            say(f"{len(searcher.gallery)} videos, {searcher.run.title if searcher.run else 'zero-shot'}")
+            say(f"{counted(len(searcher.gallery), 'video')}, {searcher.run.title if searcher.run else 'zero-shot'}")
             say(f"videos are in {searcher.folder.root}" if searcher.folder.root else NO_FOLDER)
         say(f"search at {where}  (Ctrl-C ends it)")
         if searcher is not None:

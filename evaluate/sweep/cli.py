@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from ...pipeline.command import camoe_command, options_from
+from ...pipeline.command import camoe_command, options_from, say
 from .config import SweepConfig
 
 
-@camoe_command("camoe-sweep")
+@camoe_command("camoe-sweep", go_on="the same command goes on, and finished runs are kept")
 @click.option("--dry-run", "only_list", is_flag=True, help="List cells and groups; train nothing.")
 @click.option(
     "--ensemble/--no-ensemble",
@@ -24,10 +24,10 @@ def main(config: SweepConfig, only_list: bool, ensemble: bool | None) -> int:
     from .run import dry_run, sweep  # which load torch and matplotlib: not needed for --help
 
     if only_list:
-        click.echo(dry_run(config, ensemble=ensemble))
+        say(dry_run(config, ensemble=ensemble))
         return 0
-    outcome = sweep(config, click.echo, ensemble=ensemble)
-    click.echo("\n".join(["", *outcome.told, "", f"overview {outcome.folder / 'overview.md'}"]))
+    outcome = sweep(config, say, ensemble=ensemble)
+    say("\n".join(["", *outcome.told, "", f"overview {outcome.folder / 'overview.md'}"]))
     return outcome.status
 
 

@@ -12,12 +12,15 @@ ROOT = Path(__file__).parents[2]
 DECIDING = (
     "train/*.py",
     "train/*/*.py",
+    "pipeline/arrays.py",
     "pipeline/ranking.py",
+    "pipeline/reranking/*.py",
+    "pipeline/scores.py",
     "evaluate/metrics.py",
     "evaluate/ranked.py",
-    "evaluate/rerank.py",
+    "evaluate/score_source.py",
     "evaluate/scored.py",
-    "evaluate/sweep/training.py",
+    "evaluate/sweep/training_run.py",
 )
 """The files that decide a cell's numbers."""
 

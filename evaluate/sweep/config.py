@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...pipeline.config import Config, setting
-from ...pipeline.errors import CamoeError
+from ...pipeline.config import Config, SettingError, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +34,15 @@ class SweepConfig(Config):
     def check(self) -> None:
         for name in ("features", "grid"):
             if not getattr(self, name):
-                raise CamoeError(f"{name} is empty; name one")
+                raise SettingError.about(name, "is empty; name one")
         if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < 2**63 for seed in self.seeds):
-            raise CamoeError("seeds must be different whole numbers from 0, as 0,1,2")
+            raise SettingError("{seeds} must be different whole numbers from 0, as 0,1,2")
         if not self.max_matrix_gb > 0:
-            raise CamoeError(f"max_matrix_gb must be a positive number, not {self.max_matrix_gb}")
+            raise SettingError.about("max_matrix_gb", f"must be a positive number, not {self.max_matrix_gb}")
         for name in ("epochs", "workers"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise CamoeError(f"{name} must be at least 1, not {value}")
+                raise SettingError.about(name, f"must be at least 1, not {value}")
 
     def folder(self, name: str) -> Path:
         """Where the sweep of a grid of that name goes."""

@@ -42,7 +42,7 @@ def _row(cell: Cell, key: str, plan: Plan, result: Result | None) -> dict[str, A
     row: dict[str, Any] = {
         "cell": cell.name,
         "tables": " ".join(tables),
-        "seed": plan.trainings[key].config.seed,
+        "seed": plan.runs[key].config.seed,
         "status": "missing" if result is None else result.status,
         "reason": "" if result is None else result.reason,
     }
@@ -73,8 +73,8 @@ def _plain(cell: Cell, name: str) -> Any:
 
 def _curves(plan: Plan, results: Mapping[str, Result]) -> list[dict[str, Any]]:
     return [
-        {"training": key, "cell": training.name} | {name: row.get(name) for name in EPOCH}
-        for key, training in plan.trainings.items()
+        {"training": key, "cell": run.name} | {name: row.get(name) for name in EPOCH}
+        for key, run in plan.runs.items()
         if key in results
         for row in results[key].curve
     ]

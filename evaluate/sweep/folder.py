@@ -13,6 +13,8 @@ from typing import Any
 from ...pipeline.atomic import write_atomic
 from ...pipeline.errors import CamoeError
 from ...pipeline.regular import open_lock, read_regular
+from ...pipeline.wording import counted, short_hash
+from ...pipeline.writable import check_writable
 from .plan import Plan
 
 NOTE, CELLS, LOCK = "sweep.json", "cells", ".lock"
@@ -25,6 +27,7 @@ def sweep_folder(path: Path, plan: Plan, *, extend: bool) -> Iterator[Path]:
     With `extend` another grid is welcome: results go by their settings, so that what both share is kept.
     """
     _refuse_foreign(path, plan, extend=extend)
+    check_writable(path, inside=True)
     path.mkdir(parents=True, exist_ok=True)
     with os.fdopen(open_lock(path / LOCK), "w") as lock:
         try:
@@ -58,12 +61,14 @@ def _refuse_foreign(path: Path, plan: Plan, *, extend: bool) -> None:
         ("protocol", protocol, plan.protocol),
     ):
         if was != now:
-            raise CamoeError(f"{path} was begun with {what} {was}, not {now}; give another --out")
-    asked = set(plan.trainings)
+            told = f"{what} {short_hash(str(was))}, not {short_hash(now)}"
+            raise CamoeError(f"{path} was begun with {told}; give another --out")
+    asked = set(plan.runs)
     if keys != asked and not extend:
         raise CamoeError(
-            f"{path} was begun with another grid: {len(keys & asked)} training runs are the same, {len(asked - keys)} "
-            f"new, {len(keys - asked)} gone; keep what is the same with --extend, or give another --out"
+            f"{path} was begun with another grid: {counted(len(keys & asked), 'training run')} in common, "
+            f"{len(asked - keys)} new, {len(keys - asked)} gone; keep what both have with --extend, or give another "
+            "--out"
         )
 
 
@@ -73,5 +78,5 @@ def _note(plan: Plan) -> dict[str, Any]:
         "store": plan.store.content_hash,
         "protocol": plan.protocol,
         "seeds": list(plan.sweep.seeds),
-        "trainings": {key: training.name for key, training in plan.trainings.items()},
+        "trainings": {key: run.name for key, run in plan.runs.items()},
     }

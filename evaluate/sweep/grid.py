@@ -21,7 +21,7 @@ from typing import Any, get_origin, get_type_hints
 
 from ...pipeline.config import convert, read_yaml, unknown_name
 from ...pipeline.errors import CamoeError
-from ...train.config import WITHOUT_EFFECT
+from ...train.names import MODELS
 from .settings import BY_THE_SWEEP, NAMES, CellConfig, identity, idle
 
 KEYS = ("title", "base", "grid", "include", "exclude", "seeds", "parts")
@@ -181,7 +181,7 @@ def _table(path: Path, content: Mapping[str, Any], base: Values, features: tuple
 def _cell(own: Values, label: str | None, base: Values, features: tuple[str, ...], path: Path) -> Cell:
     """Settings of the base that this cell's model does not read are dropped, its own ones are checked."""
     model = str((base | own).get("model", FIELDS["model"].default))
-    unread = [name for name in WITHOUT_EFFECT.get(model, ()) if name not in own]
+    unread = [name for name in (MODELS[model].ignores if model in MODELS else ()) if name not in own]
     values = {name: value for name, value in base.items() if name not in unread} | own
     cell = label or ", ".join(f"{name}={shown(value)}" for name, value in own.items())
     try:

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...pipeline.wording import counted
 from ..grid import grid
 from .plan import Plan
-from .workers import Job
+from .training_run import Group
 
 
-def listing(plan: Plan, jobs: Sequence[Job], kept: int) -> str:
+def listing(plan: Plan, groups: Sequence[Group], kept: int) -> str:
     """A line per cell, then the groups."""
     blocks = [_table(plan, index) for index in range(len(plan.sweep.tables))]
     seeds = ", ".join(map(str, plan.sweep.seeds))
     counts = (
-        f"{len(plan.sweep.cells)} cells, seeds {seeds}: {len(plan.trainings)} training runs"
+        f"{counted(len(plan.sweep.cells), 'cell')}, seeds {seeds}: {counted(len(plan.runs), 'training run')}"
         + (f", {kept} of them finished" if kept else "")
         + " (cells that differ only in re-ranking share one)"
     )
-    lines = [*blocks, counts, *(f"left out: {reason}" for reason in plan.left_out), groups(jobs)]
+    lines = [*blocks, counts, *(f"left out: {reason}" for reason in plan.left_out), _groups(groups)]
     return "\n".join(lines)
 
 
-def groups(jobs: Sequence[Job]) -> str:
+def _groups(groups: Sequence[Group]) -> str:
     """How the runs are trained."""
-    together = [job for job in jobs if len(job) > 1]
-    alone = len(jobs) - len(together)
-    lines = [f"{alone} runs one by one, one process a core" if alone or not together else ""]
-    for number, job in enumerate(together, start=1):
-        lines.append(f"group {number}: {len(job)} runs as one ensemble")
-        lines += [f"    {training.name}" for training in job]
+    together = [group for group in groups if len(group) > 1]
+    alone = len(groups) - len(together)
+    lines = [f"{counted(alone, 'run')} one by one, one process a core" if alone or not together else ""]
+    for number, group in enumerate(together, start=1):
+        lines.append(f"group {number}: {counted(len(group), 'run')} as one ensemble")
+        lines += [f"    {run.name}" for run in group]
     return "\n".join(line for line in lines if line)
 
 
@@ -46,5 +47,6 @@ def _table(plan: Plan, index: int) -> str:
         del row[drop]
     heads = ["", *(["cell"] if has_labels else []), *columns]
     lines = [line for line in grid(heads, [("", ["runs"])], rows) if line.strip()]
-    same = f" ({table.doubles} combinations are another cell with settings that change nothing)" * bool(table.doubles)
+    doubles = counted(table.doubles, "combination")
+    same = f" (left out, as it would repeat another cell: {doubles})" * bool(table.doubles)
     return "\n".join([f"{table.title}{same}", *lines, ""])

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from ...pipeline.config import option_name
 from ...pipeline.store import describe_shortfall
+from ...pipeline.wording import counted
 from ...train.config import TrainConfig
 from ..names import DIRECTIONS, HEADINGS
 from ..report.sweeps import LINK
 from .code import code_version
-from .live import clock
 from .plan import Plan
+from .progress import clock
 from .result import FAILED, OK, Result
 from .summary import LEVEL, Row, TableRows, average, deviation
 from .tables import markdown
@@ -87,7 +88,7 @@ def _noise(rows: list[Row], lead: float) -> str:
 def command(plan: Plan, row: Row) -> str:
     """The `camoe-train` command of the row's best seed on val."""
     best = max(row.results, key=lambda result: result.selection)
-    config = plan.trainings[best.key].config
+    config = plan.runs[best.key].config
     words = ["camoe-train", "--features", " --features ".join(config.features), "--protocol", plan.protocol]
     for item in fields(TrainConfig):
         value = getattr(config, item.name)
@@ -102,13 +103,13 @@ def command(plan: Plan, row: Row) -> str:
 
 
 def _counts(plan: Plan, results: Mapping[str, Result]) -> list[str]:
-    done = [results[key] for key in plan.trainings if key in results]
+    done = [results[key] for key in plan.runs if key in results]
     good = [result for result in done if result.status == OK]
     failed = sum(result.status == FAILED for result in done)
-    missing = len(plan.trainings) - len(done)
+    missing = len(plan.runs) - len(done)
     lines = [
-        f"{len(plan.sweep.cells)} cells, seeds {', '.join(map(str, plan.sweep.seeds))}: {len(good)} of "
-        f"{len(plan.trainings)} training runs finished, {failed} failed"
+        f"{counted(len(plan.sweep.cells), 'cell')}, seeds {', '.join(map(str, plan.sweep.seeds))}: {len(good)} of "
+        f"{counted(len(plan.runs), 'training run')} finished, {failed} failed"
         + (f", {missing} still to do: **these numbers are not final**." if missing else "."),
         "",
         f"Store {', '.join(_features(plan))} (content {plan.store.content_hash[:12]}, CLIP "
@@ -126,7 +127,7 @@ def _counts(plan: Plan, results: Mapping[str, Result]) -> list[str]:
 
 
 def _features(plan: Plan) -> tuple[str, ...]:
-    return next(iter(plan.trainings.values())).config.features
+    return next(iter(plan.runs.values())).config.features
 
 
 def _troubles(plan: Plan, tables: Sequence[TableRows]) -> list[str]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 from ...pipeline.errors import CamoeError
 from ...pipeline.store import SUBSETS, FeatureStore
+from ...pipeline.wording import counted
 from ...train.config import TrainConfig
 from ...train.data import resolve_protocol
 from .config import SweepConfig
 from .grid import Cell, Sweep, Table, read_grid
 from .result import RAW
-from .settings import identity, key_of, missing_texts
-from .training import Reranking, Training
+from .settings import WORD_TOKENS, identity, key_of, missing_texts
+from .training_run import Reranking, TrainingRun
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Plan:
     sweep: Sweep
     store: FeatureStore
     protocol: str
-    trainings: dict[str, Training]
+    runs: dict[str, TrainingRun]
     keys: dict[str, list[str]]
     left_out: list[str]
     """One sentence for each cell that the store has no sentences for."""
@@ -43,25 +44,25 @@ def make_plan(config: SweepConfig) -> Plan:
         raise CamoeError(f"protocol {protocol} has no test captions, which a sweep reports on; give another --protocol")
     sweep, left_out = _available(sweep, store, skip=config.skip_unavailable)
     rerankings = _rerankings(sweep)
-    trainings: dict[str, Training] = {}
+    runs: dict[str, TrainingRun] = {}
     keys: dict[str, list[str]] = {}
     for cell in sweep.cells:
         keys[cell.identity] = []
         asked = rerankings[str(identity(cell.config))]
-        for training in _trainings(cell, sweep.seeds, asked, store.content_hash, protocol):
-            training = replace(training, max_matrix_bytes=int(config.max_matrix_gb * 2**30))
-            trainings.setdefault(training.key, training)
-            keys[cell.identity].append(training.key)
-    return Plan(sweep, store, protocol, trainings, keys, left_out)
+        for run in _runs_of(cell, sweep.seeds, asked, store.content_hash, protocol):
+            run = replace(run, max_matrix_bytes=int(config.max_matrix_gb * 2**30))
+            runs.setdefault(run.key, run)
+            keys[cell.identity].append(run.key)
+    return Plan(sweep, store, protocol, runs, keys, left_out)
 
 
-def _trainings(
+def _runs_of(
     cell: Cell, seeds: tuple[int, ...], rerankings: tuple[Reranking, ...], store_hash: str, protocol: str
-) -> Iterator[Training]:
+) -> Iterator[TrainingRun]:
     for config in cell.trainings(seeds):
         plain: TrainConfig = replace(config, rerank="none").training
         name = f"{cell.name}, seed {config.seed}"
-        yield Training(key_of(plain, rerankings, store=store_hash, protocol=protocol), plain, rerankings, name)
+        yield TrainingRun(key_of(plain, rerankings, store=store_hash, protocol=protocol), plain, rerankings, name)
 
 
 def _rerankings(sweep: Sweep) -> dict[str, tuple[Reranking, ...]]:
@@ -72,25 +73,32 @@ def _rerankings(sweep: Sweep) -> dict[str, tuple[Reranking, ...]]:
     return {settings: tuple(asked) for settings, asked in found.items()}
 
 
+def _command(missing: set[str]) -> str:
+    """What gives a store the sentences or word tokens that are missing."""
+    strategies = sorted({name.split("/")[0] for name in missing - {WORD_TOKENS}})
+    texts = f" --captions FILE --strategies {','.join(strategies)}" if strategies else ""
+    return f"camoe-extract{texts} --into STORE{' --tokens' if WORD_TOKENS in missing else ''}"
+
+
 def _available(sweep: Sweep, store: FeatureStore, *, skip: bool) -> tuple[Sweep, list[str]]:
     """The sweep without the cells whose sentences the store lacks; refused unless `skip`."""
     tables: list[Table] = []
     left_out: list[str] = []
-    strategies: set[str] = set()
+    missing: set[str] = set()
     for table in sweep.tables:
         lacking = {cell.identity: missing_texts(cell.config, store) for cell in table.cells}
         for cell in table.cells:
             if names := lacking[cell.identity]:
                 left_out.append(f"{table.name}: {cell.name}: no {', '.join(names)} in the store")
-                strategies |= {name.split("/")[0] for name in names}
+                missing |= set(names)
         kept = [cell for cell in table.cells if not lacking[cell.identity]]
         tables += [replace(table, cells=kept)] if kept else []
-    add = f"camoe-extract --captions FILE --strategies {','.join(sorted(strategies))} --into STORE adds them"
+    add = f"{_command(missing)} adds them"
     if left_out and not skip:
         raise CamoeError(
-            f"the store has no sentences for {len(left_out)} cells (first: {left_out[0]}); {add}, "
+            f"the store lacks texts of {counted(len(left_out), 'cell')} (first: {left_out[0]}); {add}, "
             "or leave the cells out: --skip-unavailable"
         )
     if not tables:
-        raise CamoeError(f"the store has no sentences for any cell of grid {sweep.name}; {add}")
+        raise CamoeError(f"the store lacks texts of every cell of grid {sweep.name}; {add}")
     return replace(sweep, tables=tables), left_out

@@ -11,6 +11,7 @@ import torch
 
 from ...pipeline.atomic import write_atomic
 from ...pipeline.errors import CamoeError
+from ...pipeline.wording import counted
 from ...train.data import resolve_device
 from ..report.sweeps import write_sweep_page
 from .cells import Cells
@@ -18,16 +19,16 @@ from .code import code_version
 from .config import SweepConfig
 from .export import write_tidy
 from .folder import CELLS, sweep_folder
-from .jobs import make_jobs
+from .grouping import group_runs
 from .listing import listing
-from .live import Live
 from .overview import headlines, overview
 from .plan import Plan, make_plan
 from .plots import write_plots
+from .progress import SweepProgress
 from .result import FAILED, Result
 from .summary import summarise
 from .tables import latex, markdown
-from .workers import Epoch, Job, Source, work
+from .workers import Epoch, Group, Source, work
 
 SOME_FAILED = 3
 
@@ -61,13 +62,13 @@ def sweep(config: SweepConfig, say: Callable[[str], None] = print, *, ensemble: 
         results, told = _kept(plan, config)
         for line in told:
             say(line)
-        open_runs = {key: training for key, training in plan.trainings.items() if key not in results}
+        open_runs = {key: run for key, run in plan.runs.items() if key not in results}
         processes = _processes(config, device)
-        jobs = make_jobs(list(open_runs.values()), device, processes, ensemble=ensemble)
-        say(f"{folder}: {len(results)} of {len(plan.trainings)} runs are there, {len(open_runs)} to do")
+        groups = group_runs(list(open_runs.values()), device, processes, ensemble=ensemble)
+        say(f"{folder}: {len(results)} of {counted(len(plan.runs), 'run')} finished, {len(open_runs)} to do")
         source = Source(config.features, plan.protocol, config.allow_missing, str(device), plan.store.content_hash)
         try:
-            _run(source, jobs, processes, Live(open_runs, len(results), say), stored, results)
+            _run(source, groups, processes, SweepProgress(open_runs, len(results), say), stored, results)
         finally:
             told = report(plan, results, folder)
     return Outcome(folder, results, told)
@@ -77,10 +78,10 @@ def dry_run(config: SweepConfig, *, ensemble: bool | None = None) -> str:
     """The cells and groups of a sweep, which is not begun; mistakes are found as `sweep` finds them."""
     plan = make_plan(config)
     kept, told = _kept(plan, config)
-    left = [training for key, training in plan.trainings.items() if key not in kept]
+    left = [run for key, run in plan.runs.items() if key not in kept]
     device = resolve_device(config.device)
-    jobs = make_jobs(left, device, _processes(config, device), ensemble=ensemble)
-    return "\n".join([*told, listing(plan, jobs, len(kept))])
+    groups = group_runs(left, device, _processes(config, device), ensemble=ensemble)
+    return "\n".join([*told, listing(plan, groups, len(kept))])
 
 
 def report(plan: Plan, results: dict[str, Result], folder: Path) -> list[str]:
@@ -103,11 +104,11 @@ def _kept(plan: Plan, config: SweepConfig) -> tuple[dict[str, Result], list[str]
     cells = Cells(config.folder(plan.sweep.name) / CELLS)
     found: dict[str, Result] = {}
     told = []
-    for key, training in plan.trainings.items():
+    for key, run in plan.runs.items():
         try:
             result = cells.read(key)
         except CamoeError as error:
-            told.append(f"{error}; its run is trained again: {training.name}")
+            told.append(f"{error}; its run is trained again: {run.name}")
             continue
         if result is not None and not (config.retry_failed and result.status == FAILED):
             found[key] = result
@@ -121,10 +122,10 @@ def _kept(plan: Plan, config: SweepConfig) -> tuple[dict[str, Result], list[str]
 
 def _of_other_code(plan: Plan, config: SweepConfig, other: dict[str, Result]) -> str:
     codes = ", ".join(sorted({result.code or "before codes were recorded" for result in other.values()}))
-    first = plan.trainings[next(iter(other))].name
+    first = plan.runs[next(iter(other))].name
     told = (
-        f"{len(other)} of {len(plan.trainings)} runs in {config.folder(plan.sweep.name)} were made by another version "
-        f"of the code ({codes}; this is {code_version()}; first: {first})"
+        f"{config.folder(plan.sweep.name)}: another version of the code made {len(other)} of "
+        f"{counted(len(plan.runs), 'run')} ({codes}; this is {code_version()}; first: {first})"
     )
     if config.other_code == "refuse":
         raise CamoeError(f"{told}; train them again with --other-code train, or mix them with --other-code keep")
@@ -132,15 +133,20 @@ def _of_other_code(plan: Plan, config: SweepConfig, other: dict[str, Result]) ->
 
 
 def _run(
-    source: Source, jobs: list[Job], processes: int, live: Live, stored: Cells, results: dict[str, Result]
+    source: Source,
+    groups: list[Group],
+    processes: int,
+    progress: SweepProgress,
+    stored: Cells,
+    results: dict[str, Result],
 ) -> None:
-    with live:
-        for event in work(source, jobs, processes):
+    with progress:
+        for event in work(source, groups, processes):
             if isinstance(event, Epoch):
-                live.epoch(event.key, event.row)
+                progress.epoch(event.key, event.row)
             else:
                 results[event.key] = stored.write(event)
-                live.result(event)
+                progress.result(event)
 
 
 def _processes(config: SweepConfig, device: torch.device) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from ...pipeline.config import setting
 from ...pipeline.errors import CamoeError
 from ...pipeline.store import FeatureStore
-from ...train.config import FUSION, WITHOUT_EFFECT, TrainConfig
+from ...train.config import FUSION, TrainConfig
 from ..names import RERANKINGS
 
 FULL = "full"
@@ -28,7 +28,7 @@ BY_THE_SWEEP = {
     "checkpoint_seconds": "cells write no run folders",
 }
 """Settings of a training run that a grid cannot hold, and what to do instead."""
-ZERO_SHOT_READS = ("model", "streams", "strategy", "stream_weights", "shuffle_frames")
+UNTRAINED_READS = ("model", "streams", "strategy", "stream_weights", "padding", "emcl", "shuffle_frames")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class CellConfig(TrainConfig):
     """What a grid sets; raises `CamoeError` for values that do not fit or do not go together."""
 
     rerank: str = setting("none", help="Re-ranking of the cell's scores.", choices=RERANKINGS)
-    rerank_temperature: float = setting(1.0, help="Of dsl, dsl-log and sinkhorn, in logit units.")
+    rerank_temperature: float = setting(1.0, help="Of dsl, dsl-log, sinkhorn and bank-sinkhorn, in logit units.")
 
     def check(self) -> None:
         super().check()
@@ -65,7 +65,11 @@ def has_temperature(rerank: str) -> bool:
 
 def idle(config: TrainConfig) -> set[str]:
     """Names of the settings that change nothing in this cell: cells that differ only in them are one."""
-    names = set(WITHOUT_EFFECT.get(config.model, ()))
+    names = set(config.facts.ignores)
+    if not config.facts.own_loss:
+        names |= {"own_loss"}
+    if not config.emcl:
+        names |= {"emcl"}
     if config.loss == "ce":
         names |= {"loss_temperature", "stop_gradient_prior"}
     if config.streams == (FUSION,):
@@ -74,9 +78,9 @@ def idle(config: TrainConfig) -> set[str]:
         names |= {"attention_layers"}
     if config.patience is not None and config.patience >= config.epochs:
         names |= {"patience"}
-    if config.model == "zero-shot":
-        seed = () if config.shuffle_frames else ("seed",)
-        trains = {item.name for item in fields(TrainConfig)} - set(BY_THE_SWEEP) - set(ZERO_SHOT_READS)
+    if not config.facts.trains:
+        seed = () if config.shuffle_frames or config.emcl else ("seed",)
+        trains = {item.name for item in fields(TrainConfig)} - set(BY_THE_SWEEP) - set(UNTRAINED_READS)
         names |= trains | set(seed)
     if isinstance(config, CellConfig) and not has_temperature(config.rerank):
         names |= {"rerank_temperature"}
@@ -99,10 +103,14 @@ def key_of(config: TrainConfig, rerankings: Sequence[tuple[str, float | None]], 
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:16]
 
 
+WORD_TOKENS = "word tokens"
+
+
 def missing_texts(config: TrainConfig, store: FeatureStore) -> list[str]:
-    """`strategy/stream` of the sentences that the store lacks for this cell."""
+    """What the store lacks for this cell: `strategy/stream` of sentences, and `word tokens`."""
     wanted = [
         (FULL, FUSION) if FUSION == stream or strategy == FULL else (strategy, stream)
         for stream, strategy in config.strategies.items()
     ]
-    return ["/".join(name) for name in dict.fromkeys(wanted) if name not in store.text_names]
+    missing = ["/".join(name) for name in dict.fromkeys(wanted) if name not in store.text_names]
+    return missing + ([WORD_TOKENS] if config.facts.words and not store.has_word_tokens else [])

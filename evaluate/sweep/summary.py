@@ -42,7 +42,7 @@ class Row:
     @property
     def transductive(self) -> bool:
         """Whether its numbers need all queries at once."""
-        return RERANKINGS[self.cell.config.rerank].transductive
+        return self.cell.config.emcl or RERANKINGS[self.cell.config.rerank].transductive
 
     def values(self, direction: str, metric: str) -> list[float]:
         """One number a seed."""

@@ -1,4 +1,5 @@
-"""Processes that train: each loads the store once and takes one job after another; one that dies costs its job."""
+"""Processes that train: each loads the store once and takes one group of runs after another; one
+that dies costs its group."""
 
 from __future__ import annotations
 
@@ -19,13 +20,11 @@ from tqdm import tqdm
 from ...pipeline.errors import CamoeError, RunStoppedError
 from ...train.data import resolve_device
 from ...train.feature_cache import FeatureCache
-from ...train.together import out_of_memory
+from ...train.many_runs import out_of_memory
 from .result import Result
-from .training import Training, failed, run_single, run_together
+from .training_run import Group, TrainingRun, failed_result, run_alone, run_as_ensemble
 
 PATIENCE_SECONDS = 5.0
-Job = tuple[Training, ...]
-"""Runs that are trained together, or a single one."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,14 @@ class Epoch:
 Event = Epoch | Result
 
 
-def work(source: Source, jobs: Sequence[Job], processes: int) -> Iterator[Event]:
-    """Events of all jobs as they come, each run's last one its `Result`; jobs are begun in order.
+def work(source: Source, groups: Sequence[Group], processes: int) -> Iterator[Event]:
+    """Events of all groups as they come, each run's last one its `Result`; groups are begun in order.
 
-    Raises `RunStoppedError` for what would meet every job, such as a store that cannot be read any more. However it
+    Raises `RunStoppedError` for what would meet every group, such as a store that cannot be read any more. However it
     ends, no process is left.
     """
-    crew = [_Worker(source) for _ in range(min(processes, len(jobs)))]
-    waiting = list(reversed(jobs))
+    crew = [_Worker(source) for _ in range(min(processes, len(groups)))]
+    waiting = list(reversed(groups))
     try:
         while waiting or any(worker.left for worker in crew):
             for worker in crew:
@@ -72,11 +71,11 @@ def work(source: Source, jobs: Sequence[Job], processes: int) -> Iterator[Event]
 
 
 class _Worker:
-    """One process, and the runs of its job that have no result yet."""
+    """One process, and the runs of its group that have no result yet."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.left: dict[str, Training] = {}
+        self.left: dict[str, TrainingRun] = {}
         self._start()
 
     def _start(self) -> None:
@@ -87,10 +86,10 @@ class _Worker:
         self.process.start()
         theirs.close()
 
-    def give(self, job: Job) -> None:
-        self.left = {training.key: training for training in job}
+    def give(self, group: Group) -> None:
+        self.left = {run.key: run for run in group}
         with suppress(OSError):  # it died idle; its end is noticed when it is read from
-            self.pipe.send(job)
+            self.pipe.send(group)
 
     def events(self) -> Iterator[Event]:
         try:
@@ -112,8 +111,8 @@ class _Worker:
         reason = f"its process {died}; if memory is short, use fewer --workers"
         lost, self.left = self.left, {}
         self._start()
-        for training in lost.values():
-            yield failed(training, reason)
+        for run in lost.values():
+            yield failed_result(run, reason)
 
     def stop(self) -> None:
         self.pipe.close()
@@ -125,7 +124,7 @@ class _Worker:
 
 
 def serve(source: Source, pipe: Connection) -> None:
-    """A process's life: load the store at the first job, then answer jobs until the pipe closes."""
+    """A process's life: load the store at the first group, then train groups until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep's own process ends this one
     sys.stderr = io.StringIO()  # progress bars of several processes would overwrite each other
     tqdm.set_lock(threading.RLock())
@@ -133,9 +132,9 @@ def serve(source: Source, pipe: Connection) -> None:
     try:
         cache = None
         while True:
-            job = pipe.recv()
+            group = pipe.recv()
             cache = cache or _load(source)
-            for result in run_job(cache, job, pipe):
+            for result in run_group(cache, group, pipe):
                 pipe.send(result)
     except (EOFError, OSError):
         return
@@ -156,15 +155,15 @@ def _load(source: Source) -> FeatureCache:
         raise RunStoppedError(f"the store cannot be read any more: {error}") from None
 
 
-def run_job(cache: FeatureCache, job: Job, pipe: Connection) -> Iterator[Result]:
-    """The results of a job's runs; what goes wrong in one of them is its own result."""
+def run_group(cache: FeatureCache, group: Group, pipe: Connection) -> Iterator[Result]:
+    """The results of a group's runs; what goes wrong in one of them is its own result."""
 
     def report(key: str, row: dict[str, Any]) -> None:
         pipe.send(Epoch(key, row))
 
-    left = {training.key: training for training in job}
+    left = {run.key: run for run in group}
     try:
-        results = run_together(cache, job, report) if len(job) > 1 else [run_single(cache, job[0], report)]
+        results = run_as_ensemble(cache, group, report) if len(group) > 1 else [run_alone(cache, group[0], report)]
         for result in results:
             del left[result.key]
             yield result
@@ -174,13 +173,13 @@ def run_job(cache: FeatureCache, job: Job, pipe: Connection) -> Iterator[Result]
         yield from _one_by_one(cache, tuple(left.values()), pipe, error)
 
 
-def _one_by_one(cache: FeatureCache, left: Job, pipe: Connection, error: Exception) -> Iterator[Result]:
+def _one_by_one(cache: FeatureCache, left: Group, pipe: Connection, error: Exception) -> Iterator[Result]:
     """What is left of an ensemble that failed is trained alone, so that only what is at fault fails."""
     if len(left) == 1:
         memory = "out of memory; lower batch_size, or use fewer --workers"
-        yield failed(left[0], memory if out_of_memory(error) else f"{type(error).__name__}: {error}")
+        yield failed_result(left[0], memory if out_of_memory(error) else f"{type(error).__name__}: {error}")
         return
-    for training in left:
-        for result in run_job(cache, (training,), pipe):
+    for run in left:
+        for result in run_group(cache, (run,), pipe):
             reason = f"trained alone, as its ensemble failed ({type(error).__name__}: {error})"
             yield replace(result, note=f"{result.note}; {reason}" if result.note else reason)

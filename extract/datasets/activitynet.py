@@ -19,7 +19,7 @@ def load_activitynet(captions: Path, files: list[VideoFile] | None) -> tuple[Cap
     annotations = Annotations(captions)
     found = {TRAIN: annotations.find("train.json"), TEST: annotations.find("val_1.json")}
     if not any(found.values()):
-        raise CamoeError(f"--captions: neither train.json nor val_1.json is in the folder {annotations.folder}")
+        raise annotations.lacking("train.json", "val_1.json")
     paragraphs = {code: _paragraphs(path) for code, path in found.items() if path}
     ids = {video for known in paragraphs.values() for video in known}
     collector = Collector(by_name(files, prefix=_PREFIX, ids=ids))

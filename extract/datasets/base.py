@@ -56,8 +56,18 @@ class Annotations:
     def require(self, path: Path | None) -> Path:
         """`path`, or a `CamoeError` naming the file that was looked for last."""
         if path is None:
-            raise CamoeError(f"--captions: {self.missing[-1]} is not in the folder {self.folder}")
+            raise self.lacking(self.missing[-1])
         return path
+
+    def lacking(self, *names: str) -> CamoeError:
+        """The error where none of the files that were looked for is there."""
+        wanted = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+        if self._given is None:
+            return CamoeError(f"--captions {self.folder} lacks {wanted}; give the folder with the data set's own files")
+        return CamoeError(
+            f"--captions {self._given}: {wanted} must lie in the same folder, as the data set publishes it; for "
+            "captions of your own leave --dataset out"
+        )
 
 
 def as_text(value: Any, what: str) -> str:

@@ -26,7 +26,7 @@ def load_didemo(captions: Path, files: list[VideoFile] | None) -> tuple[CaptionS
     annotations = Annotations(captions)
     found = {code: annotations.find(f"{subset}_data.json") for subset, code in SUBSETS.items()}
     if not any(found.values()):
-        raise CamoeError(f"--captions: no train_data.json, val_data.json or test_data.json in {annotations.folder}")
+        raise annotations.lacking(*(f"{subset}_data.json" for subset in SUBSETS))
     lists = {code: _list(annotations.optional(f"{subset}_list.txt")) for subset, code in SUBSETS.items()}
     collector = Collector(by_name(files))
     collector.missing_files = annotations.missing

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...pipeline.errors import CamoeError
 from ...pipeline.store.schema import TEST, TRAIN, VAL
 from .base import Annotations, CaptionSet, Collector, text_lines
 from .files import VideoFile, VideoItem, by_name
@@ -28,7 +27,7 @@ def load_lsmdc(captions: Path, files: list[VideoFile] | None) -> tuple[CaptionSe
     annotations = Annotations(captions)
     found = {code: annotations.find(name) for code, name in FILES.items()}
     if not any(found.values()):
-        raise CamoeError(f"--captions: none of {', '.join(FILES.values())} is in the folder {annotations.folder}")
+        raise annotations.lacking(*FILES.values())
     collector = Collector(by_name(files))
     collector.missing_files = annotations.missing
     for code, path in found.items():

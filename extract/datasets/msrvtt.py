@@ -41,7 +41,7 @@ def load_msrvtt(captions: Path, files: list[VideoFile] | None) -> tuple[CaptionS
     annotations = Annotations(captions)
     source, tests = annotations.source(*CAPTIONS), annotations.find(TEST_LIST)
     if not source and not tests:
-        raise CamoeError(f"--captions: neither {CAPTIONS[0]} nor {TEST_LIST} is in the folder {annotations.folder}")
+        raise annotations.lacking(CAPTIONS[0], TEST_LIST)
     sentences = list(_sentences(source)) if source else []
     if source and source.name == OFFICIAL and (rest := annotations.optional(OFFICIAL_TEST)):
         sentences += _sentences(rest)

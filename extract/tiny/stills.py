@@ -7,12 +7,7 @@ that frozen frame embeddings carry what an expert needs to learn direction over 
 
 from __future__ import annotations
 
-import io
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-
 import numpy as np
-from PIL import Image
 
 from ...pipeline.demo.captions import PLACES, TEMPLATES, describe, noun_phrase
 from ...pipeline.demo.render import draw_scene, trajectory
@@ -27,8 +22,8 @@ from ...pipeline.demo.world import (
     combinations_of,
     draw_size_and_other,
 )
+from .lesson import Lesson, as_decoded
 
-RESOLUTION = 64
 CAPTIONS_PER_STILL = 4
 MOTION_SHARE = 0.6
 """Share of the stills captioned as their whole clip would be."""
@@ -61,7 +56,7 @@ def draw_still(number: int, seed: int) -> tuple[np.ndarray, list[str], list[floa
     else:
         time = float(rng.random())
         captions = [describe_still(clip, time, rng) for _ in range(CAPTIONS_PER_STILL)]
-    return _as_decoded(draw_scene(clip, [time])[0], rng), captions, facts_of(clip, time)
+    return as_decoded(draw_scene(clip, [time])[0], rng), captions, facts_of(clip, time)
 
 
 def facts_of(clip: Clip, time: float) -> list[float]:
@@ -96,21 +91,4 @@ def describe_still(clip: Clip, time: float, rng: np.random.Generator) -> str:
     return template[int(rng.integers(len(template)))].format(thing=thing, where=where, place=place)
 
 
-def draw_stills(count: int, seed: int, workers: int) -> tuple[np.ndarray, list[list[str]], np.ndarray]:
-    """Stills 0 to `count` - 1: pixels (count, 64, 64, 3) uint8 captions and facts of each."""
-    with ProcessPoolExecutor(workers) as pool:
-        drawn = pool.map(partial(draw_still, seed=seed), range(count), chunksize=256)
-        pixels = np.empty((count, RESOLUTION, RESOLUTION, 3), np.uint8)
-        captions: list[list[str]] = []
-        facts = np.empty((count, len(FACT_CLASSES) + FACT_MEASURES), np.float32)
-        for i, (still, said, known) in enumerate(drawn):
-            pixels[i], facts[i] = still, known
-            captions.append(said)
-    return pixels, captions, facts
-
-
-def _as_decoded(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The frame as it would come out of a lossy video at CLIP's size: JPEG stands in for H.264."""
-    coded = io.BytesIO()
-    Image.fromarray(frame).save(coded, "JPEG", quality=int(rng.integers(70, 96)), subsampling=2)
-    return np.asarray(Image.open(coded).resize((RESOLUTION, RESOLUTION), Image.Resampling.BICUBIC))
+LESSON = Lesson(draw_still, length=24, fact_classes=tuple(FACT_CLASSES.values()), fact_measures=FACT_MEASURES)

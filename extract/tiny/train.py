@@ -23,13 +23,16 @@ from clip.model import CLIP
 from torch import Tensor, nn
 from torch.nn import functional
 
+from . import hard_stills, stills
 from .forward import encode_kept, encode_pictures
-from .sentences import END, LENGTH, Sentences, drop_words, tokenise
-from .stills import FACT_CLASSES, FACT_MEASURES, RESOLUTION, draw_stills
+from .lesson import RESOLUTION, Lesson, draw_stills
+from .sentences import END, Sentences, drop_words, tokenise
 
 CONTEXT_LENGTH, VOCABULARY_SIZE = 77, END + 1
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
 PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+LESSONS: dict[str, Lesson] = {"plain": stills.LESSON, "hard": hard_stills.LESSON}
+"""By world."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Recipe:
     seed: int = 0
 
 
-def build_network(recipe: Recipe, vocabulary: int) -> CLIP:
+def build_network(recipe: Recipe, vocabulary: int, length: int) -> CLIP:
     """OpenAI's network with a vocabulary and context only as large as the demo's captions need."""
     torch.manual_seed(recipe.seed)
     network = CLIP(
@@ -61,7 +64,7 @@ def build_network(recipe: Recipe, vocabulary: int) -> CLIP:
         vision_layers=recipe.vision_layers,
         vision_width=recipe.vision_width,
         vision_patch_size=recipe.patch,
-        context_length=LENGTH,
+        context_length=length,
         vocab_size=vocabulary,
         transformer_width=recipe.text_width,
         transformer_heads=recipe.text_width // 64,
@@ -96,16 +99,16 @@ def learning_rate_at(step: int, recipe: Recipe) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)))
 
 
-def train(recipe: Recipe, out: Path, *, workers: int, bf16: bool, save_every: int = 500) -> None:
+def train(recipe: Recipe, lesson: Lesson, out: Path, *, workers: int, bf16: bool, save_every: int = 500) -> None:
     """Draws the stills, trains, and saves to `out` every `save_every` steps and at the end."""
     started, dtype = time.monotonic(), torch.bfloat16 if bf16 else torch.float32
-    pixels, captions, facts = draw_stills(recipe.stills, recipe.seed, workers)
+    pixels, captions, facts = draw_stills(lesson, recipe.stills, recipe.seed, workers)
     per_still = len(captions[0])
-    sentences = tokenise([caption for said in captions for caption in said])
-    network = build_network(recipe, len(sentences.vocabulary))
+    sentences = tokenise([caption for said in captions for caption in said], lesson.length)
+    network = build_network(recipe, len(sentences.vocabulary), lesson.length)
     known, head = (
         torch.from_numpy(facts),
-        nn.Linear(recipe.embed_dim, sum(FACT_CLASSES.values()) + FACT_MEASURES),
+        nn.Linear(recipe.embed_dim, sum(lesson.fact_classes) + lesson.fact_measures),
     )
     trained = [*network.parameters(), *head.parameters()]
     groups: list[dict[str, Any]] = [
@@ -121,7 +124,9 @@ def train(recipe: Recipe, out: Path, *, workers: int, bf16: bool, save_every: in
         seen = encode_pictures(network, jitter(to_pixels(frames[picked])), dtype)
         said = encode_kept(network, ids, positions, dtype)
         contrasted, hits = contrast(network, seen.float(), said.float())
-        told = tell_facts(head(functional.normalize(seen.float(), dim=1) * recipe.embed_dim**0.5), known[picked])
+        told = tell_facts(
+            head(functional.normalize(seen.float(), dim=1) * recipe.embed_dim**0.5), known[picked], lesson
+        )
         loss = contrasted + recipe.fact_weight * told
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -152,9 +157,9 @@ def contrast(network: CLIP, seen: Tensor, said: Tensor) -> tuple[Tensor, float]:
     return loss, (logits.argmax(dim=1) == target).float().mean().item()
 
 
-def tell_facts(answers: Tensor, facts: Tensor) -> Tensor:
-    """Loss of the side task: one linear layer reads a still's facts (`stills.facts_of`) from its embedding."""
-    *classes, measures = answers.split([*FACT_CLASSES.values(), FACT_MEASURES], dim=1)
+def tell_facts(answers: Tensor, facts: Tensor, lesson: Lesson) -> Tensor:
+    """Loss of the side task: one linear layer reads a still's facts (the lesson's) from its embedding."""
+    *classes, measures = answers.split([*lesson.fact_classes, lesson.fact_measures], dim=1)
     losses = [functional.cross_entropy(each, facts[:, i].long()) for i, each in enumerate(classes)]
     return torch.stack(losses).sum() + 4 * functional.mse_loss(measures, facts[:, len(classes) :])
 
@@ -165,7 +170,9 @@ def export(network: CLIP, vocabulary: np.ndarray) -> dict[str, Tensor]:
     embedding = torch.zeros(VOCABULARY_SIZE, network.token_embedding.embedding_dim)
     embedding[torch.from_numpy(vocabulary)] = state["token_embedding.weight"]
     state["token_embedding.weight"] = embedding
-    state["positional_embedding"] = functional.pad(state["positional_embedding"], (0, 0, 0, CONTEXT_LENGTH - LENGTH))
+    state["positional_embedding"] = functional.pad(
+        state["positional_embedding"], (0, 0, 0, CONTEXT_LENGTH - network.context_length)
+    )
     state = {name: value.half() for name, value in state.items()}
     sizes = {"input_resolution": RESOLUTION, "context_length": CONTEXT_LENGTH, "vocab_size": VOCABULARY_SIZE}
     return state | {name: torch.tensor(value) for name, value in sizes.items()}
@@ -184,13 +191,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that draw stills")
     parser.add_argument("--threads", type=int, default=1, help="threads of the training itself")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, faster on CPUs with AMX")
+    parser.add_argument("--world", choices=LESSONS, default="plain", help="which clips it is to know")
     for name, default in vars(Recipe()).items():
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=type(default), default=default, help=f"default {default}")
     options = vars(parser.parse_args())
     out, workers, bf16 = options.pop("out"), options.pop("workers"), options.pop("bf16")
+    lesson = LESSONS[options.pop("world")]
     torch.set_num_threads(options.pop("threads"))
-    train(Recipe(**options), out, workers=workers, bf16=bf16)
+    train(Recipe(**options), lesson, out, workers=workers, bf16=bf16)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import numpy as np
 from ..checksum import file_sha256
 from ..errors import CamoeError
 from ..store.schema import SUBSETS
+from ..wording import counted
 from .names import FileIndex, VideoFile, VideoItem, plain_name
 from .text import check_storable, clean_caption
 
@@ -56,6 +57,8 @@ class Collector:
     def __init__(self, files: list[VideoFile] | None) -> None:
         self.files = FileIndex(files) if files is not None else None
         self.skipped: Counter[str] = Counter()
+        self._first: dict[str, str] = {}
+        """Where the first row lies that was left out, by the reason."""
         self.missing_files: list[str] = []
         self._own_ids: dict[int, str] = {}
         self._rows: list[int] = []
@@ -73,6 +76,11 @@ class Collector:
 
     def __len__(self) -> int:
         return len(self._text)
+
+    def skip(self, reason: str, where: str) -> None:
+        """Count a row that is left out."""
+        self.skipped[reason] += 1
+        self._first.setdefault(reason, where)
 
     def add(
         self,
@@ -205,7 +213,10 @@ class Collector:
 
     def _told(self) -> dict[str, int]:
         """The counts of what was left out; of videos that are not there, some by name."""
-        told = dict(self.skipped)
+        told = {
+            f"{reason}; first: {self._first[reason]}" if reason in self._first else reason: count
+            for reason, count in self.skipped.items()
+        }
         if self._unknown:
             names = sorted(self._unknown)
             more = ", …" if len(names) > _NAMED else ""
@@ -249,13 +260,13 @@ class Collector:
         if self._unknown and self.files:
             wanted = next((min(videos) for videos in self._missing.values() if videos), min(self._unknown))
             have = next((file.id for file in self.files.files), None)
-            there = f"for example {have!r}" if have else "there are none"
+            there = f"{counted(len(self.files.files), 'video')}, such as {have!r}" if have else "no video"
             return (
-                f"{name}: none of its captions names a video of the folder (it asks for {wanted!r}; of the "
-                f"{len(self.files.files)} files, {there}); check --videos and the video ids"
+                f"{name}: none of its captions is about a video of the folder (it asks for {wanted!r}, the folder has "
+                f"{there}); check --videos and the video ids"
             )
-        reasons = ", ".join(f"{count} {reason}" for reason, count in self._told().items())
-        return f"{name} holds no caption that can be used ({reasons or 'it is empty'})"
+        reasons = "; ".join(f"{count} left out: {reason}" for reason, count in self._told().items())
+        return f"{name} holds no caption that can be used ({reasons})" if reasons else f"{name} holds no captions"
 
 
 def subset_sizes(videos: list[str], codes: np.ndarray) -> dict[str, int]:

@@ -33,16 +33,21 @@ def csv_rows(path: Path) -> Iterator[Row | Unusable]:
         if _reads_like_data(header):
             records, header = chain([header], reader), ["video_id", "caption"]
         names = _columns(header, path, delimiter)
+        is_empty = True
         for cells in records:
             if not cells:
                 continue
+            is_empty = False
+            where = f"{path.name} line {reader.line_num}"
             if len(cells) != len(header):
                 few = len(cells) < len(header)
-                yield Unusable("too few cells" if few else "too many cells (a comma outside quotes?)")
+                yield Unusable("too few cells" if few else "too many cells (a comma outside quotes?)", where)
                 continue
             if cells[names["caption"]].count("\n") > _MAX_LINES_IN_A_CELL:
                 raise csv.Error("a quote is opened and never closed")
-            yield from _rows(cells, names, f"{path.name} line {reader.line_num}")
+            yield from _rows(cells, names, where)
+        if is_empty:
+            raise CamoeError(f"{path.name} has a header and nothing below it; add a line for each caption")
     except csv.Error as error:
         raise CamoeError(f"{path.name} near line {reader.line_num}: {error}; check the quotes") from error
 
@@ -53,7 +58,7 @@ def _rows(cells: list[str], names: dict[str, int], where: str) -> Iterator[Row |
         for name, place in names.items()
     }
     if entry["caption"] is None:
-        yield Unusable("no caption (nan, NULL or the like)")
+        yield Unusable("no caption (nan, NULL or the like)", where)
         return
     entry["caption"] = _unfolded(entry["caption"], where)
     yield from rows_of(entry, where)
@@ -61,10 +66,24 @@ def _rows(cells: list[str], names: dict[str, int], where: str) -> Iterator[Row |
 
 def _reads_like_data(cells: list[str]) -> bool:
     """Whether a first line is no header but a video and its caption: a sentence, or the name of a video file."""
-    names = {cell.strip().lower() for cell in cells}
-    if len(cells) != 2 or names & {name for known in COLUMNS.values() for name in known}:
+    if len(cells) != 2 or _names_a_column(cells):
         return False
     return is_video_name(cells[0].strip()) or len(cells[1].split()) >= _WORDS_OF_A_SENTENCE
+
+
+def _names_a_column(cells: list[str]) -> bool:
+    names = {cell.strip().lower() for cell in cells}
+    return any(names.intersection(known) for known in COLUMNS.values())
+
+
+def _refuse_no_header(cells: list[str], name: str) -> None:
+    """Raise `CamoeError` where a first line of several cells is a row of data, whose columns nobody can know."""
+    is_sentence = any(len(cell.split()) >= _WORDS_OF_A_SENTENCE for cell in cells)
+    if len(cells) > 1 and not _names_a_column(cells) and (is_sentence or any(map(is_video_name, cells))):
+        raise CamoeError(
+            f"{name} has no header: its first line is {', '.join(cells)[:200]!r}; put a line with the names of the "
+            "columns above it, such as video_id,caption,split"
+        )
 
 
 def _unfolded(cell: str, where: str) -> Any:
@@ -90,6 +109,15 @@ def _unfolded(cell: str, where: str) -> Any:
     raise CamoeError(f"{where}: the caption {text[:80]!r} is neither a text nor a list of texts; correct it")
 
 
+def _remedy(path: Path, found: str, wanted: str) -> str:
+    """What to do with a file whose cells are not separated as its name says."""
+    words = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
+    told = f"has {words[found]} between its cells"
+    suffix = {"\t": ".tsv", ",": ".csv"}.get(found)
+    rename = f"name it {path.with_suffix(suffix).name}, or " if suffix else ""
+    return f"{told}; {rename}save it with {words[wanted]}"
+
+
 def _columns(header: list[str], path: Path, delimiter: str) -> dict[str, int]:
     """Where our columns stand in the file."""
     names = [cell.strip().lower().replace(" ", "_") for cell in header]
@@ -106,11 +134,10 @@ def _columns(header: list[str], path: Path, delimiter: str) -> dict[str, int]:
                 (sign for sign in (";", "\t", "|", ",") if sign != delimiter and sign in "".join(header)), None
             )
             if other and len(header) == 1:
-                raise CamoeError(
-                    f"{path.name} seems to be separated by {other!r}; save it with {delimiter!r} between cells"
-                )
+                raise CamoeError(f"{path.name} {_remedy(path, other, delimiter)}")
+            _refuse_no_header(header, path.name)
             raise CamoeError(
-                f"{path.name} has no column {column!r} (its columns are {', '.join(names)[:200]}); "
+                f"{path.name} has no column {column!r} (its columns are {', '.join(header)[:200]}); "
                 f"it may be called {spellings(column)}"
             )
     return found

@@ -69,7 +69,7 @@ class FileIndex:
     def find(self, name: str) -> VideoFile | None:
         """The file that `name` means, or `None`; raises `CamoeError` if it could mean several."""
         plain = plain_name(name)
-        for exact in (name, plain):
+        for exact in (name, without_suffix(name.strip()), plain):  # a backslash may be part of a name
             if exact in self._by_id:
                 return self._by_id[exact]
         composed, plain = _composed(name), _composed(plain)

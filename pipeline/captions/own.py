@@ -41,11 +41,11 @@ def read_own(
     for number, row in enumerate(READERS[format](path)):
         collector.rows = number + 1
         if isinstance(row, Unusable):
-            collector.skipped[row.reason] += 1
+            collector.skip(row.reason, row.where)
             continue
         key = hash((row.video, row.text, row.start_s, row.end_s))
         if row.text and key in seen:
-            collector.skipped["duplicate row"] += 1
+            collector.skip("duplicate row", row.where)
             continue
         seen.add(key)
         window = (row.start_s, row.end_s)

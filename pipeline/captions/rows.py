@@ -45,9 +45,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Unusable:
-    """A row that is left out and counted."""
+    """A row that is left out and counted; `where` names the place, and what is wrong there."""
 
     reason: str
+    where: str = ""
 
 
 def columns_of(entry: Mapping[Any, Any]) -> dict[str, Any]:
@@ -75,9 +76,9 @@ def rows_of(entry: Mapping[str, Any], where: str) -> Iterator[Row | Unusable]:
         video, text = _video(part.get("video_id"), where), _text(part.get("caption"), where)
         window = _window(part.get("start"), part.get("end"))
         if not video:
-            yield Unusable("no video id")
+            yield Unusable("no video id", where)
         elif window is None:
-            yield Unusable("start and end are no window")
+            yield Unusable("start and end are no window", f"{where}: {_shown_window(part)}")
         else:
             own_id = _word(part.get("caption_id")) or None
             yield Row(where, video, text, *window, _split_code(_word(part.get("split")), where), own_id)
@@ -136,6 +137,12 @@ def _window(start: Any, end: Any) -> tuple[float | None, float | None] | None:
     if 0 <= (begins or 0.0) < (math.inf if finishes is None else finishes) and finishes != math.inf:
         return begins, finishes
     return None
+
+
+def _shown_window(part: Mapping[str, Any]) -> str:
+    """`5 to 3`, as the file has it."""
+    start, end = (_word(part.get(name))[:40] or "nothing" for name in ("start", "end"))
+    return f"{start} to {end}"
 
 
 def _seconds(value: Any) -> float | None:

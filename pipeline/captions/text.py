@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CamoeError
+from ..file_kinds import file_kind
 from ..regular import open_regular
 
 MAX_CHARACTERS = 8192
 """Longest caption that is kept whole; CLIP reads far less."""
+
+WANTED = "give a .csv, .tsv, .json or .jsonl file"
 
 _INVISIBLE = dict.fromkeys((*range(0x00, 0x09), *range(0x0E, 0x20), *range(0x7F, 0xA0), 0xFEFF))
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -34,12 +37,19 @@ def read_lines(path: Path) -> Iterator[str]:
             for line in stream:
                 yield line.replace("\0", "")
     except UnicodeError as error:
+        _refuse_other_kinds(path)
         if encoding_of(path) == "utf-16":
             raise CamoeError(f"{path.name} is damaged UTF-16 text; save the file as UTF-8") from error
         number = _line_of_bad_byte(path)
         raise CamoeError(f"{path.name} line {number} is not UTF-8 text (Latin-1?); save the file as UTF-8") from error
     except OSError as error:
         raise CamoeError(f"--captions {path} cannot be read: {error.strerror}") from error
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    kind = file_kind(path)
+    if kind is not None:
+        raise CamoeError(f"{path} is {kind}, and holds no captions that can be read; {WANTED}")
 
 
 def _line_of_bad_byte(path: Path) -> int:
@@ -57,6 +67,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding=encoding_of(path))
     except UnicodeError as error:
+        _refuse_other_kinds(path)
         place = f" ({error.reason} at byte {error.start})" if isinstance(error, UnicodeDecodeError) else ""
         raise CamoeError(f"{path.name} is not UTF-8 text{place}; save the file as UTF-8") from error
     except OSError as error:

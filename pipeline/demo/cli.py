@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
-from ..command import camoe_command, options_from
+from ..command import camoe_command, options_from, say
 from .demo import DemoConfig, run_demo
 
 
@@ -15,4 +13,4 @@ def main(config: DemoConfig) -> None:
 
     Nothing is downloaded. The commands that are run are shown, and can be typed by hand just so.
     """
-    run_demo(config, click.echo)
+    run_demo(config, say)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from ..errors import CamoeError, RunStoppedError
 from ..ffmpeg_binary import find_ffmpeg
-from .captions import captions_of
-from .render import RESOLUTION, render_clip
-from .world import FRAMES_PER_SECOND, Clip, make_clips
+from .render import RESOLUTION
+from .world import FRAMES_PER_SECOND
+from .worlds import AnyClip, World, world_of
 
 CAPTION_FILE = "captions.csv"
 VIDEO_FOLDER = "videos"
@@ -29,7 +29,7 @@ class Dataset:
 
     videos: Path
     captions: Path
-    clips: list[Clip]
+    clips: list[AnyClip]
 
 
 def write_dataset(
@@ -47,7 +47,8 @@ def write_dataset(
     Raises CamoeError for an unknown size, a folder that already holds a dataset, or a missing ffmpeg;
     RunStoppedError where ffmpeg fails.
     """
-    clips = make_clips(size, seed)
+    world = world_of(size)
+    clips: list[AnyClip] = world.make_clips(size, seed)
     binary = find_ffmpeg(ffmpeg, prefer_bundled=True)
     dataset = Dataset(Path(folder) / VIDEO_FOLDER, Path(folder) / CAPTION_FILE, clips)
     if dataset.captions.exists():
@@ -56,22 +57,22 @@ def write_dataset(
     groups = [clips[start : start + CLIPS_PER_CHILD] for start in range(0, len(clips), CLIPS_PER_CHILD)]
     done = 0
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        for written in pool.map(partial(write_videos, folder=dataset.videos, ffmpeg=binary), groups):
+        for written in pool.map(partial(write_videos, world=world, folder=dataset.videos, ffmpeg=binary), groups):
             done += written
             if progress is not None:
                 progress(done, len(clips))
-    _write_captions(dataset)
+    _write_captions(dataset, world)
     return dataset
 
 
-def write_videos(clips: list[Clip], folder: Path, ffmpeg: str) -> int:
+def write_videos(clips: list[AnyClip], world: World, folder: Path, ffmpeg: str) -> int:
     """Renders the clips and encodes each into `folder`/<video_id>.mp4, all by one ffmpeg child; returns how many.
 
     One child for several clips, because starting ffmpeg costs as much as encoding a clip.
     """
     with tempfile.TemporaryDirectory(prefix="camoe-demo-") as raw:
         for clip in clips:
-            (Path(raw) / clip.video_id).write_bytes(render_clip(clip).tobytes())
+            (Path(raw) / clip.video_id).write_bytes(world.render_clip(clip).tobytes())
         command = _encode_command([clip.video_id for clip in clips], Path(raw), folder, ffmpeg)
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0:
@@ -102,12 +103,12 @@ def _encode_command(video_ids: list[str], raw: Path, folder: Path, ffmpeg: str) 
     return command
 
 
-def _write_captions(dataset: Dataset) -> None:
+def _write_captions(dataset: Dataset, world: World) -> None:
     """Last of all and by renaming: a folder with a caption file holds every clip."""
     aside = dataset.captions.with_suffix(f".tmp.{os.getpid()}")
     with aside.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(["video_id", "caption", "split"])
         for clip in dataset.clips:
-            table.writerows([clip.video_id, caption, clip.subset] for caption in captions_of(clip))
+            table.writerows([clip.video_id, caption, clip.subset] for caption in world.captions_of(clip))
     aside.replace(dataset.captions)

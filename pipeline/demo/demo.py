@@ -18,9 +18,11 @@ from pathlib import Path
 from ..config import Config, setting
 from ..errors import CamoeError
 from ..ffmpeg_binary import find_ffmpeg
+from ..wording import counted
+from ..writable import check_writable
 from .dataset import CAPTION_FILE, VIDEO_FOLDER, write_dataset
 from .table import Row, chance_row, format_table, measured_row, plot_table
-from .world import SIZES, make_clips
+from .worlds import WORLDS, AnyClip, world_of
 
 SUBSET, STORE, LOG = "test", "shards.h5", "demo.log"
 
@@ -30,7 +32,9 @@ class DemoConfig(Config):
     """What the demo runs."""
 
     out: Path = setting(Path("camoe-demo"), help="Folder for the videos, the store, the runs and the plot.")
-    size: str = setting("default", help="How many clips; small is for a quick look.", choices=lambda: SIZES)
+    size: str = setting(
+        "default", help="Which world and how many clips; small is for a quick look.", choices=lambda: WORLDS
+    )
     seeds: int = setting(3, help="Training runs of each kind.")
     epochs: int | None = setting(None, help="Of each training run; none: camoe-train's default.")
 
@@ -72,10 +76,11 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> list[Row]:
     # Hundreds of short clips: the bundled static build starts five times faster than a distribution's.
     os.environ.setdefault("CAMOE_FFMPEG", find_ffmpeg(prefer_bundled=True))
     out = config.out
+    check_writable(out, inside=True)
     out.mkdir(parents=True, exist_ok=True)
     clips = _prepare_videos(config, say)
-    say(_command_line("camoe-extract", _extract_options(out)))
-    text = _run("camoe-extract", _extract_options(out), show_progress=True)
+    say(_command_line("camoe-extract", _extract_options(config)))
+    text = _run("camoe-extract", _extract_options(config), show_progress=True)
     say(text)
     _log(out, text)
     evaluated = _run_experiments(config, say)
@@ -100,22 +105,23 @@ def _look(config: DemoConfig) -> str:
     return f"\nopen in a browser: {page}\nsearch these videos: {search}"
 
 
-def _prepare_videos(config: DemoConfig, say: Callable[[str], None]) -> list:
-    clips = make_clips(config.size)
+def _prepare_videos(config: DemoConfig, say: Callable[[str], None]) -> list[AnyClip]:
+    clips: list[AnyClip] = world_of(config.size).make_clips(config.size, 0)
     folder = config.out / VIDEO_FOLDER
     if (config.out / CAPTION_FILE).exists():
         if {path.stem for path in folder.glob("*.mp4")} != {clip.video_id for clip in clips}:
             raise CamoeError(f"{config.out} holds a demo of another size; give another --out")
-        say(f"{len(clips)} videos are already in {folder}")
+        say(f"{counted(len(clips), 'video')} already in {folder}")
         return clips
-    say(f"rendering {len(clips)} videos into {folder}")
+    say(f"rendering {counted(len(clips), 'video')} into {folder}")
     write_dataset(config.out, config.size)
     return clips
 
 
-def _extract_options(out: Path) -> list[str]:
+def _extract_options(config: DemoConfig) -> list[str]:
+    out, world = config.out, world_of(config.size)
     inputs = ["--videos", str(out / VIDEO_FOLDER), "--captions", str(out / CAPTION_FILE), "--out", str(out / STORE)]
-    return [*inputs, "--clip", "tiny", "--fps", "4", "--precision", "fp32"]
+    return [*inputs, "--clip", world.weights, *world.sampling, "--precision", "fp32", "--tokens"]
 
 
 def _run_experiments(config: DemoConfig, say: Callable[[str], None]) -> dict[str, list[dict]]:

@@ -190,7 +190,7 @@ def background(name: str, rng: np.random.Generator) -> Array:
 _FILL, _OUTLINE, _WHITE = range(3)
 
 
-def _draw(paint: Array, shape: str, pose: Pose, weight: float) -> None:
+def draw(paint: Array, shape: str, pose: Pose, weight: float) -> None:
     """Adds the object to `paint` (3, RESOLUTION, RESOLUTION): how much of fill, outline and white covers each pixel."""
     centre_x, centre_y = (pose.x + 1) * RESOLUTION / 2, (pose.y + 1) * RESOLUTION / 2
     radius = pose.radius * RESOLUTION / 2
@@ -218,7 +218,7 @@ def _draw(paint: Array, shape: str, pose: Pose, weight: float) -> None:
         window[_WHITE] += (inside - outline) * glow + halo
 
 
-def _compose(scenery: Array, paint: Array, colour: str) -> Array:
+def compose(scenery: Array, paint: Array, colour: str) -> Array:
     """Paint (3, H, W) of an object of that colour over scenery (H, W, 3)."""
     outline = _LIGHT if colour == "black" else _DARK
     palette = np.asarray((RGB[colour], outline, (255, 255, 255)), np.float32)
@@ -230,15 +230,15 @@ def draw_scene(clip: Clip, times: list[float]) -> Array:
     scenery = background(clip.combination.background, np.random.default_rng([clip.seed, 4]))
     if clip.other is not None:
         resting = np.zeros((3, RESOLUTION, RESOLUTION), np.float32)
-        _draw(resting, clip.other[0], _pose_of_other(clip), 1.0)
-        scenery = _compose(scenery, resting, clip.other[1])
+        draw(resting, clip.other[0], _pose_of_other(clip), 1.0)
+        scenery = compose(scenery, resting, clip.other[1])
     pose_at, exposure = trajectory(clip), EXPOSURE_SECONDS / clip.duration_seconds
     frames = np.empty((len(times), RESOLUTION, RESOLUTION, 3), np.uint8)
     for frame, time in zip(frames, times, strict=True):
         moving = np.zeros((3, RESOLUTION, RESOLUTION), np.float32)
         for shift in np.linspace(-0.5, 0.5, SUBFRAMES).tolist():
-            _draw(moving, clip.combination.shape, pose_at(time + shift * exposure), 1 / SUBFRAMES)
-        frame[:] = np.clip(_compose(scenery, moving, clip.combination.colour) + 0.5, 0, 255)
+            draw(moving, clip.combination.shape, pose_at(time + shift * exposure), 1 / SUBFRAMES)
+        frame[:] = np.clip(compose(scenery, moving, clip.combination.colour) + 0.5, 0, 255)
     return frames
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from ..too_few import too_few
+from ..wording import counted
 
 METRICS = ("R@1", "R@5", "R@10", "MdR", "MnR")
 DIRECTIONS = {"t2v": "text to video", "v2t": "video to text"}
@@ -71,7 +72,8 @@ def format_table(rows: Sequence[Row], videos: int) -> str:
             lines.append(f"{row.title:<{width}}" + "".join(f"{cell:>13}" for cell in cells) + _remark(row))
         lines.append("")
     seeds = max(row.runs for row in rows)
-    lines.append(f"Held-out test clips; mean ± standard deviation over {seeds} seeds; R@K in percent, ranks from 1.")
+    over = counted(seeds, "seed")
+    lines.append(f"Held-out test clips; mean ± standard deviation over {over}; R@K in percent, ranks from 1.")
     warning = too_few(videos, "test clips")
     if warning:
         lines.append(warning)

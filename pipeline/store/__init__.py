@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from .arrays import store_from_arrays
     from .reader import FeatureStore, find_shards
     from .safe_open import StoreError
     from .schema import (
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         Shard,
         StoreSettings,
         TextTable,
+        TokenTable,
         Videos,
         subset_code,
     )
@@ -35,15 +37,17 @@ __all__ = [
     "StoreError",
     "StoreSettings",
     "TextTable",
+    "TokenTable",
     "Videos",
     "describe_shortfall",
     "find_shards",
     "shard_bytes",
+    "store_from_arrays",
     "subset_code",
     "write_shard",
 ]
 
-_IN_SCHEMA = "DAMAGED OK SUBSETS Captions Failure Shard StoreSettings TextTable Videos subset_code"
+_IN_SCHEMA = "DAMAGED OK SUBSETS Captions Failure Shard StoreSettings TextTable TokenTable Videos subset_code"
 __getattr__, __dir__ = lazy_exports(
     __name__,
     dict.fromkeys(_IN_SCHEMA.split(), "schema")
@@ -52,6 +56,7 @@ __getattr__, __dir__ = lazy_exports(
         "find_shards": "reader",
         "StoreError": "safe_open",
         "describe_shortfall": "shortfall",
+        "store_from_arrays": "arrays",
         "shard_bytes": "writer",
         "write_shard": "writer",
     },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import CamoeError
+from ..config import SettingError
 from .schema import StoreSettings
 
 _OF_CONTENT = ("streams", "strategies", "captions_sha256")
@@ -30,6 +30,13 @@ def refuse_unlike(out: Path, there: StoreSettings, asked: StoreSettings, *, addi
                 old_text, new_text = ",".join(sorted(old)), ",".join(sorted(new))
                 differences.append(f"{what} are {old_text} in the store and {new_text} asked for (--into adds)")
     if differences:
-        raise CamoeError(
-            f"{out} was made with other settings: {'; '.join(differences)}; use those settings, or another --out"
+        listed = "; ".join(map(_of_setting, differences))
+        raise SettingError(
+            f"{{store}} was made with other settings: {listed}; use those settings, or another {{out}}", store=out
         )
+
+
+def _of_setting(difference: str) -> str:
+    """Part of a `SettingError`'s template: the first word is the setting."""
+    name, _, told = difference.partition(" ")
+    return f"{{{name}}} " + told.replace("{", "{{").replace("}", "}}")

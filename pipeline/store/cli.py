@@ -1,23 +1,32 @@
-"""`camoe-store`: look at feature stores, check, join, export and import them."""
+"""`camoe-store`: look at feature stores, check, join, thin out, export and import them."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from ..atomic import write_atomic
-from ..command import camoe_group
+from ..command import camoe_group, say
+from ..config import SettingError
 from ..csv_text import csv_text
 from ..errors import CamoeError
+from ..regular import read_regular
+from ..wording import counted
+from ..writable import check_writable
+from .drop import drop_videos
 from .export import export_store
+from .failures import failures_path
 from .imports import Imported, ImportOptions, import_export, import_store, is_export, parse_texts
 from .info import describe, size_text
 from .merge import merge_stores
 from .reader import FeatureStore, find_shards
 from .verify import is_listed, verify_store
 
+OPTIONS = {name: "--" + name.replace("_", "-") for name in ("max_frames", "fps", "precision", "clip_model", "out")}
+"""The options of `import` that a message may speak of."""
 PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH…")
 
 
@@ -27,7 +36,7 @@ def _out(help_text: str) -> Callable[[Callable], Callable]:
 
 @camoe_group("camoe-store")
 def main() -> None:
-    """Look at feature stores, check, join, export and import them.
+    """Look at feature stores, check, join, thin out, export and import them.
 
     A store is a file, several, a glob, or a folder of shards. Exit status: 0 done; 1 damaged, or could not go on; 2
     wrong use or refused, nothing written; 3 imported, but for some videos (see failures.csv).
@@ -39,7 +48,7 @@ def main() -> None:
 def info(paths: tuple[Path, ...]) -> None:
     """Settings, counts, protocols, texts and the content hash of a store."""
     for line in describe(FeatureStore.open(paths)):
-        click.echo(line)
+        say(line)
 
 
 @main.command()
@@ -52,15 +61,15 @@ def verify(paths: tuple[Path, ...]) -> int:
 
     def show(shard: Path, problems: list[str]) -> None:
         note = "" if is_listed(shard) else " (no checksum is listed for it)"
-        click.echo(f"{shard}: {'DAMAGED' if problems else 'sound'}{note}")
+        say(f"{shard}: {'DAMAGED' if problems else 'sound'}{note}")
         for problem in problems:
-            click.echo(f"  {problem}")
+            say(f"  {problem}")
 
     problems = verify_store(paths, show)
     if not problems:
-        click.echo(f"sound: {len(find_shards(paths))} shards, content {FeatureStore.open(paths).content_hash}")
+        say(f"sound: {counted(len(find_shards(paths)), 'shard')}, content {FeatureStore.open(paths).content_hash}")
         return 0
-    click.echo(f"camoe-store: {len(problems)} problems; restore the damaged shards or extract them again", err=True)
+    say(f"camoe-store: {counted(len(problems), 'problem')}; restore the damaged shards or extract them again", err=True)
     return 1
 
 
@@ -73,7 +82,35 @@ def merge(paths: tuple[Path, ...], out: Path) -> None:
     Parts that were made with different settings are refused.
     """
     store = merge_stores(paths, out)
-    click.echo(f"{out}: {_counts(store)}, content {store.content_hash}")
+    say(f"{out}: {_counts(store)}, content {store.content_hash}")
+
+
+@main.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("ids", nargs=-1, metavar="[ID…]")
+@click.option("--list", "listed", type=click.Path(path_type=Path), metavar="FILE", help="Ids, one a line; - is stdin.")
+def drop(store: Path, ids: tuple[str, ...], listed: Path | None) -> None:
+    """Take videos out of a store, with their captions.
+
+    They stay out when the same camoe-extract command is given again. The disk keeps what a folder's shards hold of
+    them; camoe-store merge writes a store without it.
+    """
+    names = [*ids, *(_listed_ids(listed) if listed is not None else ())]
+    if not names:
+        raise CamoeError("there is nothing to drop; give ids of videos, or --list FILE")
+    done = drop_videos(store, names)
+    failed = f", {done.failed} that had failed" if done.failed else ""
+    say(f"dropped {counted(done.videos, 'video')}{failed}, {counted(done.captions, 'caption')}")
+    say(f"{store}: {_counts(done.store)}, content {done.store.content_hash}")
+
+
+def _listed_ids(path: Path) -> list[str]:
+    try:
+        text = sys.stdin.buffer.read() if str(path) == "-" else read_regular(path)
+        return [line for line in text.decode("utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise CamoeError(f"--list {path} cannot be read ({reason}); give a text file, one id a line") from None
 
 
 @main.command()
@@ -91,9 +128,10 @@ def export(paths: tuple[Path, ...], out: Path, form: str | None) -> None:
         raise CamoeError(
             f"--to {form} writes a .{form}, and {out} ends otherwise; give --out {out.with_suffix('.' + form)}"
         )
+    check_writable(out)
     store = FeatureStore.open(paths)
     for path in export_store(store, out):
-        click.echo(f"{path}: {size_text(path.stat().st_size)}")
+        say(f"{path}: {size_text(path.stat().st_size)}")
 
 
 @main.command("import")
@@ -144,6 +182,9 @@ def import_(
     """
     if write_captions is not None and write_captions.exists():
         raise CamoeError(f"{write_captions} exists already; give a new --write-captions")
+    check_writable(out, inside=out.is_dir())
+    if write_captions is not None:
+        check_writable(write_captions, remedy="give another --write-captions")
     if not source.exists():
         raise CamoeError(f"{source} does not exist; give a folder of .npy, an .npz or a .tar")
     if is_export(source):
@@ -154,11 +195,14 @@ def import_(
         options = ImportOptions(
             clip_model, logit_scale, clip_sha256, precision, fps, max_frames, captions, parse_texts(texts), seed
         )
-        done = import_store(source, out, options)
+        try:
+            done = import_store(source, out, options)
+        except SettingError as error:
+            raise CamoeError(error.spelled(lambda name: OPTIONS.get(name, name))) from None
     if write_captions is not None:
         _write_captions(write_captions, done)
     for line in _report(done, max_frames, write_captions):
-        click.echo(line)
+        say(line)
     return 3 if done.failed else 0
 
 
@@ -170,22 +214,23 @@ def _report(done: Imported, max_frames: int, captions: Path | None) -> list[str]
     lines = [f"{done.store}: {_counts(FeatureStore.open(done.store))}"]
     lines += [f"captions left out: {count} ({reason})" for reason, count in done.skipped_captions.items()]
     if done.shortened:
-        lines.append(f"{done.shortened} videos were longer than {max_frames} frames and sampled evenly")
+        longer = counted(done.shortened, "video")
+        lines.append(f"longer than {counted(max_frames, 'frame')}, and sampled evenly: {longer}")
     if done.found_captions and captions is not None:
-        lines.append(f"{captions}: {len(done.found_captions)} captions found beside the features")
+        lines.append(f"{captions}: {counted(len(done.found_captions), 'caption')} found beside the features")
     elif done.found_captions:
         lines.append(
-            f"{len(done.found_captions)} captions lie beside the features, without embeddings: "
-            "--write-captions FILE.csv keeps them"
+            f"{counted(len(done.found_captions), 'caption')} found beside the features, without embeddings: "
+            "--write-captions FILE.csv saves them as a csv"
         )
     if done.failed:
-        lines.append(f"{done.failed} videos could not be used: see failures.csv")
+        lines.append(f"{counted(done.failed, 'video')} could not be used: see {failures_path(done.store)}")
     return lines
 
 
 def _counts(store: FeatureStore) -> str:
-    captions = f", {len(store.caption_ids)} captions" if store.has_captions else ""
-    return f"{len(store.video_ids)} videos{captions}"
+    captions = f", {counted(len(store.caption_ids), 'caption')}" if store.has_captions else ""
+    return f"{counted(len(store.video_ids), 'video')}{captions}"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ Each row (a video's frames, a caption, a caption's embedding) is hashed by SHA-2
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
 
@@ -62,6 +63,40 @@ def captions_sum(captions: Captions) -> str:
         b"\0".join([head, *map(_bytes, parts), code.tobytes()])
         for *parts, code in zip(captions.id, captions.video_id, captions.text, codes, strict=True)
     )
+
+
+class Tokens(Protocol):
+    """Word tokens, held or read in pieces."""
+
+    @property
+    def offsets(self) -> np.ndarray: ...
+
+    @property
+    def row(self) -> np.ndarray: ...
+
+    def blocks(self) -> Iterator[np.ndarray]: ...
+
+
+def tokens_sum(captions: Captions, tokens: Tokens) -> str:
+    """Sum over captions of (id, video, SHA-256 of its sentence's word tokens)."""
+    digests = list(_digests(tokens))
+    return _sum(
+        b"\0".join([b"tokens", _bytes(caption_id), _bytes(video_id), digests[row]])
+        for caption_id, video_id, row in zip(captions.id, captions.video_id, tokens.row.tolist(), strict=True)
+    )
+
+
+def _digests(tokens: Tokens) -> Iterator[bytes]:
+    """Of each sentence's tokens; a sentence lies in one block."""
+    ends = iter(tokens.offsets[1:].tolist())
+    start, before = 0, 0
+    for block in tokens.blocks():
+        values = np.ascontiguousarray(block, dtype="<f2")
+        while start < before + len(values):
+            end = next(ends)
+            yield hashlib.sha256(values[start - before : end - before].tobytes()).digest()
+            start = end
+        before += len(values)
 
 
 def table_sum(captions: Captions, name: TextName, table: TextTable) -> str:

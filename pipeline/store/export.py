@@ -63,6 +63,12 @@ def npz_arrays(store: FeatureStore) -> Iterator[tuple[str, np.ndarray]]:
             yield f"texts/{strategy}/{stream}/sentence", _text(table.sentence)
             yield f"texts/{strategy}/{stream}/embedding", table.embedding
             yield f"texts/{strategy}/{stream}/row", table.row
+        if store.has_word_tokens:
+            tokens = store.word_tokens
+            yield "tokens/sentence", _text(tokens.sentence)
+            yield "tokens/offsets", tokens.offsets
+            yield "tokens/row", tokens.row
+            yield "tokens/values", tokens.values()
 
 
 def _text(values: list[str]) -> np.ndarray:
@@ -73,12 +79,14 @@ def _text(values: list[str]) -> np.ndarray:
 
 
 def _export_parquet(store: FeatureStore, out: Path) -> list[Path]:
-    """`NAME.videos.parquet` and `NAME.captions.parquet`, as far as the store has them."""
+    """`NAME.videos.parquet`, `NAME.captions.parquet` and `NAME.tokens.parquet`, as far as the store has them."""
     parts: list[tuple[Path, int, Callable[[slice], dict[str, Any]]]] = []
     if store.video_ids:
         parts.append((out.with_suffix(".videos.parquet"), len(store.video_ids), _video_rows(store)))
     if store.has_captions:
         parts.append((out.with_suffix(".captions.parquet"), len(store.caption_ids), _caption_rows(store)))
+    if store.has_word_tokens:
+        parts.append((out.with_suffix(".tokens.parquet"), len(store.word_tokens.sentence), _token_rows(store)))
     with ExitStack() as stack:
         temporaries = [stack.enter_context(atomic_path(path)) for path, _, _ in parts]
         for temporary, (_, rows, block) in zip(temporaries, parts, strict=True):
@@ -140,6 +148,7 @@ def _caption_rows(store: FeatureStore) -> Callable[[slice], dict[str, Any]]:
 
     tables = {name: store.text_table(*name) for name in store.text_names}
     subset = np.array([None, *SUBSETS], dtype=object)
+    tokens = store.word_tokens if store.has_word_tokens else None
 
     def block(rows: slice) -> dict[str, Any]:
         columns = {
@@ -151,7 +160,26 @@ def _caption_rows(store: FeatureStore) -> Callable[[slice], dict[str, Any]]:
             columns[f"protocols/{protocol}"] = pa.array(subset[codes[rows]].tolist(), pa.string())
         for (strategy, stream), table in tables.items():
             columns[f"texts/{strategy}/{stream}"] = _vectors(table.embedding[table.row[rows]])
+        if tokens is not None:
+            columns["tokens_row"] = pa.array(tokens.row[rows])
         return columns
+
+    return block
+
+
+def _token_rows(store: FeatureStore) -> Callable[[slice], dict[str, Any]]:
+    import pyarrow as pa
+
+    tokens = store.word_tokens
+
+    def block(rows: slice) -> dict[str, Any]:
+        chosen = np.arange(len(tokens.sentence))[rows]
+        lengths = np.diff(tokens.offsets)[chosen]
+        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+        return {
+            "sentence": pa.array(tokens.sentence[rows], pa.string()),
+            "tokens": pa.ListArray.from_arrays(offsets, _vectors(tokens.read(chosen))),
+        }
 
     return block
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..atomic import write_atomic
 from ..csv_text import csv_text, plain_cell
+from ..wording import visible
 from .schema import FAILED, Failure
 from .shard import ShardIndex
 
@@ -53,5 +54,5 @@ def write_failures(path: Path, failures: Mapping[str, Failure]) -> None:
     if not failures:
         path.unlink(missing_ok=True)
         return
-    rows = [COLUMNS, *(astuple(failures[video_id]) for video_id in sorted(failures))]
+    rows = [COLUMNS, *(tuple(map(visible, astuple(failures[video_id]))) for video_id in sorted(failures))]
     write_atomic(path, csv_text(rows).encode("utf-8", "replace"))

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import CamoeError
 from .layouts import needed, read_npz
-from .schema import DAMAGED, OK, SUBSETS, Captions, Shard, StoreSettings, TextTable, Videos
+from .schema import DAMAGED, OK, SUBSETS, Captions, Shard, StoreSettings, TextTable, TokenTable, Videos
 
 _WORDS = {"U": "texts", "f": "floats", "iu": "whole numbers"}
 _VIDEOS = {
@@ -56,6 +56,7 @@ class _Export:
             videos=self._videos(settings) if "ids" in self.arrays else None,
             captions=captions,
             texts=tables,
+            tokens=self._tokens(settings) if "tokens/values" in self.arrays else None,
             text_notes={"/".join(name): self._json(f"notes/{'/'.join(name)}") for name in tables},
         )
 
@@ -109,6 +110,14 @@ class _Export:
             raise ValueError(f"texts/{name} are {embedding.shape[1]} wide and embed_dim is {settings.embed_dim}")
         sentence = self._array(f"texts/{name}/sentence", "U", 1).tolist()
         return TextTable(sentence, embedding, self._array(f"texts/{name}/row", "iu", 1).astype(np.int64))
+
+    def _tokens(self, settings: StoreSettings) -> TokenTable:
+        values = self._array("tokens/values", "f", 2)
+        if values.shape[1] != settings.embed_dim:
+            raise ValueError(f"tokens are {values.shape[1]} wide and embed_dim is {settings.embed_dim}")
+        sentence = self._array("tokens/sentence", "U", 1).tolist()
+        offsets, row = (self._array(f"tokens/{name}", "iu", 1).astype(np.int64) for name in ("offsets", "row"))
+        return TokenTable(sentence, offsets, values, row)
 
     def _array(self, key: str, kinds: str, rank: int) -> np.ndarray:
         array = needed(self.arrays, self.source, key)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..captions.names import VideoFile
 from ..errors import CamoeError
+from ..wording import counted
 from .build import StoreBuilder
 from .import_export import is_export, read_export
 from .import_texts import Texts, differing_text, parse_texts, read_texts
@@ -191,7 +192,8 @@ def _common_width(items: Sequence[Item], source: Path) -> int:
             return _load_frames(item)[0].shape[1]
         except CamoeError as error:
             reason = reason or str(error)
-    raise CamoeError(f"{source}: none of its {len(items)} arrays can be used (first: {reason})")
+    found = counted(len(items), "array")
+    raise CamoeError(f"{source}: no features there can be used ({found}; what is wrong with the first: {reason})")
 
 
 def _load_frames(item: Item) -> tuple[np.ndarray, int]:
@@ -225,7 +227,7 @@ def _times(item: Item, count: int, fps: float | None) -> np.ndarray:
     if item.load_times is not None:
         times = item.load_times()
         if times.shape != (count,):
-            raise CamoeError(f"{item.source} has {count} frames and {len(times)} times")
+            raise CamoeError(f"{item.source} has {counted(count, 'frame')} and {counted(len(times), 'time')}")
         return times
     return np.arange(count) / fps if fps is not None else np.full(count, np.nan)
 

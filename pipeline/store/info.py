@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..wording import counted
 from .notes import format_notes, is_notes
 from .reader import FeatureStore
 from .schema import FAILED, SUBSETS, StoreSettings
 from .shortfall import describe_shortfall
+from .tokens import StoredTokens
 
 _BAR = 30
 
@@ -28,8 +30,19 @@ def describe(store: FeatureStore) -> list[str]:
     return lines
 
 
+def describe_tokens(tokens: StoredTokens) -> str:
+    """How many word tokens there are, of how many distinct captions, and what they take."""
+    count = int(tokens.offsets[-1])
+    return (
+        f"{count:,} tokens of {len(tokens.sentence):,} distinct captions, at most {tokens.longest} each, "
+        f"{size_text(2 * tokens.width * count)}"
+    )
+
+
 def size_text(size: int) -> str:
     """A number of bytes for people."""
+    if size >= 1_000_000_000:
+        return f"{size / 1e9:,.1f} GB"
     return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size / 1e3:,.1f} kB"
 
 
@@ -56,11 +69,18 @@ def _videos(store: FeatureStore) -> Iterator[str]:
         return
     status = Counter(store.video_status)
     counts = ", ".join([*(f"{status[name]} {name}" for name in sorted(status, reverse=True)), f"{len(failed)} failed"])
-    yield f"videos    {len(store.video_ids)} ({counts}), {int(store.frame_count.sum())} frames"
+    yield f"videos    {len(store.video_ids)} ({counts}), {counted(int(store.frame_count.sum()), 'frame')}"
+    if store.dropped:
+        yield f"dropped   {counted(len(store.dropped), 'video')} that stay out (first: {store.dropped[0]})"
     frames, videos = np.unique(store.frame_count, return_counts=True)
     for count, number in zip(frames.tolist(), videos.tolist(), strict=True):
         bar = "#" * max(1, round(_BAR * number / int(videos.max())))
-        yield f"  {count:>4} frames  {number:>7} videos  {bar}"
+        yield f"  {count:>4} {_noun(count, 'frame')}  {number:>7} {_noun(number, 'video')}  {bar}"
+
+
+def _noun(number: int, noun: str) -> str:
+    """`video ` or `videos`, of one width, for columns."""
+    return f"{noun}s" if number != 1 else f"{noun} "
 
 
 def _captions(store: FeatureStore) -> Iterator[str]:
@@ -69,7 +89,7 @@ def _captions(store: FeatureStore) -> Iterator[str]:
     owners = store.caption_video_ids
     without = len(set(owners) - set(store.video_ids))
     lacking = f" ({without} of them without frames here)" if without else ""
-    yield f"captions  {len(owners)} of {len(set(owners))} videos{lacking}"
+    yield f"captions  {len(owners)} of {counted(len(set(owners)), 'video')}{lacking}"
     for name in sorted(store.protocols):
         codes = store.protocols[name]
         parts = [f"{int((codes == code).sum())} {subset}" for subset, code in SUBSETS.items()]
@@ -77,6 +97,8 @@ def _captions(store: FeatureStore) -> Iterator[str]:
         parts += [f"{unused} unused"] if unused else []
         yield f"protocol  {name}: {', '.join(parts)} captions"
         yield from (f"  incomplete: {part}" for part in describe_shortfall(store.shortfall.get(name, {})))
+    if store.has_word_tokens:
+        yield f"words     {describe_tokens(store.word_tokens)}"
 
 
 def _texts(store: FeatureStore) -> list[str]:

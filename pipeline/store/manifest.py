@@ -23,6 +23,12 @@ def manifest_path(shard: Path) -> Path:
     return alone if alone.exists() else shard.parent / FOLDER_MANIFEST
 
 
+def store_of(shard: Path) -> Path:
+    """The store that a shard is of: the folder whose manifest lists it, or the file itself."""
+    manifest = manifest_path(shard)
+    return shard.parent if manifest.name == FOLDER_MANIFEST and shard.name in read_manifest(manifest) else shard
+
+
 def read_manifest(path: Path) -> dict[str, str]:
     """File name -> SHA-256; empty when there is no manifest."""
     if not os.path.lexists(path):

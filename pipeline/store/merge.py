@@ -12,13 +12,14 @@ from pathlib import Path
 from ..atomic import remove_leftovers
 from ..checksum import file_sha256
 from ..errors import CamoeError, RunStoppedError
+from ..writable import check_writable
 from .build import StoreBuilder
 from .failures import write_failures
 from .manifest import manifest_path, read_manifest, write_manifest
 from .place import SINGLE_SUFFIXES, Place
 from .place_name import check_store_name
 from .reader import FeatureStore, find_shards
-from .schema import Shard, no_videos
+from .schema import Removed, Shard, no_videos
 from .single_file import write_single_file
 
 
@@ -31,6 +32,7 @@ def merge_stores(paths: Sequence[Path], out: Path) -> FeatureStore:
     check_store_name(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise CamoeError(f"{out} exists already; give a new --out")
+    check_writable(out)
     shards = find_shards(paths)
     store = FeatureStore.open(shards)
     if store.has_captions:
@@ -83,7 +85,7 @@ def _merge_to_folder(store: FeatureStore, out: Path) -> None:
     temporary = out.with_name(f"{out.name}.tmp.{os.getpid()}")
     try:
         with StoreBuilder(temporary, store.settings) as builder:
-            if any(shard.removed.videos or shard.removed.captions for shard in store.shards):
+            if any(shard.removed != Removed() for shard in store.shards):
                 _write_anew(store, builder)
             else:
                 for shard in store.shards:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from pathlib import Path
 from ..atomic import write_atomic
 from ..checksum import file_sha256
 from ..errors import CamoeError
-from ..regular import open_lock, real_path
+from ..locks import brief_lock, release_lock, take_lock
+from ..regular import real_path
 from .manifest import FOLDER_MANIFEST, write_manifest
 
 SINGLE_SUFFIXES = (".h5", ".hdf5")
-_LOCK = ".lock"
+PLAN = "plan.jsonl"
+_LOCK, _CHANGE_LOCK = ".lock", ".change.lock"
 _MERGED = "MERGED"
 """In a folder of parts: the SHA-256 of the file that they were merged into, written before it got its name."""
 
@@ -54,6 +57,11 @@ class Place:
         """The checksums of the shards in `folder`."""
         return self.folder / FOLDER_MANIFEST
 
+    @property
+    def plan(self) -> Path:
+        """Which videos belong to which shard."""
+        return self.folder / PLAN
+
     def check(self) -> None:
         """Raises `CamoeError` where something else lies there."""
         if self.is_single and self.out.is_dir():
@@ -87,11 +95,14 @@ class Place:
     def settle_merge(self, digest: str) -> None:
         """The file has its name: list its checksum, and away with the parts."""
         write_manifest(self.manifest, {self.out.name: digest})
-        for path in [*self.folder.glob("*.h5"), self.parts_manifest, self.folder / _MERGED]:
+        for path in [*self.folder.glob("*.h5"), self.parts_manifest, self.plan, self.folder / _MERGED]:
             path.unlink(missing_ok=True)
 
     def tidy(self) -> None:
-        """Finish a merge that was killed at its end, and remove what killed runs left half-written."""
+        """Finish a merge that was killed at its end, and remove what killed runs left half-written.
+
+        Only for who writes there alone.
+        """
         if self.is_merged():
             self.settle_merge(file_sha256(self.out))
         else:
@@ -100,33 +111,120 @@ class Place:
         beside = [path for path in self.out.parent.iterdir() if path.name.startswith(ours)]
         for leftover in [*self.folder.glob("*.tmp.*"), *beside]:
             leftover.unlink()
+        for path in [*self.folder.glob(".chunk-*.lock"), *self.folder.glob(_CHANGE_LOCK)]:
+            lock = take_lock(path)
+            if lock is not None:
+                release_lock(path, lock)
 
     def leave(self) -> None:
         """Remove the folder where nothing came of it."""
+        if any(self.folder.glob("*.h5")):
+            return
         (self.folder / _LOCK).unlink(missing_ok=True)
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
+    # -- who may write
+
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """The right to write there, which a killed run loses; raises `CamoeError` while another run has it."""
+        """The right to write there alone, which a killed run loses; raises `CamoeError` while another run writes."""
+        lock = self._lock(shared=False)
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = open_lock(self.folder / _LOCK)
-        except OSError as error:
-            raise CamoeError(f"{self.out} cannot be written ({error.strerror}); give another place") from None
-        try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if not os.path.samestat(os.fstat(lock), os.stat(self.folder / _LOCK)):
-                    raise BlockingIOError  # the run before us has just removed this lock with its folder
-            except (BlockingIOError, FileNotFoundError):
-                raise CamoeError(f"another run is writing to {self.out}; wait for it to end") from None
             yield
         finally:
             os.close(lock)
 
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """The right to write there beside others that share it, each of them chunks of its own.
+
+        Raises `CamoeError` while a run writes alone. The first of them tidies up.
+        """
+        self._make_folder()
+        with self.changing():
+            lock = self._first() or self._lock(shared=True)
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+    def _first(self) -> int | None:
+        """The shared right of the first who shares it, after tidying up; `None` where others write."""
+        lock = take_lock(self.folder / _LOCK)
+        if lock is None:
+            return None
+        try:
+            self.tidy()
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BaseException as error:
+            os.close(lock)
+            if isinstance(error, BlockingIOError):
+                return None
+            raise
+        return lock
+
+    def _lock(self, *, shared: bool) -> int:
+        self._make_folder()
+        try:
+            lock = take_lock(self.folder / _LOCK, shared=shared)
+        except FileNotFoundError:
+            lock = None  # the run before us has just removed the folder
+        except OSError as error:
+            raise self._unwritable(error) from None
+        if lock is None:
+            raise CamoeError(f"another run is writing to {self.out}; wait for it to end")
+        return lock
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> CamoeError:
+        return CamoeError(f"{self.out} cannot be written ({error.strerror}); give another place")
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """The right to change what writers share (the plan, the checksums, the view of failures); others wait."""
+        with brief_lock(self.folder / _CHANGE_LOCK):
+            yield
+
+    def claim(self, chunk: int) -> Claim | None:
+        """The right to make a chunk; `None` while another has it. A killed run loses it."""
+        return self._claim(f".chunk-{chunk:05d}.lock")
+
+    def claim_texts(self) -> Claim | None:
+        """The right to add texts, likewise."""
+        return self._claim(".texts.lock")
+
+    def _claim(self, name: str) -> Claim | None:
+        lock = take_lock(self.folder / name)
+        return None if lock is None else Claim(self.folder / name, lock)
+
+    def leave_if_alone(self) -> None:
+        """`leave`, unless others write there."""
+        lock = take_lock(self.folder / _LOCK) if self.folder.is_dir() else None
+        if lock is not None:
+            try:
+                self.leave()
+            finally:
+                os.close(lock)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to make something, which nobody else has meanwhile."""
+
+    path: Path
+    lock: int
+
+    def release(self) -> None:
+        release_lock(self.path, self.lock)
+
 
 def _ours(entry: Path) -> bool:
-    names = (FOLDER_MANIFEST, "failures.csv", "clip-layers.safetensors", _LOCK)
-    return entry.name in names or entry.suffix == ".h5" or ".tmp." in entry.name
+    names = (FOLDER_MANIFEST, PLAN, "failures.csv", "clip-layers.safetensors")
+    is_lock = re.fullmatch(r"(\.chunk-\d+|\.change|\.texts)?\.lock", entry.name) is not None
+    return entry.name in names or is_lock or entry.suffix == ".h5" or ".tmp." in entry.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import shlex
 from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from os import PathLike
@@ -10,15 +11,21 @@ from pathlib import Path
 
 import numpy as np
 
+from ..wording import counted
 from .content import add_sums, captions_sum, videos_sum
 from .failures import legacy_failures
+from .manifest import store_of
 from .notes import merge_notes
-from .resolve import removed_videos, standing_failures
+from .resolve import dropped_videos, removed_videos, standing_failures
 from .rows import gather_rows
 from .safe_open import StoreError, decode_strings
 from .schema import FULL, FUSION, CaptionKey, Captions, Failure, TextName, TextTable, Videos, broken_rows
 from .shard import VIDEO_COLUMNS, ShardIndex, read_index
+from .tokens import StoredTokens
 from .union import UnitedCaptions, united_settings
+
+IMPORTED = "imported"
+"""What a store of features made elsewhere says of their precision, and where it is not known of the weights."""
 
 StorePaths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -31,7 +38,7 @@ def find_shards(paths: StorePaths) -> list[Path]:
         if entry.is_dir():
             shards = sorted(entry.glob("*.h5"))
             if not shards:
-                raise StoreError(f"{entry} holds no .h5 shards; run camoe-extract first")
+                raise StoreError(f"{entry} holds no feature store (no .h5 file); give one that camoe-extract wrote")
         elif entry.exists():
             shards = [entry]
         else:
@@ -101,6 +108,11 @@ class FeatureStore:
         return {name: found[name] for name in sorted(found)}
 
     @cached_property
+    def dropped(self) -> list[str]:
+        """Videos that were taken out of the store, and that extraction leaves out; sorted."""
+        return dropped_videos(self.shards, self._places)
+
+    @cached_property
     def frame_count(self) -> np.ndarray:
         """`(N,)` int64, valid frames of each video."""
         return self._video_column("frame_count").astype(np.int64)
@@ -119,7 +131,7 @@ class FeatureStore:
         broken = broken_rows(frames)
         if len(broken):
             raise StoreError(
-                f"{self.shards[0].path}: {len(broken)} videos have frames that are not finite "
+                f"{self.shards[0].path}: {counted(len(broken), 'video')} with frames that are not finite numbers "
                 f"(first: {self.video_ids[broken[0]]!r}); extract them again"
             )
         return frames
@@ -216,6 +228,40 @@ class FeatureStore:
                 "(camoe-extract --captions FILE --into STORE adds more)"
             )
         return self._captions.table(wanted)
+
+    @property
+    def has_word_tokens(self) -> bool:
+        """Whether any shard holds word tokens."""
+        return any(shard.has_tokens for shard in self.shards)
+
+    @cached_property
+    def word_tokens(self) -> StoredTokens:
+        """The text tower's output at every token of each distinct whole caption; the tokens are read when asked for.
+
+        Raises `StoreError`, naming the command that adds them, where the store or some caption has none.
+        """
+        if not self.has_word_tokens:
+            raise StoreError(f"{self._captions_path} has no word tokens; {self._tokens_remedy}")
+        return self._captions.tokens(self._tokens_remedy)
+
+    def find_tokens(self, wanted: Container[str]) -> dict[str, np.ndarray]:
+        """The word tokens `(L, D)` float16 that the store has of the `wanted` whole captions, as `sentence`s."""
+        return self._captions.find_tokens(wanted) if self.has_word_tokens else {}
+
+    @property
+    def _captions_path(self) -> Path:
+        """The file or folder that the first captions without word tokens lie in."""
+        shards = [shard for shard in self.shards if shard.kind != "frames"] or self.shards
+        return store_of(min(shards, key=lambda shard: shard.has_tokens).path)
+
+    @property
+    def _tokens_remedy(self) -> str:
+        """What gives the store word tokens."""
+        if self.settings.precision == IMPORTED or self.settings.clip_sha256.startswith(IMPORTED):
+            return "import brings none, so they need the videos and captions themselves: camoe-extract --tokens"
+        is_file = Path(self.settings.clip_model).suffix in (".pt", ".pth", ".safetensors")
+        clip = f" --clip {shlex.quote(self.settings.clip_model)}" if is_file else ""
+        return f"add them with: camoe-extract --into {shlex.quote(str(self._captions_path))} --tokens{clip}"
 
     def captions_with_texts(self) -> Mapping[TextName, set[CaptionKey]]:
         """Which captions the store holds texts of, by `(strategy, stream)`."""

@@ -30,6 +30,12 @@ def removed_videos(shards: Sequence[ShardIndex]) -> dict[Path, frozenset[str]]:
     return found
 
 
+def dropped_videos(shards: Sequence[ShardIndex], have: Container[str]) -> list[str]:
+    """Videos that were dropped and are to stay out, sorted; not those that one `have`s again."""
+    dropped = {video_id for shard in shards for video_id in shard.removed.dropped}
+    return sorted(video_id for video_id in dropped if video_id not in have)
+
+
 def removed_captions(shards: Sequence[ShardIndex]) -> dict[Path, frozenset[CaptionKey]]:
     """Per shard, the captions that it may hold and that no longer count."""
     found: dict[Path, frozenset[CaptionKey]] = {}

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 from ..errors import CamoeError
+from ..file_kinds import HDF5, file_kind
 
 _MAX_CHUNK_BYTES = 64 << 20
 _MAX_ATTRIBUTE_BYTES = 16 << 20
@@ -49,10 +50,20 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
         if isinstance(error, LookupError | TypeError | AttributeError) and not _is_from_h5py(error):
             raise
+        if _is_something_else(path):
+            kind = file_kind(path)
+            told = f" (it is {kind})" if kind is not None else ""
+            raise StoreError(f"{path} is not a feature store{told}; give one that camoe-extract wrote") from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StoreError(
             f"{path} cannot be read as a feature store ({reason}); restore it or run camoe-extract again"
         ) from error
+
+
+def _is_something_else(path: Path) -> bool:
+    """Whether a file never was a store; one that is named as a store may have lost its beginning."""
+    kind = file_kind(path)
+    return kind not in (None, HDF5) if path.suffix in (".h5", ".hdf5") else not h5py.is_hdf5(path)
 
 
 def _is_from_h5py(error: BaseException) -> bool:

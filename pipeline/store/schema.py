@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -10,9 +10,12 @@ import numpy as np
 from ..errors import CamoeError
 from ..text_names import FULL as FULL
 from ..text_names import FUSION as FUSION
+from ..wording import short_hash
 
 SCHEMA_VERSION = "camoe-store-2"
-READABLE_VERSIONS = ("camoe-store-1", SCHEMA_VERSION)
+TOKENS_VERSION = "camoe-store-2.1"
+"""Of a shard that holds word tokens, so that versions which would pass over them refuse it."""
+READABLE_VERSIONS = ("camoe-store-1", SCHEMA_VERSION, TOKENS_VERSION)
 """Version 1 kept failures in a file beside the shards, and knew neither fingerprints nor removals."""
 
 UNUSED, TRAIN, VAL, TEST = range(4)
@@ -23,6 +26,9 @@ OK, DAMAGED = "ok", "damaged"
 
 TextName = tuple[str, str]
 """`(strategy, stream)`, for example `("muw", "entity")`."""
+
+WORD_TOKENS: TextName = (FULL, "/tokens")
+"""Stands for the word tokens of the whole captions where texts are named; no stream's name has a slash."""
 
 CaptionKey = tuple[str, str]
 """`(video id, caption id)`; a caption's id is unique within its video."""
@@ -43,10 +49,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Removed:
-    """What earlier shards of the same store hold and what no longer counts: replaced here, or dropped."""
+    """What earlier shards of the same store hold and what no longer counts: replaced here, or dropped.
+
+    `dropped` are those of the `videos` that are to stay out, though their files may still be there.
+    """
 
     videos: tuple[str, ...] = ()
     captions: tuple[CaptionKey, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,14 +83,18 @@ class StoreSettings:
     versions: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def differences(self, other: StoreSettings, sides: tuple[str, str], *, ignore: Sequence[str] = ()) -> list[str]:
-        """Sentence fragments, one for each setting that both state and state differently; `sides` names the two."""
+        """Sentence fragments, one for each setting that both state and state differently; `sides` names the two.
+
+        Each begins with the setting's name.
+        """
         found = []
         for item in fields(self):
             mine, theirs = getattr(self, item.name), getattr(other, item.name)
             if not item.compare or item.name in ignore or mine is None or theirs is None:
                 continue
             if mine != theirs:
-                found.append(f"{item.name} is {_shown(mine)} {sides[0]} and {_shown(theirs)} {sides[1]}")
+                shown = short_hash if item.name.endswith("sha256") else _shown
+                found.append(f"{item.name} is {shown(mine)} {sides[0]} and {shown(theirs)} {sides[1]}")
         return found
 
 
@@ -168,6 +182,44 @@ class TextTable:
 
 
 @dataclass(frozen=True)
+class TokenTable:
+    """Word tokens of `U` distinct whole captions: the text tower's output at every token, projected, not normalised.
+
+    Caption `u` has the rows `offsets[u]` to `offsets[u + 1]` of `values (K, D)` float16, its start token first and its
+    end token, whose output is the sentence's embedding, last. `offsets (U + 1,)` and `row (M,)` are int64; `row` is
+    each caption's `u`.
+    """
+
+    sentence: list[str]
+    offsets: np.ndarray
+    values: np.ndarray
+    row: np.ndarray
+
+    def __post_init__(self) -> None:
+        check_token_rows(self.sentence, self.offsets, self.row, len(self.values))
+        broken = broken_rows(self.values)
+        if len(broken):
+            raise CamoeError(broken_tokens(self.sentence[int(np.searchsorted(self.offsets, broken[0], "right")) - 1]))
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """`values`, in one piece or several."""
+        yield self.values
+
+
+def check_token_rows(sentence: Sequence[str], offsets: np.ndarray, row: np.ndarray, count: int) -> None:
+    """Raises `ValueError` where `offsets` do not cut `count` tokens into those of the sentences, one or more each."""
+    if len(offsets) != len(sentence) + 1 or offsets[0] != 0 or offsets[-1] != count or (np.diff(offsets) < 1).any():
+        raise ValueError(f"the offsets of word tokens do not cut {count} tokens into {len(sentence)} sentences")
+    if len(row) and not (0 <= int(row.min()) and int(row.max()) < len(sentence)):
+        raise ValueError(f"a caption points outside the {len(sentence)} sentences with word tokens")
+
+
+def broken_tokens(sentence: str) -> str:
+    """What is said of a sentence some of whose tokens are not finite."""
+    return f"the word tokens of {sentence!r} are not finite; take the sentence out"
+
+
+@dataclass(frozen=True)
 class Shard:
     """The contents of one HDF5 file: videos, captions with their texts, or both."""
 
@@ -175,6 +227,7 @@ class Shard:
     videos: Videos | None = None
     captions: Captions | None = None
     texts: dict[TextName, TextTable] = field(default_factory=dict)
+    tokens: TokenTable | None = None
     text_notes: dict[str, dict] = field(default_factory=dict)
     """Counts that the audit prints, per `strategy/stream` (fallbacks, truncations, kept words)."""
     failures: tuple[Failure, ...] = ()
@@ -192,6 +245,8 @@ class Shard:
         for name, table in self.texts.items():
             if self.captions is None or len(table.row) != len(self.captions.id):
                 raise ValueError(f"texts {'/'.join(name)} do not match the captions of their shard")
+        if self.tokens is not None and (self.captions is None or len(self.tokens.row) != len(self.captions.id)):
+            raise ValueError("word tokens do not match the captions of their shard")
 
     @property
     def kind(self) -> str:

@@ -72,8 +72,9 @@ class ShardIndex:
     failures: tuple[Failure, ...]
     removed: Removed
     text_names: list[TextName]
+    has_tokens: bool
     sums: dict[str, str]
-    """Content sums: `videos`, `captions`, and one per `strategy/stream`."""
+    """Content sums: `videos`, `captions`, `tokens`, and one per `strategy/stream`."""
     text_notes: dict[str, dict]
 
 
@@ -86,16 +87,21 @@ def read_index(path: Path) -> ShardIndex:
                 f"{path} is not a feature store of this version (schema {schema!r}, expected {SCHEMA_VERSION!r}); "
                 "give one that camoe-extract wrote"
             )
+        tokens = child_group(file, "tokens")
         settings = _read_settings(file)
         videos, captions = child_group(file, "videos"), child_group(file, "captions")
         kind = str(read_attribute(file, "kind"))
         if _KINDS.get(kind) != (videos is not None, captions is not None):
             raise StoreError(f"{path} is of kind {kind!r} and does not hold just that; the file is not a whole store")
+        if tokens is not None and captions is None:
+            raise StoreError(f"{path} has word tokens and no captions; the file is not a whole store")
         sums, notes = {}, {}
         if videos is not None:
             sums["videos"] = _read_sum(videos)
         if captions is not None:
             sums["captions"] = _read_sum(captions)
+        if tokens is not None:
+            sums["tokens"] = _read_sum(tokens)
         names = list(_text_names(file))
         for name in names:
             group, _ = _table_groups(file, name)
@@ -111,6 +117,7 @@ def read_index(path: Path) -> ShardIndex:
             failures=_read_failures(file),
             removed=_read_removed(file),
             text_names=names,
+            has_tokens=tokens is not None,
             sums=sums,
             text_notes=notes,
         )
@@ -148,7 +155,8 @@ def _read_removed(file: h5py.File) -> Removed:
     if len(owners) != len(ids):
         raise StoreError(f"{file.filename}: /removed does not fit together; the file is not a sound store")
     keys: list[CaptionKey] = list(zip(owners, ids, strict=True))
-    return Removed(tuple(read_strings(group, "videos")), tuple(keys))
+    dropped = tuple(read_strings(group, "dropped")) if "dropped" in group else ()
+    return Removed(tuple(read_strings(group, "videos")), tuple(keys), dropped)
 
 
 def video_dataset(group: h5py.Group | None, name: str) -> h5py.Dataset | np.ndarray:
@@ -195,7 +203,7 @@ def read_captions(path: Path) -> Captions:
                 protocols[name] = read_column(found, name, "u")
                 shortfall[name] = read_json_attribute(found[name], "shortfall", dict)
         columns = {name: read_strings(group, name) for name in ("id", "video_id", "text")}
-        with _as_damage(path):
+        with as_damage(path):
             return Captions(**columns, protocols=protocols, shortfall=shortfall)
 
 
@@ -220,12 +228,12 @@ def read_text_table(path: Path, name: TextName, room: np.ndarray | None = None) 
             room = np.empty(checked_dataset(group, "embedding", "f", 2).shape, np.float16)
         if room.size:
             group["embedding"].read_direct(room)
-        with _as_damage(path):
+        with as_damage(path):
             return TextTable(sentence=read_strings(group, "sentence"), embedding=room, row=row)
 
 
 @contextmanager
-def _as_damage(path: Path) -> Iterator[None]:
+def as_damage(path: Path) -> Iterator[None]:
     """What a record finds wrong with columns that were read is the file's fault."""
     try:
         yield

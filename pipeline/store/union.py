@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .content import table_sum
+from ..wording import counted
+from .content import table_sum, tokens_sum
 from .resolve import by_order, removed_captions
 from .safe_open import StoreError
-from .schema import UNUSED, CaptionKey, Captions, StoreSettings, TextName, TextTable
+from .schema import UNUSED, WORD_TOKENS, CaptionKey, Captions, StoreSettings, TextName, TextTable
 from .shard import ShardIndex, read_captions, read_text_table, text_table_shape
+from .tokens import StoredTokens, TokenPart, find_tokens, read_tokens, unite_tokens
 
 _UNITED = ("strategies", "streams", "captions_sha256")
 """Settings of which shards hold parts; of the others, all shards that state one state the same."""
@@ -126,7 +128,7 @@ class UnitedCaptions:
             row[part.position] = united[table.row]
         if (row < 0).any():
             raise StoreError(
-                f"{int((row < 0).sum())} of {len(row)} captions have no texts {'/'.join(name)} "
+                f"{int((row < 0).sum())} of {counted(len(row), 'caption')} lack the texts {'/'.join(name)} "
                 f"(first: {self.captions.id[int(np.argmin(row))]!r}); run the same camoe-extract command again"
             )
         table = TextTable(list(place), embedding[: len(place)], row)
@@ -142,9 +144,19 @@ class UnitedCaptions:
                 found |= {table.sentence[row]: table.embedding[row].copy() for row in rows}
         return found
 
+    def tokens(self, remedy: str) -> StoredTokens:
+        """The word tokens of all captions; raises `StoreError`, naming the `remedy`, where a caption has none."""
+        parts = [TokenPart(part.shard, part.rows, part.position) for part in self.parts if part.shard.has_tokens]
+        return unite_tokens(parts, _keys(self.captions), remedy)
+
+    def find_tokens(self, wanted: Container[str]) -> dict[str, np.ndarray]:
+        """The word tokens `(L, D)` float16 of those of the `wanted` sentences that some shard holds."""
+        return find_tokens([part.shard.path for part in self.parts if part.shard.has_tokens], wanted)
+
     def table_sums(self) -> list[str]:
-        """The content sum of each shard's texts, counting only captions that still count."""
-        return [
+        """The content sums of each shard's texts and word tokens, counting only captions that still count."""
+        tokens = [_live_tokens_sum(part) for part in self.parts if part.shard.has_tokens]
+        return tokens + [
             part.shard.sums["/".join(name)] if part.is_whole else table_sum(part.captions, name, part.read_table(name))
             for part in self.parts
             for name in part.shard.text_names
@@ -154,9 +166,16 @@ class UnitedCaptions:
         """Which captions there are texts of, by strategy and stream."""
         found: dict[TextName, set[CaptionKey]] = {}
         for part in self.parts:
-            for name in part.shard.text_names:
+            for name in [*part.shard.text_names, *([WORD_TOKENS] if part.shard.has_tokens else [])]:
                 found.setdefault(name, set()).update(_keys(part.captions))
         return found
+
+
+def _live_tokens_sum(part: _Part) -> str:
+    if part.is_whole:
+        return part.shard.sums["tokens"]
+    tokens = read_tokens(part.shard.path)
+    return tokens_sum(part.captions, replace(tokens, row=tokens.row[part.rows]))
 
 
 def _keys(captions: Captions) -> list[CaptionKey]:

@@ -16,12 +16,13 @@ import h5py
 import numpy as np
 
 from ..checksum import file_sha256
-from .content import add_sums, captions_sum, table_sum, videos_sum
+from .content import add_sums, captions_sum, table_sum, tokens_sum, videos_sum
 from .manifest import FOLDER_MANIFEST, manifest_path, read_manifest
 from .reader import FeatureStore, find_shards
 from .safe_open import StoreError, checked_dataset, child_group, decode_strings, open_hdf5
 from .schema import TextName, Videos
 from .shard import VIDEO_COLUMNS, read_captions, read_index, read_text_table, video_dataset
+from .tokens import read_tokens
 
 _BLOCK_ROWS = 1024
 _SECONDS, _SECONDS_PER_BYTE = 60.0, 2e-7
@@ -44,6 +45,8 @@ def verify_store(paths: Sequence[Path], on_shard: Callable[[Path, list[str]], No
             store = FeatureStore.open(shards)
             for name in store.text_names:
                 store.text_table(*name)
+            if store.has_word_tokens:
+                _ = store.word_tokens
         except StoreError as error:
             problems.append(str(error))
     return problems
@@ -118,6 +121,8 @@ def read_everything(path: Path) -> Iterator[str]:
         checks.append(("captions", lambda: captions_sum(read_captions(path))))
     for name in index.text_names:
         checks.append(("/".join(name), lambda name=name: _table_sum(path, name)))  # type: ignore[misc]
+    if index.has_tokens:
+        checks.append(("tokens", lambda: tokens_sum(read_captions(path), read_tokens(path))))
     for what, compute in checks:
         try:
             if compute() != index.sums[what]:

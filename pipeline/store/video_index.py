@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from ..errors import CamoeError
+from ..extras import needs_extra
 from ..sealed import DamagedError, read_sealed, write_sealed
 from .reader import FeatureStore
 from .rows import gather_rows
@@ -108,8 +109,7 @@ def mean_pooled(frames: np.ndarray) -> np.ndarray:
 
 
 def _faiss() -> Any:
-    try:
+    with needs_extra("faiss", "an index"):
         import faiss
-    except ImportError:
-        raise CamoeError("an index needs faiss, which is not installed; run: pip install 'camoe[index]'") from None
+
     return faiss

@@ -17,9 +17,20 @@ import numpy as np
 
 from ..atomic import write_atomic
 from ..errors import CamoeError
-from .content import captions_sum, table_sum, videos_sum
+from .content import Tokens, captions_sum, table_sum, tokens_sum, videos_sum
 from .safe_open import TEXT_ERRORS
-from .schema import SCHEMA_VERSION, Captions, Failure, Removed, Shard, StoreSettings, TextName, TextTable, Videos
+from .schema import (
+    SCHEMA_VERSION,
+    TOKENS_VERSION,
+    Captions,
+    Failure,
+    Removed,
+    Shard,
+    StoreSettings,
+    TextName,
+    TextTable,
+    Videos,
+)
 
 _CHUNK_BYTES = 1 << 20
 JSON_SETTINGS = ("streams", "strategies", "versions")
@@ -33,9 +44,9 @@ def write_shard(path: str | Path, shard: Shard) -> None:
 def shard_bytes(shard: Shard) -> bytes:
     """The HDF5 file of a shard; the same shard gives the same bytes."""
     with h5py.File("shard", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
-        write_settings(file, shard.settings, shard.kind, order=shard.order)
+        write_settings(file, shard.settings, shard.kind, order=shard.order, has_tokens=shard.tokens is not None)
         write_failures(file, shard.failures)
-        _write_removed(file, shard.removed)
+        write_removed(file, shard.removed)
         if shard.videos is not None:
             write_videos(file.create_group("videos"), shard.videos)
         if shard.captions is not None:
@@ -43,14 +54,19 @@ def shard_bytes(shard: Shard) -> bytes:
             file.create_group("texts")
             for name, table in shard.texts.items():
                 write_table(file, name, table, shard.captions, shard.text_notes.get("/".join(name), {}))
+            if shard.tokens is not None:
+                content_sum = tokens_sum(shard.captions, shard.tokens)
+                write_tokens(file, shard.tokens.sentence, shard.tokens, shard.settings.embed_dim, content_sum)
         file.flush()
         image: bytes = file.id.get_file_image()
         return image
 
 
-def write_settings(file: h5py.File, settings: StoreSettings, kind: str, *, order: int) -> None:
+def write_settings(
+    file: h5py.File, settings: StoreSettings, kind: str, *, order: int, has_tokens: bool = False
+) -> None:
     """The root attributes; what does not apply to the shard is left out."""
-    write_attribute(file, "schema", SCHEMA_VERSION)
+    write_attribute(file, "schema", TOKENS_VERSION if has_tokens else SCHEMA_VERSION)
     write_attribute(file, "kind", kind)
     write_attribute(file, "order", order)
     for name, value in asdict(settings).items():
@@ -75,12 +91,15 @@ def write_failures(file: h5py.File, failures: Sequence[Failure]) -> None:
             write_column(group, name, encode_strings([getattr(failure, name) for failure in failures]))
 
 
-def _write_removed(file: h5py.File, removed: Removed) -> None:
-    if removed.videos or removed.captions:
+def write_removed(file: h5py.File, removed: Removed) -> None:
+    """The group `/removed`, where there is anything to tell."""
+    if removed.videos or removed.captions or removed.dropped:
         group = file.create_group("removed")
         write_column(group, "videos", encode_strings(list(removed.videos)))
         write_column(group, "caption_video_ids", encode_strings([video_id for video_id, _ in removed.captions]))
         write_column(group, "caption_ids", encode_strings([caption_id for _, caption_id in removed.captions]))
+        if removed.dropped:
+            write_column(group, "dropped", encode_strings(list(removed.dropped)))
 
 
 def write_videos(group: h5py.Group, videos: Videos) -> None:
@@ -116,6 +135,21 @@ def write_table(file: h5py.File, name: TextName, table: TextTable, captions: Cap
     write_column(group, "sentence", encode_strings(table.sentence))
     write_column(group, "embedding", table.embedding.astype(np.float16))
     write_column(file["captions"], "/".join(name), table.row.astype(np.int64))
+
+
+def write_tokens(file: h5py.File, sentences: list[str], tokens: Tokens, width: int, content_sum: str) -> None:
+    """The group `/tokens`, block by block."""
+    group = file.create_group("tokens")
+    write_attribute(group, "content_sum", content_sum)
+    write_column(group, "sentence", encode_strings(sentences))
+    write_column(group, "offsets", tokens.offsets.astype(np.int64))
+    write_column(group, "row", tokens.row.astype(np.int64))
+    count = int(tokens.offsets[-1])
+    target = write_column(group, "values", np.empty((min(1, count), width), np.float16), total=count)
+    start = 0
+    for block in tokens.blocks():
+        target[start : start + len(block)] = block.astype(np.float16, copy=False)
+        start += len(block)
 
 
 def encode_strings(values: list[str]) -> np.ndarray:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from camoe.pipeline.store import SUBSETS, Captions, Shard, StoreSettings, TextTable, Videos, write_shard
+from camoe.pipeline.store import SUBSETS, Captions, Shard, StoreSettings, TextTable, write_shard
 from camoe.train.config import TrainConfig
 from camoe.train.loop import fit
+from made_up import made_up_videos
 from numpy.typing import ArrayLike
 
 SMALL = Path(__file__).parent.parent / "data" / "reference_small.npz"
@@ -75,17 +76,7 @@ def make_store(
             sampling=sampling,
             streams=streams,
         ),
-        videos=Videos(
-            id=[ids[index] for index in kept],
-            source=[f"{ids[index]}.mp4" for index in kept],
-            source_size=np.ones(len(kept), np.int64),
-            source_mtime=np.ones(len(kept)),
-            duration_s=np.ones(len(kept)),
-            status=["ok"] * len(kept),
-            frame_count=np.ones(len(kept), np.int64),
-            frames=frame[kept][:, None],
-            frame_time_s=np.zeros((len(kept), 1), np.float32),
-        ),
+        videos=made_up_videos([ids[index] for index in kept], frame[kept][:, None]),
         captions=Captions(
             id=[f"c{row:04d}" for row in range(len(text))],
             video_id=[ids[index] for index in owner],

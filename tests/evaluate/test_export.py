@@ -9,7 +9,7 @@ import pytest
 from camoe.evaluate.cli import main as camoe_evaluate
 from camoe.evaluate.config import EvaluateConfig
 from camoe.evaluate.export import quoted
-from camoe.evaluate.run import evaluate
+from camoe.evaluate.run import evaluate, rank_frame
 
 Maker = Callable[..., Path]
 
@@ -17,6 +17,7 @@ Maker = Callable[..., Path]
 def test_ranks_of_every_query(random_run: Path) -> None:
     evaluation = evaluate(EvaluateConfig(run=random_run, ranks=True))
     table = pd.read_parquet(evaluation.path.parent / "store-own-test.ranks.parquet")
+    pd.testing.assert_frame_equal(rank_frame(EvaluateConfig(run=random_run)), table)
     assert list(table.columns) == ["rerank", "direction", "query", "video", "rank"]
     assert len(table) == 3 * (80 + 40)
     for name, entry in evaluation.rerankings.items():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from camoe.evaluate.metrics import text_to_video_ranks, video_to_text_ranks
-from camoe.evaluate.rerank import RERANKERS, dual_softmax, dual_softmax_log, query_bank, rerank, sinkhorn
+from camoe.evaluate.rerank import RERANKINGS, dual_softmax, dual_softmax_log, query_bank, rerank, sinkhorn
 from camoe.pipeline.errors import CamoeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -223,12 +223,11 @@ def test_the_input_is_not_changed() -> None:
 
 
 def test_the_table_says_what_needs_all_queries() -> None:
-    transductive = {name for name, reranker in RERANKERS.items() if reranker.transductive}
-    assert list(RERANKERS) == ["none", "dsl", "dsl-log", "querybank", "sinkhorn"]
+    transductive = {name for name, kind in RERANKINGS.items() if kind.transductive}
     assert transductive == {"dsl", "dsl-log", "sinkhorn"}
     sim = np.random.default_rng(8).normal(size=(6, 6))
-    for name in RERANKERS:  # drop the last query: is the first query's row still the same?
-        options = {"bank_sim": sim, "beta": 1.0} if name == "querybank" else {}
+    for name, kind in RERANKINGS.items():  # drop the last query: is the first query's row still the same?
+        options: dict[str, Any] = {option: 1.0 if option == "beta" else sim for option in kind.required}
         unmoved = np.array_equal(rerank(sim, name, **options)[0], rerank(sim[:-1], name, **options)[0])
         assert unmoved == (name not in transductive)
 
@@ -238,7 +237,7 @@ def test_the_table_says_what_needs_all_queries() -> None:
     [
         (
             lambda sim: rerank(sim, "dls"),
-            "unknown re-ranking 'dls'; choose from none, dsl, dsl-log, querybank, sinkhorn",
+            "unknown re-ranking 'dls'; choose from none, dsl, dsl-log, querybank, sinkhorn, nnn",
         ),
         (lambda sim: rerank(sim, "none", "t2t"), "unknown direction 't2t'; choose from t2v, v2t"),
         (lambda sim: rerank(sim, "dsl", beta=1.0), "has no option 'beta'; it knows: temperature"),

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from camoe.evaluate.config import EvaluateConfig
 from camoe.evaluate.names import RERANKINGS, Reranking
-from camoe.evaluate.rerank import QueryBank
 from camoe.evaluate.run import evaluate
 from camoe.evaluate.scored import Queries, Scored
 from camoe.evaluate.stress import stress_test
 from camoe.evaluate.table import render
+from camoe.pipeline.reranking.ranks import Banks
+from camoe.pipeline.scores import MatrixScores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,18 +21,16 @@ Maker = Callable[..., Path]
 
 def make_scored(similarity: np.ndarray, owner: list[int]) -> Scored:
     draw = np.random.default_rng(0)
-    values = {"temperature": 1.0, "iterations": 10, "beta": 1.0, "k": 1}
     texts, videos = ([str(item) for item in range(size)] for size in similarity.shape)
     return Scored(
         queries=Queries(texts, videos, np.array(owner)),
         similarity=similarity,
         v2t="c4c",
         rerankings={
-            name: Reranking(name, {option: values[option] for option in kind.options if option in values})
-            for name, kind in RERANKINGS.items()
+            name: Reranking(name, {"beta": 1.0} if "beta" in kind.required else {}) for name, kind in RERANKINGS.items()
         },
         bank={
-            direction: QueryBank.of(draw.normal(size=(30, gallery)), 1.0)
+            direction: Banks(*(MatrixScores.of(draw.normal(size=(30, gallery))) for _ in range(2)))
             for direction, gallery in (("t2v", similarity.shape[1]), ("v2t", similarity.shape[0]))
         },
     )
@@ -50,7 +49,7 @@ def test_one_query_at_a_time_cannot_change(scored: Scored) -> None:
     found = stress_test(scored).to_json()
     assert found["queries"] == {"t2v": 240, "v2t": 120}
     assert found["repeated_queries"] == {"t2v": 50, "v2t": 50}
-    for name in ("none", "querybank"):
+    for name in (name for name, kind in RERANKINGS.items() if not kind.transductive):
         for direction in ("t2v", "v2t"):
             batches = found["batches"][name][direction]
             assert list(batches) == ["1", "10", "100", "all"]
@@ -83,7 +82,7 @@ def test_what_holds_for_any_scores(videos: int, more_captions: int, seed: int) -
     found = stress_test(make_scored(5 * draw.normal(size=(len(owner), videos)), owner), seed % 7)
     for direction, queries in (("t2v", len(owner)), ("v2t", videos)):
         assert found["queries"][direction] == queries
-        for name in ("none", "querybank"):
+        for name in (name for name, kind in RERANKINGS.items() if not kind.transductive):
             assert len(set(found["batches"][name][direction].values())) == 1
         if queries > 1:
             assert found["batches"]["dsl"][direction]["1"] == found["batches"]["none"][direction]["1"]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from camoe.extract.config import ExtractConfig
 from camoe.extract.run import Extraction, extract
 from camoe.pipeline.errors import CamoeError
@@ -20,15 +19,8 @@ Rows = list[tuple[str, ...]]
 ROWS: Rows = [
     (name, f"a {name} {shape} {verb}") for name in NAMES for shape, verb in (("disc", "falls"), ("box", "rises"))
 ]
+pytestmark = pytest.mark.usefixtures("one_thread")
 STORES = ("shards.h5", "store")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -74,12 +66,16 @@ def test_a_typo_is_mended_and_a_caption_added(videos: Path, tmp_path: Path, name
     before = FeatureStore.open(store)
     file = write(tmp_path / "c.csv", [("red", "a red disc drops"), *ROWS[1:], ("blue", "the blue box stops")])
 
-    with pytest.raises(CamoeError, match=r"1 captions read differently in .*'red#000' of video 'red'.* --into"):
+    with pytest.raises(CamoeError, match=r"not as they are in .*: 1 \(first: 'red#000' .*--into") as caught:
         run(store, videos=videos, captions=file)
+    assert "'red#000' of video 'red' was 'a red disc falls' and is 'a red disc drops' now" in str(caught.value)
     assert FeatureStore.open(store).content_hash == before.content_hash
 
     done = run(store, captions=file, mend=True)
-    assert done.changes == ["captions: 1 new, 1 changed, 9 unchanged"]
+    assert done.changes == [
+        "captions: 1 new, 1 changed, 9 unchanged",
+        "  'red#000' of video 'red' was 'a red disc falls' and is 'a red disc drops' now",
+    ]
     assert done.frames.frames == 0
     after = FeatureStore.open(store)
     assert after.content_hash == fresh(tmp_path, videos=videos, captions=file)
@@ -116,10 +112,10 @@ def test_captions_missing_from_the_file_are_named_and_kept_or_dropped(videos: Pa
     run(store, videos=videos, captions=file)
     write(file, ROWS[1:])
     kept = run(store, captions=file, mend=True)
-    assert "1 captions of the store are not in the file: 'red#000'; kept" in kept.changes[-1]
+    assert "captions of the store that are not in the file: 1 ('red#000'); kept" in kept.changes[-1]
     assert "a red disc falls" in FeatureStore.open(store).caption_texts
     dropped = run(store, captions=file, mend=True, drop_missing_captions=True)
-    assert dropped.changes[-1] == "1 captions of the store are not in the file: 'red#000'; dropped"
+    assert dropped.changes[-1] == "captions of the store that are not in the file: 1 ('red#000'); dropped"
     after = FeatureStore.open(store)
     assert sorted(after.caption_texts) == sorted(text for _, text in ROWS[1:])
     assert "red#001" in after.caption_ids, "the others keep their names"
@@ -159,7 +155,7 @@ def test_other_protocols_are_untouched(videos: Path, tmp_path: Path) -> None:
         builder.finish()
     rows = [("red", "a red disc drops", "test"), ("red", "a red box rises", "test")]
     write(file, rows + [(*row, "train") for row in ROWS[2:]], ("video_id", "caption", "split"))
-    with pytest.raises(CamoeError, match="2 captions read differently"):
+    with pytest.raises(CamoeError, match=r"not as they are in .*: 2 .first"):
         run(store, videos=videos, captions=file)
     run(store, captions=file, mend=True)
     after = FeatureStore.open(store)

@@ -24,16 +24,8 @@ from camoe.extract.run import extract
 from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "pink", "black", "white", "gray", "cyan", "brown")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Children forked from a process with OpenMP threads may hang."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +199,7 @@ def test_another_model_is_refused(world: Path, tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = clip_package().model.CLIP(128, 64, 2, 128, 32, 77, 49408, 128, 2, 3)
     torch.save(model.state_dict(), tmp_path / "other.pt")
-    with pytest.raises(CamoeError, match=r"clip_sha256 is \w+ in the store and \w+ asked for"):
+    with pytest.raises(CamoeError, match=r"clip_sha256 is \w+… in the store and \w+… asked for"):
         extract(config(world, out, clip=str(tmp_path / "other.pt")))
 
 
@@ -402,7 +394,7 @@ def test_the_ten_real_clips(shared: Path, tmp_path: Path) -> None:
 
 def test_where_a_store_may_go(tmp_path) -> None:
     (tmp_path / "s.h5").touch()
-    with pytest.raises(CamoeError, match=r"--into .*s.h5 adds to a store and --out .*t.h5 makes one; give one of them"):
+    with pytest.raises(CamoeError, match=r"into .*s.h5 adds to a store and out .*t.h5 makes one; give one of them"):
         ExtractConfig(videos=tmp_path, into=tmp_path / "s.h5", out=tmp_path / "t.h5")
     with pytest.raises(CamoeError, match=r"--out e1.npz promises a .npz file, and a feature store is .*e1.h5"):
         ExtractConfig(videos=tmp_path, out=Path("e1.npz"))

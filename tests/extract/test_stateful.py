@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
 import os
 import shutil
 import tempfile
@@ -21,6 +20,7 @@ from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore
 from camoe.pipeline.store.merge import merge_stores
 from camoe.pipeline.store.verify import verify_store
+from dying import DIED, REFUSED, status_of
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -34,31 +34,8 @@ from hypothesis.stateful import (
 COLOURS = ("red", "green", "blue", "white")
 NAMES = ("a", "b", "c", "d", "e")
 WORDS = ("a man runs", "two dogs", "the box falls", "a red disc rises")
-FORK = multiprocessing.get_context("fork")
 KILL = st.one_of(st.none(), st.none(), st.integers(0, 40))
 BROKEN = b"not a video"
-
-
-def die_at(step: int, work: Callable[[], object]) -> None:
-    """Run `work` in a process that ends, without a word, at the n-th change of the file system."""
-    left = [step]
-
-    def dying(real: Callable) -> Callable:
-        def call(*arguments: object, **options: object) -> object:
-            if not left[0]:
-                os._exit(9)
-            left[0] -= 1
-            return real(*arguments, **options)
-
-        return call
-
-    for name in ("replace", "unlink", "rmdir", "open", "fsync"):
-        setattr(os, name, dying(getattr(os, name)))
-    try:
-        work()
-    except CamoeError:
-        os._exit(2)
-    os._exit(0)
 
 
 class Commands(RuleBasedStateMachine):
@@ -151,6 +128,12 @@ class Commands(RuleBasedStateMachine):
         if any(name in self._found() for name, _ in self.captions):
             self._run(kill, videos=None, out=None, into=True, strategies=("full", "muw", strategy))
 
+    @rule(kill=KILL)
+    def add_word_tokens(self, kill: int | None) -> None:
+        if FeatureStore.open(self.path).has_captions:
+            self._run(kill, videos=None, captions=None, out=None, into=True, tokens=True)
+            assert FeatureStore.open(self.path).has_word_tokens
+
     @rule(kill=KILL, single=st.booleans())
     def merge(self, kill: int | None, single: bool) -> None:
         target = self.folder / ("merged.h5" if single else "merged")
@@ -199,11 +182,9 @@ class Commands(RuleBasedStateMachine):
 
     @staticmethod
     def _killed(step: int, work: Callable[[], object]) -> bool:
-        child = FORK.Process(target=die_at, args=(step, work))
-        child.start()
-        child.join(120)
-        assert child.exitcode in (0, 2, 9)
-        return child.exitcode == 9
+        status = status_of(step, work, seconds=120)
+        assert status in (0, REFUSED, DIED)
+        return status == DIED
 
     def _remember(self, config: ExtractConfig, failed: int) -> None:
         store = FeatureStore.open(self.path)
@@ -241,6 +222,10 @@ class Commands(RuleBasedStateMachine):
                 assert np.array_equal(frames, self.frames[colour]), name
         for pair in store.text_names:
             assert len(store.text_table(*pair).row) == len(store.caption_ids)
+        if store.has_word_tokens:
+            tokens, sentences = store.word_tokens, store.text_table("full", "fusion")
+            last = tokens.values()[tokens.offsets[1:] - 1]
+            assert np.array_equal(last[tokens.row], sentences.embedding[sentences.row])
         for video, code in zip(store.caption_video_ids, store.protocols["own"].tolist(), strict=True):
             assert self.split.setdefault(video, code) == code, "the split drifts"
         assert set(store.video_ids).isdisjoint(

@@ -11,15 +11,18 @@ import clip
 import numpy as np
 import pytest
 import torch
+from camoe.extract.tiny import hard_stills, stills
 from camoe.extract.tiny.forward import encode_kept, encode_pictures
-from camoe.extract.tiny.sentences import EDGE, END, LENGTH, NOUN, OTHER, START, VERB, drop_words, tokenise
-from camoe.extract.tiny.stills import FACT_CLASSES, FACT_MEASURES, draw_stills
-from camoe.extract.tiny.train import Recipe, build_network, export, learning_rate_at, save, to_pixels, train
+from camoe.extract.tiny.lesson import Lesson, draw_stills
+from camoe.extract.tiny.sentences import EDGE, END, NOUN, OTHER, START, VERB, drop_words, tokenise
+from camoe.extract.tiny.train import LESSONS, Recipe, build_network, export, learning_rate_at, save, to_pixels, train
 from camoe.pipeline.demo.captions import captions_of
+from camoe.pipeline.demo.hard.world import make_clips as hard_clips
 from camoe.pipeline.demo.render import draw_scene
 from camoe.pipeline.demo.world import combinations_of, make_clips
 from clip.model import CLIP
 
+LENGTH = stills.LESSON.length
 WEIGHTS = Path(camoe.extract.tiny.__file__).with_name("tiny.pt")
 SMALL = Recipe(stills=64, steps=3, batch=16, warmup=1, vision_layers=1, text_layers=1, embed_dim=64)
 
@@ -64,7 +67,7 @@ def test_weights_tell_held_out_clips_apart() -> None:
 def test_fast_forward_equals_clips_own() -> None:
     network = loaded()
     caption = "a small red star beside a blue ring drifts to the left over the sea"
-    sentences = tokenise([caption])
+    sentences = tokenise([caption], LENGTH)
     ids = torch.from_numpy(sentences.vocabulary[sentences.ids])
     picture = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
@@ -89,8 +92,8 @@ def test_dropping_words_equals_closing_them_to_attention() -> None:
 
 
 def test_saved_network_equals_the_trained_one(tmp_path: Path) -> None:
-    vocabulary = tokenise([caption for each in make_clips("small") for caption in captions_of(each)]).vocabulary
-    network = build_network(SMALL, len(vocabulary))
+    vocabulary = tokenise([caption for each in make_clips("small") for caption in captions_of(each)], LENGTH).vocabulary
+    network = build_network(SMALL, len(vocabulary), LENGTH)
     save(export(network, vocabulary), tmp_path / "saved.pt")
     again, _ = clip.load(str(tmp_path / "saved.pt"), device="cpu")
     captions = captions_of(make_clips("small")[0])
@@ -103,10 +106,11 @@ def test_saved_network_equals_the_trained_one(tmp_path: Path) -> None:
         torch.testing.assert_close(again.encode_image(picture), network.visual(picture), rtol=0.02, atol=0.01)
 
 
-def test_training_is_deterministic_and_leaves_one_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lesson", LESSONS.values(), ids=LESSONS)
+def test_training_is_deterministic_and_leaves_one_file(tmp_path: Path, lesson: Lesson) -> None:
     torch.set_num_threads(1)
     for name in ("one.pt", "two.pt"):
-        train(SMALL, tmp_path / name, workers=1, bf16=False)
+        train(SMALL, lesson, tmp_path / name, workers=1, bf16=False)
     one, two = (torch.load(tmp_path / name, weights_only=True) for name in ("one.pt", "two.pt"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.pt", "two.pt"]
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -114,20 +118,35 @@ def test_training_is_deterministic_and_leaves_one_file(tmp_path: Path) -> None:
 
 
 def test_stills_show_training_combinations_and_are_described() -> None:
-    pixels, captions, facts = draw_stills(8, seed=3, workers=1)
-    assert pixels.shape == (8, 64, 64, 3)
-    assert facts.shape == (8, len(FACT_CLASSES) + FACT_MEASURES)
-    assert all(len(said) == 4 for said in captions)
-    again, said_again, _ = draw_stills(8, seed=3, workers=1)
-    assert np.array_equal(pixels, again)
-    assert captions == said_again
+    _, captions, _ = draw_stills(stills.LESSON, 8, seed=3, workers=1)
     trained = {(c.shape, c.colour) for c in combinations_of("train")}
     assert all(any(f"{colour} {shape}" in text for shape, colour in trained) for said in captions for text in said)
 
 
+@pytest.mark.parametrize("lesson", LESSONS.values(), ids=LESSONS)
+def test_stills_are_alike_each_time_with_facts_in_their_classes(lesson: Lesson) -> None:
+    pixels, captions, facts = draw_stills(lesson, 8, seed=3, workers=1)
+    assert pixels.shape == (8, 64, 64, 3)
+    assert facts.shape == (8, len(lesson.fact_classes) + lesson.fact_measures)
+    assert all(len(said) == 4 for said in captions)
+    assert (facts[:, : len(lesson.fact_classes)] < lesson.fact_classes).all()
+    again, said_again, _ = draw_stills(lesson, 8, seed=3, workers=1)
+    assert np.array_equal(pixels, again)
+    assert captions == said_again
+
+
+def test_hard_stills_name_what_stands_where() -> None:
+    clip = hard_clips("hard-small")[0]
+    rng = np.random.default_rng(0)
+    things = [f"{thing.colour} {thing.shape}" for thing in clip.things]
+    for _ in range(20):
+        said = hard_stills.describe_still(clip, 0.5, rng)
+        assert any(thing in said for thing in things)
+
+
 def test_tokens_are_those_of_clip() -> None:
     caption = "there is an orange triangle that dwindles above the meadow"
-    sentences = tokenise([caption])
+    sentences = tokenise([caption], LENGTH)
     expected = clip.tokenize([caption])[0, :LENGTH].numpy()
     assert np.array_equal(sentences.vocabulary[sentences.ids[0]] * (sentences.kind[0] >= 0), expected)
     kinds = dict(zip(expected.tolist(), sentences.kind[0].tolist(), strict=True))
@@ -138,11 +157,11 @@ def test_tokens_are_those_of_clip() -> None:
 
 def test_overlong_caption_is_refused() -> None:
     with pytest.raises(ValueError, match="has 26 tokens; at most 24 fit"):
-        tokenise(["star " * 24])
+        tokenise(["star " * 24], LENGTH)
 
 
 def test_dropped_words_leave_the_others_in_place() -> None:
-    sentences = tokenise(["a small red star drifts to the left over the sea"] * 400)
+    sentences = tokenise(["a small red star drifts to the left over the sea"] * 400, LENGTH)
     ids, positions = drop_words(sentences.ids, sentences.kind, sentences.word, np.random.default_rng(0))
     last = sentences.vocabulary.searchsorted(END)
     length, whole, nouns, verbs = int((sentences.kind[0] >= 0).sum()), 0, 0, 0

@@ -201,3 +201,14 @@ def test_a_group(capsys: pytest.CaptureFixture[str]) -> None:
         assert capsys.readouterr().err.endswith(message)
     assert group(["--help"], standalone_mode=False) == 0
     assert "show  Return or raise." in capsys.readouterr().out
+
+
+def test_an_interrupt_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    @camoe_command("camoe-long", go_on="the same command goes on")
+    def long() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        long([])
+    assert caught.value.code == 130
+    assert capsys.readouterr().err.strip() == "camoe-long: interrupted; the same command goes on"

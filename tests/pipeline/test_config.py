@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from camoe.pipeline.config import Config, dump_config, load_config, setting
+from camoe.pipeline.config import Config, SettingError, dump_config, load_config, setting
 from camoe.pipeline.errors import CamoeError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,9 @@ class ExampleConfig(Config):
 
     def check(self) -> None:
         if self.batch_size < 2:
-            raise CamoeError(f"batch_size must be at least 2, not {self.batch_size}")
+            raise SettingError.about("batch_size", f"must be at least 2, not {self.batch_size}")
+        if self.shuffle and self.out is None:
+            raise SettingError("{shuffle} needs {out}; give it")
 
 
 def load(text: str, folder: Path, **overrides: object) -> ExampleConfig:
@@ -66,11 +69,12 @@ def test_values_are_converted(tmp_path: Path) -> None:
         ("batch_size: [1]", "x.yaml: batch_size must be a whole number, not [1]"),
         ("shuffle: 1", "x.yaml: shuffle must be true or false, not 1"),
         ("gate: sinlge", "x.yaml: gate must be one of none, single, not 'sinlge'; did you mean 'single'?"),
-        ("batch_size: 1", "batch_size must be at least 2, not 1"),
+        ("batch_size: 1", "x.yaml: batch_size must be at least 2, not 1"),
+        ("shuffle: true", "x.yaml: shuffle needs --to; give it"),
         ("widths: [a]", "x.yaml: widths must be a whole number, not 'a'"),
         ("out: 3", "x.yaml: out must be a path, not 3"),
-        ("- 1", "x.yaml must hold `name: value` lines, not a list"),
-        ("a: [", "x.yaml cannot be read as a config file: while parsing"),
+        ("- 1", "x.yaml holds no settings; a YAML file of settings has lines such as `seed: 0`"),
+        ("a: [", "x.yaml is not valid YAML: line 2, column 1: did not find expected node content"),
     ],
 )
 def test_mistakes_name_the_file_and_the_setting(text: str, message: str, tmp_path: Path) -> None:
@@ -82,7 +86,7 @@ def test_mistakes_name_the_file_and_the_setting(text: str, message: str, tmp_pat
 def test_other_mistakes(tmp_path: Path) -> None:
     with pytest.raises(CamoeError, match=r"--features is missing: the feature store"):
         load_config(ExampleConfig)
-    with pytest.raises(CamoeError, match=r"absent.yaml cannot be read as a config file: No such file"):
+    with pytest.raises(CamoeError, match=r"absent.yaml cannot be read: No such file"):
         load_config(ExampleConfig, tmp_path / "absent.yaml")
     with pytest.raises(CamoeError, match=r"--to must be a path, not 3"):
         load_config(ExampleConfig, None, {"features": "a", "out": 3})
@@ -153,3 +157,20 @@ def test_dump_and_load_give_the_same_config(
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     path.write_text(dump_config(config), encoding="utf-8")
     assert load_config(ExampleConfig, path) == config
+
+
+def test_a_setting_is_named_as_it_was_given(tmp_path: Path) -> None:
+    """An option on the command line, a key in a config file, a field from Python."""
+    with pytest.raises(CamoeError, match=r"^--batch-size must be at least 2, not 1$"):
+        load("batch_size: 8", tmp_path, batch_size="1")
+    with pytest.raises(CamoeError, match=r"^--shuffle needs --to; give it$"):
+        load("", tmp_path, shuffle=True)
+    with pytest.raises(CamoeError, match=r"^batch_size must be at least 2, not 1$"):
+        ExampleConfig(features=("a",), batch_size=1)
+
+
+def test_what_a_message_says_of_a_setting_is_not_a_template() -> None:
+    error = SettingError.about("out", "is {odd}, {0} and {")
+    assert str(error) == "out is {odd}, {0} and {"
+    assert error.spelled("--{}".format) == "--out is {odd}, {0} and {"
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -49,5 +49,5 @@ def test_links(tmp_path: Path) -> None:
 
 def test_a_config_that_is_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "c.yaml")
-    with pytest.raises(CamoeError, match=r"c\.yaml cannot be read as a config file: it is not a regular file"):
+    with pytest.raises(CamoeError, match=r"c\.yaml cannot be read: it is not a regular file"):
         read_yaml(tmp_path / "c.yaml", [])

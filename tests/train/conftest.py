@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from camoe.pipeline.store import Captions, Shard, StoreSettings, TextTable, Videos, write_shard
+from camoe.pipeline.store import Captions, Shard, StoreSettings, TextTable, write_shard
+from camoe.pipeline.store.schema import TokenTable
 from camoe.train.config import TrainConfig
 from camoe.train.data import Features, StreamTexts
 from camoe.train.model import FeatureShape
+from made_up import made_up_videos
 
 EMBED_DIM, MAX_FRAMES, LATENT = 16, 4, 8
 
@@ -39,6 +41,7 @@ def make_store(
     seed: int = 0,
     with_captions: bool = True,
     streams: tuple[str, ...] = ("fusion", "entity", "action"),
+    with_tokens: bool = False,
 ) -> Path:
     """A made-up store: a video's frames and texts share a latent vector, but texts see it through a skewed map, so that
     zero-shot finds some and heads can learn the rest. Default: 160 training, 40 val and 40 test videos."""
@@ -76,17 +79,7 @@ def make_store(
             max_frames=max_frames,
             sampling="uniform",
         ),
-        videos=Videos(
-            id=[ids[index] for index in kept],
-            source=[f"{ids[index]}.mp4" for index in kept],
-            source_size=np.ones(len(kept), np.int64),
-            source_mtime=np.ones(len(kept)),
-            duration_s=np.ones(len(kept)),
-            status=["ok"] * len(kept),
-            frame_count=count[kept],
-            frames=frames[kept].astype(np.float16),
-            frame_time_s=np.zeros((len(kept), max_frames), np.float32),
-        ),
+        videos=made_up_videos([ids[index] for index in kept], frames[kept], count[kept]),
         captions=Captions(
             id=[f"c{index:05d}" for index in range(len(owner))],
             video_id=[ids[index] for index in owner],
@@ -96,9 +89,19 @@ def make_store(
         if with_captions
         else None,
         texts=tables if with_captions else {},
+        tokens=make_tokens(tables["full", "fusion"], draw) if with_tokens else None,
     )
     write_shard(path, shard)
     return path
+
+
+def make_tokens(sentences: TextTable, draw: np.random.Generator) -> TokenTable:
+    """Two to six tokens a sentence, the last of them its embedding."""
+    counts = draw.integers(2, 7, len(sentences.sentence))
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    values = draw.normal(size=(int(offsets[-1]), EMBED_DIM)).astype(np.float16)
+    values[offsets[1:] - 1] = sentences.embedding
+    return TokenTable(sentences.sentence, offsets, values, sentences.row)
 
 
 StoreMaker = Callable[..., Path]
@@ -117,6 +120,13 @@ def store_maker(tmp_path: Path) -> StoreMaker:
 @pytest.fixture(scope="session")
 def store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_store(tmp_path_factory.mktemp("store") / "store.h5")
+
+
+@pytest.fixture(scope="session")
+def worded_store_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small store with word tokens."""
+    path = tmp_path_factory.mktemp("worded") / "store.h5"
+    return make_store(path, subsets={"train": 24, "val": 8, "test": 8}, with_tokens=True)
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_a_step_never_waits_for_the_device(
     features = load_features(
         FeatureStore.open(config.features), config.strategies, raw=config.facts.raw, protocol=None, device=device
     )
-    trainer = Trainer(build_model(config, features.shape).to(device), features, config)
+    trainer = Trainer(build_model(config.recipe, features.shape).to(device), features, config.recipe)
     batches = trainer.sampler.epoch().to(device)
     trainer._step(batches[0])
     no_host_sync("error")

@@ -12,7 +12,7 @@ from camoe.train.divergence import DivergedError, Trace, check, loss_level
 from camoe.train.loop import fit
 
 WEIGHTS = torch.tensor([0.5, 0.25, 0.25])
-CONFIG = TrainConfig(features=("x.h5",), loss="dsl")
+RECIPE = TrainConfig(features=("x.h5",), loss="dsl").recipe
 
 
 def trace(*rows: list[float]) -> Trace:
@@ -26,7 +26,7 @@ def test_the_level_is_the_first_loss_but_at_least_that_of_guessing() -> None:
 
 
 def test_ordinary_steps_pass() -> None:
-    check(trace([4, 4, 4, 1, 100], [5000, 3, 3, 9, 99]), 5000.0, CONFIG, 1, 1)
+    check(trace([4, 4, 4, 1, 100], [5000, 3, 3, 9, 99]), 5000.0, RECIPE, 1, 1)
 
 
 def test_a_stream_that_is_no_number_is_named() -> None:
@@ -36,19 +36,19 @@ def test_a_stream_that_is_no_number_is_named() -> None:
         r"or raise --loss-temperature \(1000\)$"
     )
     with pytest.raises(DivergedError, match=message):
-        check(trace([4, 4, 4, 7, 99], [4, math.nan, 5, 1, 98], [math.nan] * 5), 5.0, CONFIG, 41, 3)
+        check(trace([4, 4, 4, 7, 99], [4, math.nan, 5, 1, 98], [math.nan] * 5), 5.0, RECIPE, 41, 3)
 
 
 def test_a_gradient_that_is_no_number() -> None:
     with pytest.raises(DivergedError, match=r"^the gradient is no longer finite at step 1 .*the first of its epoch"):
-        check(trace([4, 4, 4, math.inf, 99]), 5.0, CONFIG, 1, 1)
+        check(trace([4, 4, 4, math.inf, 99]), 5.0, RECIPE, 1, 1)
 
 
 def test_an_explosion_names_its_first_step_and_stream() -> None:
     steps = trace([4, 4, 4, 1, 100], [20, 20, 200, 30, 100], [45, 45, 450, 60, 100])
     with pytest.raises(DivergedError, match=r"the loss exploded to over 5 times 5 at step 12 \(epoch 2; stream action"):
-        check(steps, 5.0, CONFIG, 11, 2)
-    check(trace([4, 4, 4, 1, 100], [200, 4, 4, 1, 100], *[[4.0, 4, 4, 1, 100]] * 9), 5.0, CONFIG, 1, 1)
+        check(steps, 5.0, RECIPE, 11, 2)
+    check(trace([4, 4, 4, 1, 100], [200, 4, 4, 1, 100], *[[4.0, 4, 4, 1, 100]] * 9), 5.0, RECIPE, 1, 1)
 
 
 def test_a_run_that_explodes_leaves_nothing_not_even_its_checkpoint(

@@ -40,10 +40,11 @@ def test_every_member_follows_its_single_run_over_20_steps(
 ) -> None:
     configs = [config_of(**ARCHITECTURES[name], **member) for member in MEMBERS]
     features = [features_for(config) for config in configs]
+    recipes = [config.recipe for config in configs]
     ensemble = Ensemble(
-        [build_model(c, f.shape).double() for c, f in zip(configs, features, strict=True)], features, configs
+        [build_model(c, f.shape).double() for c, f in zip(recipes, features, strict=True)], features, recipes
     )
-    singles = [Trainer(build_model(c, f.shape).double(), f, c) for c, f in zip(configs, features, strict=True)]
+    singles = [Trainer(build_model(c, f.shape).double(), f, c) for c, f in zip(recipes, features, strict=True)]
     steps = 0
     while steps < 20:
         together = ensemble.draws.epoch()
@@ -57,7 +58,7 @@ def test_every_member_follows_its_single_run_over_20_steps(
                 torch.testing.assert_close(ensemble.flat[member].detach(), path, rtol=1e-9, atol=1e-12)
             steps += 1
     moved = (
-        ensemble.flat[0] - Layout(singles[0].model).pack(build_model(configs[0], features[0].shape).double())
+        ensemble.flat[0] - Layout(singles[0].model).pack(build_model(recipes[0], features[0].shape).double())
     ).abs()
     assert moved.max() > 1e-3
 
@@ -65,10 +66,11 @@ def test_every_member_follows_its_single_run_over_20_steps(
 def test_members_go_on_unmoved_when_others_leave(features_for: Callable[[TrainConfig], Features]) -> None:
     configs = [config_of(aggregator="se", **member) for member in MEMBERS[:4]]
     features = [features_for(config) for config in configs]
+    recipes = [config.recipe for config in configs]
 
     def make(rows: list[int]) -> Ensemble:
-        models = [build_model(configs[row], features[row].shape).double() for row in rows]
-        return Ensemble(models, [features[row] for row in rows], [configs[row] for row in rows])
+        models = [build_model(recipes[row], features[row].shape).double() for row in rows]
+        return Ensemble(models, [features[row] for row in rows], [recipes[row] for row in rows])
 
     whole, few = make([0, 1, 2, 3]), make([1, 3])
     whole.epoch(), few.epoch()
@@ -81,10 +83,11 @@ def test_members_go_on_unmoved_when_others_leave(features_for: Callable[[TrainCo
 def test_a_member_that_is_no_number_leaves_the_others_alone(features_for: Callable[[TrainConfig], Features]) -> None:
     configs = [config_of(aggregator="mean", seed=seed) for seed in (0, 1)]
     features = [features_for(config) for config in configs]
-    models = [build_model(c, f.shape).double() for c, f in zip(configs, features, strict=True)]
+    recipes = [config.recipe for config in configs]
+    models = [build_model(c, f.shape).double() for c, f in zip(recipes, features, strict=True)]
     with torch.no_grad():
         models[0].logit_scale.fill_(torch.nan)
-    ensemble = Ensemble(models, features, configs)
+    ensemble = Ensemble(models, features, recipes)
     rows = ensemble.epoch()
     assert rows[:, 0].isnan().any()
     assert rows[:, 1].isfinite().all()

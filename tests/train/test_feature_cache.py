@@ -31,8 +31,10 @@ def test_a_cell_sees_what_its_single_run_loads(
     path = str(store_maker("store.h5", subsets=counts))
     config = TrainConfig(features=(path,), **settings)
     cache = FeatureCache([path], protocol=None, allow_missing=False, device=CPU)
-    cache.features(TrainConfig(features=(path,), seed=9, shuffle_frames=True))  # what came before does not matter
-    ours = cache.features(config)
+    cache.features(
+        TrainConfig(features=(path,), seed=9, shuffle_frames=True).recipe.features
+    )  # what came before does not matter
+    ours = cache.features(config.recipe.features)
     store = FeatureStore.open(path)
     trains = config.model != "zero-shot"
     held_out = hold_out_videos(store, "own", config.validation_fraction, config.seed) if trains else []
@@ -56,6 +58,6 @@ def test_videos_without_features_are_refused_unless_allowed(store_maker: Callabl
     path = str(store_maker("store.h5", subsets=subsets, captions_per_video=1, without_features=("v0001", "v0007")))
     config = TrainConfig(features=(path,), strategy="full")
     with pytest.raises(CamoeError, match=r"2 of 8 captions .* without features"):
-        FeatureCache([path], protocol=None, allow_missing=False, device=CPU).features(config)
-    allowed = FeatureCache([path], protocol=None, allow_missing=True, device=CPU).features(config)
+        FeatureCache([path], protocol=None, allow_missing=False, device=CPU).features(config.recipe.features)
+    allowed = FeatureCache([path], protocol=None, allow_missing=True, device=CPU).features(config.recipe.features)
     assert allowed.missing == {"train": 1, "val": 0, "test": 1}

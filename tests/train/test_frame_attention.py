@@ -23,7 +23,7 @@ TEXTS = F.normalize(torch.randn(3, 6, 16, generator=torch.Generator().manual_see
 
 
 def model() -> frame_attention.FrameAttention:
-    built = build_model(TrainConfig(features=("x.h5",), model="frame-attention"), SHAPE)
+    built = build_model(TrainConfig(features=("x.h5",), model="frame-attention").recipe, SHAPE)
     assert isinstance(built, frame_attention.FrameAttention)
     return built
 
@@ -37,7 +37,7 @@ def trained() -> frame_attention.FrameAttention:
 
 
 def test_untrained_it_is_zero_shot() -> None:
-    zero_shot = build_model(TrainConfig(features=("x.h5",), model="zero-shot"), SHAPE)
+    zero_shot = build_model(TrainConfig(features=("x.h5",), model="zero-shot").recipe, SHAPE)
     torch.testing.assert_close(
         model().score(TEXTS, FRAMES, MASK), zero_shot.score(TEXTS, FRAMES, MASK), rtol=1e-5, atol=1e-4
     )

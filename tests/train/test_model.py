@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,8 +8,10 @@ from camoe.train.aggregators import AGGREGATORS, AttentionAggregator, TemporalLa
 from camoe.train.config import TrainConfig
 from camoe.train.experts import Expert
 from camoe.train.gate import GATES
-from camoe.train.model import MODELS, Dropout, FeatureShape, Scorer, build_model
+from camoe.train.model import Dropout, FeatureShape, build_model
+from camoe.train.names import MODELS
 from camoe.train.text_heads import TEXT_HEADS
+from camoe.train.words import with_words
 from torch.nn import functional as F
 
 SHAPE = FeatureShape(embed_dim=16, max_frames=5, clip_logit_scale=100.0)
@@ -62,8 +64,8 @@ def slow_zero_shot(texts: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
 def test_a_fusion_only_model_starts_as_zero_shot_exactly(
     aggregator: str, gate: str, text_head: str, frames: torch.Tensor, texts: torch.Tensor
 ) -> None:
-    model = build_model(config(streams="fusion", aggregator=aggregator, gate=gate, text_head=text_head), SHAPE)
-    zero_shot = build_model(config(model="zero-shot", streams="fusion"), SHAPE)
+    model = build_model(config(streams="fusion", aggregator=aggregator, gate=gate, text_head=text_head).recipe, SHAPE)
+    zero_shot = build_model(config(model="zero-shot", streams="fusion").recipe, SHAPE)
     score = model.score(texts[:1], frames, MASK)
     assert torch.equal(score, zero_shot.score(texts[:1], frames, MASK))
     torch.testing.assert_close(score, slow_zero_shot(texts[0], frames), rtol=1e-5, atol=1e-4)
@@ -71,20 +73,20 @@ def test_a_fusion_only_model_starts_as_zero_shot_exactly(
 
 @pytest.mark.parametrize("name", ["meanp", "temporal"])
 def test_the_baselines_start_as_zero_shot(name: str, frames: torch.Tensor, texts: torch.Tensor) -> None:
-    zero_shot = build_model(config(model="zero-shot"), SHAPE)
-    model = build_model(config(model=name), SHAPE)
+    zero_shot = build_model(config(model="zero-shot").recipe, SHAPE)
+    model = build_model(config(model=name).recipe, SHAPE)
     assert torch.equal(model.score(texts, frames, MASK), zero_shot.score(texts, frames, MASK))
 
 
 def test_zero_shot_with_three_streams_averages_their_scores(frames: torch.Tensor, texts: torch.Tensor) -> None:
-    model = build_model(config(model="zero-shot"), SHAPE)
+    model = build_model(config(model="zero-shot").recipe, SHAPE)
     expected = sum(slow_zero_shot(stream, frames) for stream in texts) / 3
     torch.testing.assert_close(model.score(texts, frames, MASK), expected, rtol=1e-5, atol=1e-4)
     assert [name for name, parameter in model.named_parameters() if parameter.requires_grad] == []
 
 
 def test_meanp_without_heads_learns_only_the_scale() -> None:
-    model = build_model(config(model="meanp", text_head="none"), SHAPE)
+    model = build_model(config(model="meanp", text_head="none").recipe, SHAPE)
     assert [name for name, parameter in model.named_parameters() if parameter.requires_grad] == ["logit_scale"]
 
 
@@ -177,14 +179,14 @@ def test_gates_against_a_loop(name: str, frames: torch.Tensor) -> None:
 def test_experts_and_streams_are_independent_numbers(
     streams: str, experts: int, gate: str, frames: torch.Tensor, texts: torch.Tensor
 ) -> None:
-    model = build_model(config(streams=streams, experts=experts, gate=gate), SHAPE)
+    model = build_model(config(streams=streams, experts=experts, gate=gate).recipe, SHAPE)
     assert model.expert_count == experts
     count = len(model.text_heads)
     assert model.similarity(texts[:count], frames, MASK).shape == (count, 6, 4)
 
 
 def test_mixed_aggregators_and_weights(frames: torch.Tensor, texts: torch.Tensor) -> None:
-    model = build_model(config(aggregator="mean,se,attention", stream_weights="2,1,1"), SHAPE)
+    model = build_model(config(aggregator="mean,se,attention", stream_weights="2,1,1").recipe, SHAPE)
     disturb(model)
     sim = model.similarity(texts, frames, MASK)
     expected = 0.5 * sim[0] + 0.25 * sim[1] + 0.25 * sim[2]
@@ -192,14 +194,14 @@ def test_mixed_aggregators_and_weights(frames: torch.Tensor, texts: torch.Tensor
 
 
 def test_every_trainable_part_gets_a_gradient(frames: torch.Tensor, texts: torch.Tensor) -> None:
-    model = build_model(config(aggregator="mean,se,attention", gate="full", text_head="linear"), SHAPE)
+    model = build_model(config(aggregator="mean,se,attention", gate="full", text_head="linear").recipe, SHAPE)
     disturb(model)
     model.score(texts, frames, MASK)[0, 0].backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
 def test_dropout_masks_come_from_outside(frames: torch.Tensor, texts: torch.Tensor) -> None:
-    model = build_model(config(), SHAPE)
+    model = build_model(config().recipe, SHAPE)
     ones = Dropout(texts=torch.ones(3, 6, 16), experts=torch.ones(4, 3, 16))
     plain = model.similarity(texts, frames, MASK)
     assert torch.equal(model.similarity(texts, frames, MASK, ones), plain)
@@ -212,7 +214,7 @@ def test_dropout_masks_come_from_outside(frames: torch.Tensor, texts: torch.Tens
 
 @pytest.mark.parametrize(("start", "scale"), [(20.0, 20.0), (100.0, 100.0), (400.0, 100.0)])
 def test_the_scale_starts_at_the_stores_and_stays_below_100(start: float, scale: float) -> None:
-    model = build_model(config(), FeatureShape(16, 5, start))
+    model = build_model(config().recipe, FeatureShape(16, 5, start))
     assert model.logit_scale.exp().item() == pytest.approx(scale, rel=1e-6)
     with torch.no_grad():
         model.logit_scale += 9
@@ -224,7 +226,7 @@ def test_building_is_seeded_and_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    first, again, other = (build_model(config(seed=seed), SHAPE).state_dict() for seed in (1, 1, 2))
+    first, again, other = (build_model(config(seed=seed).recipe, SHAPE).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.rand(1), expected)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
@@ -232,6 +234,10 @@ def test_building_is_seeded_and_leaves_the_global_generator_alone() -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_double_precision_stays_double(name: str, frames: torch.Tensor, texts: torch.Tensor) -> None:
-    build: Callable[[], Scorer] = lambda: build_model(config(model=name), SHAPE).double()  # noqa: E731
-    score = build().score(texts.double(), frames.double(), MASK)
+    words = MODELS[name].words
+    recipe = config(model=name, **({"streams": ("fusion",)} if words else {})).recipe
+    model, texts = build_model(recipe, replace(SHAPE, max_words=4)).double(), texts.double()
+    if words:
+        texts = with_words(texts[:1], torch.ones(texts.shape[1], 4, 16).double(), torch.ones(texts.shape[1], 4).bool())
+    score = model.score(texts, frames.double(), MASK)
     assert score.dtype == torch.float64

@@ -11,7 +11,6 @@ from camoe.train import names
 from camoe.train.aggregators import AGGREGATORS
 from camoe.train.gate import GATES
 from camoe.train.losses import LOSSES
-from camoe.train.model import MODELS
 from camoe.train.text_heads import TEXT_HEADS
 
 HELP = """
@@ -48,14 +47,3 @@ def test_the_plain_names_are_those_of_the_tables() -> None:
     assert tuple(GATES) == names.GATES
     assert tuple(TEXT_HEADS) == names.TEXT_HEADS
     assert tuple(LOSSES) == names.LOSSES
-    assert set(MODELS) == set(names.MODELS)
-
-
-def test_tensorboard_is_asked_for_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from camoe.pipeline.errors import CamoeError
-    from camoe.train.report import reporter
-
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    message = "--tensorboard needs the package tensorboard; run pip install tensorboard"
-    with pytest.raises(CamoeError, match=message), reporter(tmp_path, tensorboard=True):
-        pass

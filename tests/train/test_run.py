@@ -125,7 +125,7 @@ def test_a_folder_that_is_no_run_is_never_replaced(quick: Quick, tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"protocol": "msvd"}, r"the store has the protocols own and 'msvd' is not one of them; give --protocol"),
+        ({"protocol": "msvd"}, r"the store has no protocol 'msvd'; choose with --protocol: own"),
         ({"strategy": "rkw"}, r"no texts rkw/entity; it has full/fusion, muw/action, muw/entity"),
         ({"streams": "fusion,scene"}, r"no texts muw/scene"),
         ({"features": "absent.h5"}, r"absent.h5 does not exist"),
@@ -146,12 +146,12 @@ def test_batch_loss_is_the_weighted_sum_over_streams(quick: Quick, store_path: P
         protocol=None,
         device=torch.device("cpu"),
     )
-    model = build_model(config, features.shape)
+    model = build_model(config.recipe, features.shape)
     captions = features.captions_of("train")[::2][:8]
     videos = features.video_of_caption[captions]
     sim = model.similarity(features.texts_of(captions), features.frames[videos], features.mask[videos])
     expected = sum(weight * cross_entropy_loss(sim[s]) for s, weight in enumerate((0.5, 0.25, 0.25)))
-    assert batch_loss(model, features, captions, config).item() == pytest.approx(expected.item(), rel=1e-6)  # type: ignore[union-attr]
+    assert batch_loss(model, features, captions, config.recipe.step).item() == pytest.approx(expected.item(), rel=1e-6)  # type: ignore[union-attr]
 
 
 def test_schedule() -> None:
@@ -175,11 +175,11 @@ def test_threads_are_given_back(quick: Quick, store_path: Path) -> None:
         FeatureStore.open(store_path), quick().strategies, protocol=None, device=torch.device("cpu")
     )
     torch.set_num_threads(2)
-    with cpu_threads(quick(), features):
+    with cpu_threads(features, batch_size=32, threads=None):
         assert torch.get_num_threads() == 1
-    with cpu_threads(quick(batch_size=1 << 14), features):
+    with cpu_threads(features, batch_size=1 << 14, threads=None):
         assert torch.get_num_threads() == 2
-    with cpu_threads(quick(threads=3), features):
+    with cpu_threads(features, batch_size=32, threads=3):
         assert torch.get_num_threads() == 3
     assert torch.get_num_threads() == 2
 

@@ -108,7 +108,7 @@ def test_stores_that_do_not_fit(run_folder: Path, store_maker: Callable[..., Pat
 
 def test_missing_test_videos_are_counted(run_folder: Path, store_maker: Callable[..., Path]) -> None:
     store = FeatureStore.open(store_maker(subsets={"test": 6}, without_features=("v0002",)))
-    with pytest.raises(CamoeError, match="2 of 12 captions of protocol own belong to 1 videos without features"):
+    with pytest.raises(CamoeError, match="2 of 12 captions of protocol own belong to 1 video without features"):
         RunScorer(load_run(run_folder), store)
     scorer = RunScorer(load_run(run_folder), store, allow_missing=True, device="cpu")
     assert scorer.missing_captions == 2

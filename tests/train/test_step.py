@@ -34,7 +34,7 @@ def features(quick: Quick, store_path: Path) -> Features:
 
 
 def disturbed(config: TrainConfig, features: Features) -> Scorer:
-    model = build_model(config, features.shape).double()
+    model = build_model(config.recipe, features.shape).double()
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -50,7 +50,7 @@ def captions_of(features: Features, videos: int, each: int) -> torch.Tensor:
 def gradients(model: Scorer, features: Features, captions: torch.Tensor, config: TrainConfig) -> list[torch.Tensor]:
     model.zero_grad()
     dropout = draw_dropout(model, 0.2, captions, 16, torch.Generator().manual_seed(3))
-    losses = backward(model, features, captions, config, dropout)
+    losses = backward(model, features, captions, config.recipe.step, dropout)
     return [losses, *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
 
 
@@ -74,7 +74,7 @@ def test_accumulated_training_is_the_same_training(quick: Quick, features: Featu
     ends = []
     for accumulate in (1, 4):
         model = disturbed(config, features)
-        trainer = Trainer(model, features, replace(config, accumulate=accumulate))
+        trainer = Trainer(model, features, replace(config, accumulate=accumulate).recipe)
         trainer.epoch()
         ends.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-7, atol=1e-9)
@@ -86,7 +86,7 @@ def test_accumulation_holds_only_a_part_at_a_time(quick: Quick, features: Featur
     model = disturbed(config, features)
     encode = model.encode_videos
     model.encode_videos = lambda frames, mask, dropout=None: seen.append(len(frames)) or encode(frames, mask, dropout)  # type: ignore[method-assign, func-returns-value]
-    backward(model, features, captions_of(features, 16, 1), config)
+    backward(model, features, captions_of(features, 16, 1), config.recipe.step)
     assert seen == [4] * 8
 
 
@@ -94,8 +94,8 @@ def test_accumulation_holds_only_a_part_at_a_time(quick: Quick, features: Featur
 def test_captions_of_a_video_are_averaged_over_one_pass(quick: Quick, features: Features, duplicate_text: str) -> None:
     config = quick(loss="dsl", duplicate_text=duplicate_text)
     model, captions = disturbed(config, features), captions_of(features, 9, 2)
-    together = batch_loss(model, features, captions, config)
-    apart = [batch_loss(model, features, one, config) for one in captions]
+    together = batch_loss(model, features, captions, config.recipe.step)
+    apart = [batch_loss(model, features, one, config.recipe.step) for one in captions]
     assert together.item() == pytest.approx(sum(loss.item() for loss in apart) / 2, rel=1e-12)
     assert apart[0].item() != pytest.approx(apart[1].item(), rel=1e-6)
 
@@ -112,7 +112,7 @@ def test_duplicates_reach_the_loss_stream_by_stream(quick: Quick, features: Feat
             assert same.sum() > 9
             expected += dual_softmax_loss(sim[stream], 3.0, same_text=same, duplicate_text=mode).item() / 3
         config = quick(loss="dsl", loss_temperature=3.0, duplicate_text=mode)
-        assert batch_loss(model, features, captions, config).item() == pytest.approx(expected, rel=1e-7)
+        assert batch_loss(model, features, captions, config.recipe.step).item() == pytest.approx(expected, rel=1e-7)
 
 
 @pytest.mark.parametrize("changes", MODELS, ids=lambda changes: changes.get("model", "camoe"))

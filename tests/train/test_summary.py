@@ -14,4 +14,4 @@ def test_an_incomplete_copy_is_told_in_words(store_path: Path, tmp_path: Path) -
     whole = load_run(run)
     assert "INCOMPLETE" not in summarise(whole)
     short = replace(whole, record=whole.record | {"shortfall": {"missing_videos": 1, "first_missing": ["v0009"]}})
-    assert "INCOMPLETE: this copy of the data set has 1 videos not found (first: v0009)" in summarise(short)
+    assert "INCOMPLETE: this copy of the data set has 1 video not found (first: v0009)" in summarise(short)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from camoe.pipeline.errors import CamoeError
 from camoe.train.cli import main
+from camoe.train.names import MODELS
 
 
 def test_camoe_train_writes_a_run_folder(store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,7 +39,7 @@ def test_a_line_now_and_then_where_there_is_no_terminal(
     arguments = ["--features", str(store_path), "--epochs", "2", "--model", "meanp", "--out"]
     assert main([*arguments, str(tmp_path / "short")], standalone_mode=False) == 0
     assert "epoch" not in capsys.readouterr().err
-    monkeypatch.setattr("camoe.train.progress.EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("camoe.pipeline.progress.LINE_EVERY_S", 0.0)
     assert main([*arguments, str(tmp_path / "long")], standalone_mode=False) == 0
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
@@ -62,10 +63,10 @@ def test_left_out_captions_are_told(
 ) -> None:
     store = store_maker(subsets={"train": 8, "val": 4}, without_features=("v0001",))
     arguments = ["--features", str(store), "--out", str(tmp_path / "run"), "--epochs", "1"]
-    with pytest.raises(CamoeError, match="2 of 24 captions of protocol own belong to 1 videos without features"):
+    with pytest.raises(CamoeError, match="2 of 24 captions of protocol own belong to 1 video without features"):
         main(arguments, standalone_mode=False)
     assert main([*arguments, "--allow-missing"], standalone_mode=False) == 0
-    assert "left out: 2 captions whose video has no features" in capsys.readouterr().out
+    assert "left out: 2 captions without features of the video" in capsys.readouterr().out
 
 
 def test_wrong_use_leaves_nothing(store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +88,7 @@ def test_help_names_every_choice(capsys: pytest.CaptureFixture[str]) -> None:
     text = " ".join(capsys.readouterr().out.split())
     for words in (
         "--gate [none|single|full]",
-        "--model [camoe|meanp|temporal|frame-attention|seqtransf|xpool|zero-shot]",
+        f"--model [{'|'.join(MODELS)}]",
         "[default: 1000.0]",
     ):
         assert words in text

@@ -42,10 +42,19 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
         ({"aggregator": "max"}, "aggregator must be one of mean, se, attention, not 'max'"),
         (
             {"model": "clip"},
-            "model must be one of camoe, meanp, temporal, frame-attention, seqtransf, xpool, zero-shot, not",
+            "model must be one of camoe, meanp, temporal, frame-attention, seqtransf, xpool, query-scoring, afa, "
+            "tmass, dicosa, ti, wti, xclip, zero-shot, not",
         ),
+        ({"model": "wti"}, "model wti reads the words of whole captions; give it --streams fusion"),
+        (
+            {"model": "xpool", "own_loss": 1.0},
+            "own_loss has no effect on model xpool; leave it out, or train model tmass or ti or wti",
+        ),
+        ({"model": "xpool", "trials": 3}, "trials has no effect on model xpool"),
+        ({"model": "frame-attention", "emcl": True}, "emcl has no effect on model frame-attention; leave it out"),
+        ({"model": "tmass", "trials": -1}, "trials must be at least 0, not -1"),
         ({"aggregator": "mean,se"}, "aggregator names 2 aggregators for 3 experts; give 1 or 3"),
-        ({"gate": "none", "experts": 4}, "gate none leaves 1 experts unused"),
+        ({"gate": "none", "experts": 4}, "gate none leaves 1 expert unused"),
         ({"streams": "entity,action"}, "gate single mixes the experts for the fusion stream; add fusion"),
         ({"streams": "fusion,fusion"}, "streams names one of fusion, fusion twice"),
         ({"stream_weights": "1,2"}, "stream_weights must be 3 numbers from 0"),

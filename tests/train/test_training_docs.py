@@ -11,7 +11,7 @@ from camoe.train.aggregators import AGGREGATORS
 from camoe.train.config import TrainConfig
 from camoe.train.gate import GATES
 from camoe.train.losses import LOSSES
-from camoe.train.model import MODELS
+from camoe.train.names import MODELS
 from camoe.train.text_heads import TEXT_HEADS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from ...pipeline.errors import CamoeError
 from ..aggregators import attention, masked_mean, zero_linear
-from ..scorer import Dropout, Scorer
+from ..recipe import Architecture
+from ..scorer import Dropout, FeatureShape, Scorer, text_side
 
 HEAD_WIDTH = 64
 LAYERS = 4
@@ -43,12 +44,16 @@ class SeqTransf(Scorer):
         heads: int | None = None,
     ) -> None:
         super().__init__(text_heads, weights=weights, logit_scale=logit_scale)
-        self.frame_position_embeddings = nn.Embedding(max_frames, embed_dim)
-        nn.init.normal_(self.frame_position_embeddings.weight, std=0.01)
-        self.transformerClip = Transformer(embed_dim, layers=layers, heads=heads or head_count(embed_dim))
+        self.layers = layers
+        if layers:
+            self.frame_position_embeddings = nn.Embedding(max_frames, embed_dim)
+            nn.init.normal_(self.frame_position_embeddings.weight, std=0.01)
+            self.transformerClip = Transformer(embed_dim, layers=layers, heads=heads or head_count(embed_dim))
 
     def encode_frames(self, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """`f (N, T, D)`, `(N, T)` -> `x (N, T, D)`."""
+        """`f (N, T, D)`, `(N, T)` -> `x (N, T, D)`; without layers `x = f`."""
+        if not self.layers:
+            return frames
         encoded: torch.Tensor = self.transformerClip(
             frames + self.frame_position_embeddings.weight[: frames.shape[1]], mask
         )
@@ -69,6 +74,8 @@ class SeqTransf(Scorer):
 
         Raises `CamoeError` for a text tower of another width, or with fewer layers or positions.
         """
+        if not self.layers:
+            return
         position = layers["positional_embedding"]
         own = self.frame_position_embeddings.weight
         if position.shape[1] != own.shape[1]:
@@ -143,3 +150,9 @@ class SelfAttention(nn.Module):
         mixed = attention(query, key, value, mask[:, None, None, :])
         out: torch.Tensor = self.out_proj(mixed.transpose(1, 2).reshape(batch, time, width))
         return out
+
+
+def build(architecture: Architecture, shape: FeatureShape) -> SeqTransf:
+    """Of the published size, as yet without CLIP's layers."""
+    side = text_side(architecture, shape, text_head="none")
+    return SeqTransf(embed_dim=shape.embed_dim, max_frames=shape.max_frames, **side)

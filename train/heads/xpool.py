@@ -6,15 +6,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from ..scorer import Dropout, Scorer
-
-BLOCK = 1 << 24
-"""Numbers of pooled vectors held at once while scoring (64 MB in float32)."""
+from ..recipe import Architecture
+from ..scorer import Dropout, FeatureShape, text_side
+from .pooled import PooledScorer, masked_softmax
 
 
-class XPool(Scorer):
+class XPool(PooledScorer):
     """Gorti et al., arXiv 2203.15086; layer6ai-labs/xpool, `modules/transformer.py`.
 
         t' = LN1(t), f' = LN1(f)       a = softmax over frames of (Wq t' · Wk f' / √d)
@@ -39,15 +37,11 @@ class XPool(Scorer):
         heads: int = 1,
         padding: str = "masked",
     ) -> None:
-        super().__init__(text_heads, weights=weights, logit_scale=logit_scale)
-        self.heads, self.padding = heads, padding
+        super().__init__(text_heads, weights=weights, logit_scale=logit_scale, padding=padding)
+        self.heads = heads
         self.cross_attn = CrossAttention(embed_dim)
         self.linear_proj = _identity(embed_dim)
         self.layer_norm1, self.layer_norm2, self.layer_norm3 = (nn.LayerNorm(embed_dim) for _ in range(3))
-
-    def encode_texts(self, texts: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
-        """`t (S, M, D)` as they are: both `t` and `LN1(t)` are needed."""
-        return texts
 
     def encode_videos(self, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
         """`f (N, T, D)` -> keys, and every head's values through its part of `Wo`: `(1, N, T, (1 + heads) · D)`."""
@@ -57,32 +51,15 @@ class XPool(Scorer):
         through = torch.einsum("nthd,ehd->nthe", values, parts.to(values.dtype))
         return torch.cat([self.cross_attn.k_proj(normed), through.flatten(2)], dim=-1).unsqueeze(0)
 
-    def compare(
-        self, texts: torch.Tensor, videos: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None
-    ) -> torch.Tensor:
-        """`t (S, M, D)`, `(1, N, T, …)`, `mask (N, T)` -> `sim (S, M, N)`, a block of texts at a time."""
-        queries = texts.flatten(0, 1)
-        rows = max(1, BLOCK // max(1, len(mask) * queries.shape[-1]))
-        keep = None if dropout is None or dropout.pairs is None else dropout.pairs.flatten(0, 1)
-        cosine = []
-        for start in range(0, len(queries), rows):
-            block = queries[start : start + rows]
-            pooled = self.pool(block, videos, mask, None if keep is None else keep[start : start + rows])
-            cosine.append(F.cosine_similarity(block.unsqueeze(1), pooled, dim=-1))
-        return self.logit_scale.exp() * torch.cat(cosine).view(*texts.shape[:2], len(mask))
-
     def pool(
         self, texts: torch.Tensor, videos: torch.Tensor, mask: torch.Tensor, keep: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """`z (M, N, D)` of texts `(M, D)`, every video pooled for every text; `keep (M, N, D)` is a dropout mask."""
+        """`z (m, n, D)`; `keep` drops of `Wl o`."""
         width = texts.shape[-1]
-        keys, values = videos.squeeze(0).split([width, self.heads * width], dim=-1)
+        keys, values = videos.split([width, self.heads * width], dim=-1)
         query = self.cross_attn.q_proj(self.layer_norm1(texts)).unflatten(-1, (self.heads, -1))
         logits = torch.einsum("mhd,nthd->mnht", query, keys.unflatten(-1, (self.heads, -1)))
-        logits = logits * (width // self.heads) ** -0.5
-        if self.padding == "masked":
-            logits = logits.masked_fill(~mask[None, :, None], torch.finfo(logits.dtype).min)
-        shares = logits.softmax(dim=-1)
+        shares = masked_softmax(logits * (width // self.heads) ** -0.5, mask[None, :, None], self.padding)
         mixed = torch.einsum("mnht,nthe->mne", shares, values.unflatten(-1, (self.heads, -1)))
         out = self.layer_norm2(mixed + self.cross_attn.out_proj.bias)
         linear = self.linear_proj(out)
@@ -109,3 +86,9 @@ def _identity(width: int) -> nn.Linear:
     nn.init.eye_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def build(architecture: Architecture, shape: FeatureShape) -> XPool:
+    """With one head, as published."""
+    side = text_side(architecture, shape, text_head="none")
+    return XPool(embed_dim=shape.embed_dim, padding=architecture.padding, **side)

@@ -179,7 +179,7 @@ def test_examples_show_the_ranks_scores_and_frames_that_there_are(world: Any, na
 
 
 def test_ambiguous_captions_are_marked(one: Any) -> None:
-    assert "2 of 64 captions stand word for word on several videos" in one.text
+    assert "Captions that several videos share word for word: 2 of 64" in one.text
     assert "on 2 videos" in one.text
 
 

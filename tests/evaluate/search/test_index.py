@@ -112,6 +112,6 @@ def test_the_missing_extra_is_named(world, tmp_path: Path, monkeypatch: pytest.M
         return real(name, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(CamoeError, match=r"pip install 'camoe\[index\]'"):
+    with pytest.raises(CamoeError, match=r"pip install 'camoe\[faiss\]'"):
         store_main(["export", str(world.store), "--out", str(tmp_path / "x.faiss")], standalone_mode=False)
     assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from camoe.evaluate.names import ONE_QUERY, Reranking
+from camoe.evaluate.rerank import rerank
+from camoe.evaluate.scored import complete
+from camoe.evaluate.search.bank import fitted
+from camoe.evaluate.search.config import SearchConfig
 from camoe.evaluate.search.gallery import window_start
 from camoe.evaluate.search.searcher import Query, Searcher
 from camoe.pipeline.errors import CamoeError
@@ -144,7 +149,7 @@ def test_the_example_in_the_readme_runs_as_printed(
 ) -> None:
     readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
     (example,) = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "Searcher" in block]
-    assert len(example.splitlines()) <= 10
+    (tmp_path / "videos").symlink_to(world.videos)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "x").symlink_to(world.run)
     monkeypatch.chdir(tmp_path)
@@ -267,3 +272,50 @@ def test_windows_begin_where_their_ids_say() -> None:
     assert window_start("clips/a@-9", "clips/a.mp4") == 0.0
     assert window_start("clips/a", "clips/a.mp4") == 0.0
     assert window_start("a@home-9", "a@home-9.mp4") == 0.0
+
+
+def test_a_new_file_is_embedded_as_the_stores_own_were(world, searcher: Searcher) -> None:
+    row = searcher.row_of("clip0003")
+    embedded = searcher.embed(world.videos / "clip0003.mp4")
+    stored = searcher.store.frames()[searcher.store.video_ids.index("clip0003")]
+    assert embedded.shape == (searcher.store.frame_count[row], stored.shape[1])
+    np.testing.assert_allclose(embedded, stored[: len(embedded)], atol=0.02)  # the store rounds to float16
+
+
+def test_new_sentences_are_scored_against_all_videos(searcher: Searcher) -> None:
+    texts = [QUERY, "a green ring moves to the left"]
+    scores = searcher.similarity(texts)
+    assert scores.shape == (2, len(searcher.gallery))
+    for text, row in zip(texts, scores, strict=True):
+        np.testing.assert_allclose(row, searcher.mix(searcher.score(searcher.query(text))), atol=1e-5)
+    fusion = searcher.similarity(texts, weights={"fusion": 1.0})
+    assert not np.allclose(fusion, scores)
+
+
+@pytest.mark.parametrize("name", [name for name in ONE_QUERY if name != "none"])
+def test_a_re_ranked_search_scores_as_the_re_ranked_evaluation(world, name: str) -> None:
+    scorer = RunScorer(load_run(world.run), FeatureStore.open(world.store), device="cpu")
+    scores, bank = scorer.score(), scorer.score(texts="train")
+    searcher = Searcher.open(world.run, subset="test", device="cpu")
+    options = complete(Reranking(name), searcher.model.logit_scale.exp().item()).options
+    expected = rerank(scores.similarity.astype(float), name, bank_sim=bank.similarity, **options)[0]
+    texts = dict(
+        zip(
+            zip(searcher.store.caption_video_ids, searcher.store.caption_ids, strict=True),
+            searcher.store.caption_texts,
+            strict=True,
+        )
+    )
+    hits = searcher.search(texts[scores.caption_video_ids[0], scores.caption_ids[0]], top=1000, rerank=name)
+    found = {hit.id: hit.score for hit in hits}
+    assert [hit.score for hit in hits] == sorted(found.values(), reverse=True)
+    np.testing.assert_allclose([found[video] for video in scores.video_ids], expected, atol=0.06)
+
+
+def test_a_re_ranking_that_cannot_be_had_is_said(world, store_maker: Maker) -> None:
+    store = store_maker("s.h5", np.eye(4), np.eye(4), range(4), ["test"] * 4)
+    with pytest.raises(CamoeError, match="--rerank nnn needs training captions, and the store has none"):
+        fitted(Searcher.open(None, store, device="cpu"), "nnn", None)
+    for question in ({"like": "clip0000"}, {"captions_for": "clip0000"}):
+        with pytest.raises(CamoeError, match="rerank is for a text that searches videos; leave it out"):
+            SearchConfig(run=world.run, rerank="nnn", **question)

@@ -102,7 +102,7 @@ def test_parts_are_tables_of_one_sweep(grid_file) -> None:
         ("parts: [gate]\ngrid: {gate: [none]}", "parts is a list of grids, without grid"),
         ("parts: [mine.yaml]", "contains itself"),
         ("parts: [gat]", "there is no grid 'gat'; did you mean 'gate'"),
-        ("- 1", "must hold `name: value` lines"),
+        ("- 1", "holds no settings; a YAML file of settings has lines"),
     ],
 )
 def test_mistakes_are_named(grid_file, text: str, message: str) -> None:

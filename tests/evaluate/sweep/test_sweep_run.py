@@ -19,7 +19,7 @@ from camoe.evaluate.sweep.folder import CELLS
 from camoe.evaluate.sweep.plan import make_plan
 from camoe.evaluate.sweep.result import Result
 from camoe.evaluate.sweep.run import dry_run, sweep
-from camoe.evaluate.sweep.training import run_together
+from camoe.evaluate.sweep.training_run import run_as_ensemble
 from camoe.evaluate.sweep.workers import Source, work
 from camoe.pipeline.errors import CamoeError, RunStoppedError
 from camoe.train.config import TrainConfig
@@ -88,7 +88,7 @@ def test_a_finished_sweep_trains_nothing_again(quick: Quick) -> None:
     before = records(sweep(config, quiet).folder)
     told: list[str] = []
     outcome = sweep(config, told.append)
-    assert told[0].endswith("2 of 2 runs are there, 0 to do")
+    assert told[0].endswith("2 of 2 runs finished, 0 to do")
     assert records(outcome.folder) == before
 
 
@@ -165,7 +165,7 @@ def test_a_process_that_dies_costs_its_cell_only(quick: Quick) -> None:
     source = Source(config.features, plan.protocol, False, "cpu", plan.store.content_hash)
     results: list[Result] = []
     killed = False
-    for event in work(source, [(training,) for training in plan.trainings.values()], 1):
+    for event in work(source, [(run,) for run in plan.runs.values()], 1):
         if isinstance(event, Result):
             results.append(event)
         elif not killed:
@@ -174,7 +174,7 @@ def test_a_process_that_dies_costs_its_cell_only(quick: Quick) -> None:
             killed = True
     assert [result.status for result in results] == ["failed", "ok", "ok"]
     assert results[0].reason == "its process was killed by SIGKILL; if memory is short, use fewer --workers"
-    assert [result.key for result in results] == list(plan.trainings)
+    assert [result.key for result in results] == list(plan.runs)
     assert not multiprocessing.active_children()
 
 
@@ -184,15 +184,15 @@ def test_another_store_or_grid_is_noticed(
     one = SMALL + "grid: {gate: [none, full]}"
     sweep(quick(one), quiet)
     other = str(random_store_maker("other.h5", {"train": 40, "val": 12, "test": 20}, seed=1))
-    with pytest.raises(CamoeError, match=r"sweep was begun with a store with content hash [0-9a-f]+, not [0-9a-f]+"):
+    with pytest.raises(CamoeError, match=r"sweep was begun with a store with content hash [0-9a-f]+…, not [0-9a-f]+…"):
         sweep(quick(one, features=(other,)), quiet)
     more = SMALL + "grid: {gate: [none, full, single]}"
-    message = "begun with another grid: 2 training runs are the same, 1 new, 0 gone; .* --extend"
+    message = "begun with another grid: 2 training runs in common, 1 new, 0 gone; .* --extend"
     with pytest.raises(CamoeError, match=message):
         sweep(quick(more), quiet)
     told: list[str] = []
     sweep(quick(more, extend=True), told.append)
-    assert told[0].endswith("2 of 3 runs are there, 1 to do")
+    assert told[0].endswith("2 of 3 runs finished, 1 to do")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(CamoeError, match="mine is not a sweep's folder and is left alone"):
@@ -221,7 +221,7 @@ def test_a_damaged_record_is_trained_again(quick: Quick) -> None:
     sweep(config, told.append)
     assert any(f"{first} is damaged (" in line for line in told)
     assert any(f"{second.with_suffix('.npz')} is missing; its run is trained again: gate=" in line for line in told)
-    assert told[2].endswith("0 of 2 runs are there, 2 to do")
+    assert told[2].endswith("0 of 2 runs finished, 2 to do")
     keep = {key: value for key, value in json.loads(text).items() if key != "seconds"}
     again = json.loads(first.read_text())
     assert {key: value for key, value in again.items() if key not in ("seconds", "curve", "sha256")} == {
@@ -232,7 +232,7 @@ def test_a_damaged_record_is_trained_again(quick: Quick) -> None:
 def test_missing_sentences_stop_before_the_first_cell(quick: Quick) -> None:
     text = SMALL + "grid: {strategy: [full, rkw, muw]}"
     message = (
-        "the store has no sentences for 1 cells .first: grid: strategy=rkw: no rkw/entity, rkw/action in the store.; "
+        "the store lacks texts of 1 cell .first: grid: strategy=rkw: no rkw/entity, rkw/action in the store.; "
         "camoe-extract --captions FILE --strategies rkw --into STORE adds them, .* --skip-unavailable"
     )
     with pytest.raises(CamoeError, match=message):
@@ -264,7 +264,7 @@ def test_a_dry_run_lists_cells_and_groups(quick: Quick) -> None:
 
 def test_groups_are_halved_when_memory_runs_out(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
     config = quick(SMALL + "grid: {gate: [full]}\nseeds: [0, 1, 2, 3, 4, 5]")
-    trainings = list(make_plan(config).trainings.values())
+    runs = list(make_plan(config).runs.values())
     cache = FeatureCache(config.features, protocol=None, allow_missing=False, device=torch.device("cpu"))
     sizes: list[int] = []
     step = Ensemble.step
@@ -276,7 +276,7 @@ def test_groups_are_halved_when_memory_runs_out(quick: Quick, monkeypatch: pytes
         return step(self, captions)
 
     monkeypatch.setattr(Ensemble, "step", small_memory)
-    results = list(run_together(cache, trainings, lambda key, row: None))
+    results = list(run_as_ensemble(cache, runs, lambda key, row: None))
     assert sizes == [6, 3]
     assert [result.status for result in results] == ["ok"] * 6
     assert [result.together for result in results] == [1] * 6

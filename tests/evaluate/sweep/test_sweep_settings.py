@@ -59,9 +59,13 @@ def test_settings_without_effect() -> None:
         "stop_gradient_prior",
         "attention_layers",
         "padding",
+        "trials",
+        "emcl",
+        "own_loss",
         "rerank_temperature",
     }
-    assert idle(cell(loss="dsl", rerank="dsl")) == {"padding"}
+    assert idle(cell(loss="dsl", rerank="dsl")) == {"padding", "trials", "emcl", "own_loss"}
+    assert idle(cell(loss="dsl", rerank="dsl", emcl=True)) == {"padding", "trials", "own_loss"}
 
 
 def test_the_command_tells_mistakes_in_one_line(tmp_path: Path, random_store_maker) -> None:
@@ -71,7 +75,7 @@ def test_the_command_tells_mistakes_in_one_line(tmp_path: Path, random_store_mak
     runner = CliRunner()
     for grid, message in (
         ("papr", "camoe-sweep: there is no grid 'papr'; did you mean 'paper'?"),
-        ("strategy", "camoe-sweep: the store has no sentences for 3 cells"),
+        ("strategy", "camoe-sweep: the store lacks texts of 3 cells"),
     ):
         result = runner.invoke(main, ["--features", store, "--grid", grid, "--out", str(tmp_path / "out")])
         assert result.exit_code == 2

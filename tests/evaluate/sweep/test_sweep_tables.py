@@ -47,15 +47,15 @@ def measured(tmp_path: Path) -> Callable[..., tuple[Any, dict[str, Result]]]:
     def make(text: str, found: Sequence[Sequence[int]], validation: Sequence[float]) -> tuple[Any, dict[str, Result]]:
         (tmp_path / "mine.yaml").write_text(text)
         sweep: Sweep = read_grid(str(tmp_path / "mine.yaml"), ("store.h5",))
-        results, keys, trainings = {}, {}, {}
+        results, keys, runs = {}, {}, {}
         for place, cell in enumerate(sweep.cells):
             keys[cell.identity] = []
             for config, count in zip(cell.trainings(sweep.seeds), found[place], strict=True):
                 key = f"{place}-{config.seed}"
                 keys[cell.identity].append(key)
                 results[key] = result_of(cell, config.seed, count, validation[place], key)
-                trainings[key] = SimpleNamespace(config=config, key=key)
-        return SimpleNamespace(sweep=sweep, protocol="own", keys=keys, trainings=trainings), results
+                runs[key] = SimpleNamespace(config=config, key=key)
+        return SimpleNamespace(sweep=sweep, protocol="own", keys=keys, runs=runs), results
 
     return make
 
@@ -95,7 +95,7 @@ def test_the_winner_is_chosen_by_validation_not_by_test(measured) -> None:
     (table,) = summarise(plan, results)
     for row in table.rows:
         for result in row.results:
-            plan.trainings[result.key].config = row.cell.config.training
+            plan.runs[result.key].config = row.cell.config.training
     lines = winners(plan, table)
     assert lines[0] == "- Best raw, by R@1 on val (both directions): **gate=full**, 80.0."
     assert lines[1] == "  Ahead of gate=single (79.0) by 1.0 (one seed: no telling whether that is more than chance)."

@@ -42,7 +42,7 @@ def test_lists_and_folders_of_films(tmp_path) -> None:
 
 
 def test_no_list(tmp_path) -> None:
-    with pytest.raises(CamoeError, match=r"none of LSMDC16_annos_training.csv, .* is in the folder"):
+    with pytest.raises(CamoeError, match=r"lacks LSMDC16_annos_training.csv, .* or LSMDC16_challenge"):
         load_dataset("lsmdc", tmp_path, None, seed=0)
 
 

@@ -163,7 +163,7 @@ def test_the_json_under_another_name(tmp_path) -> None:
 
 
 def test_what_is_wrong_is_said(tmp_path) -> None:
-    with pytest.raises(CamoeError, match=r"neither MSRVTT_data.json nor MSRVTT_JSFUSION_test.csv is in the folder"):
+    with pytest.raises(CamoeError, match=r"lacks MSRVTT_data.json or MSRVTT_JSFUSION_test.csv; give the folder"):
         load_dataset("msrvtt", tmp_path, None, seed=0)
     (tmp_path / "MSRVTT_data.json").write_text('{"sentences": [{"video": "video0"}]}')
     with pytest.raises(CamoeError, match=r"MSRVTT_data.json has neither sentences of video_id and caption nor"):

@@ -139,7 +139,8 @@ def test_windows_of_one_file_stay_in_one_subset(tmp_path) -> None:
 @pytest.mark.parametrize("window", ["5,5", "5,2", "-1,2", "x,2", "0,inf"])
 def test_bad_windows_are_counted(tmp_path, window: str) -> None:
     captions, _ = load(tmp_path, f"video_id,caption,start,end\na,one,{window}\na,two,0,1\n")
-    assert captions.skipped == {"start and end are no window": 1}
+    shown = window.replace(",", " to ")
+    assert captions.skipped == {f"start and end are no window; first: captions.csv line 2: {shown}": 1}
 
 
 def test_what_is_skipped_is_counted(tmp_path) -> None:
@@ -152,10 +153,10 @@ def test_what_is_skipped_is_counted(tmp_path) -> None:
     assert captions.skipped == {
         "empty caption": 2,
         "only punctuation": 1,
-        "duplicate row": 1,
-        "no video id": 1,
-        "too few cells": 1,
-        "too many cells (a comma outside quotes?)": 1,
+        "duplicate row; first: captions.csv line 6": 1,
+        "no video id; first: captions.csv line 7": 1,
+        "too few cells; first: captions.csv line 9": 1,
+        "too many cells (a comma outside quotes?); first: captions.csv line 10": 1,
         "cut to 8192 characters": 1,
         "video not found: zzz": 1,
     }
@@ -173,11 +174,14 @@ def test_control_characters_are_removed(tmp_path) -> None:
     [
         ("video_id,captoin\na,b\n", r"captions.csv has no column 'caption' \(its columns are video_id, captoin\)"),
         ("clip,caption\na,b\n", r"has no column 'video_id'"),
-        ("video_id;caption\na;b\n", r"seems to be separated by ';'; save it with ',' between cells"),
-        ("video_id\tcaption\na\tb\n", r"seems to be separated by '\\t'"),
+        ("video_id;caption\na;b\n", r"captions.csv has semicolons between its cells; save it with commas"),
+        (
+            "video_id\tcaption\na\tb\n",
+            r"captions.csv has tabs between its cells; name it captions.tsv, or save it with commas",
+        ),
         ("", r"captions.csv is empty"),
-        ("video_id,caption\n", r"captions.csv holds no caption that can be used \(it is empty\)"),
-        ("video_id,caption\na,...\n", r"no caption that can be used \(1 only punctuation\)"),
+        ("video_id,caption\n", r"captions.csv has a header and nothing below it"),
+        ("video_id,caption\na,...\n", r"no caption that can be used \(1 left out: only punctuation\)"),
         (b"video_id,caption\na,ok\na,caf\xe9\n", r"captions.csv line 3 is not UTF-8 text \(Latin-1\?\); save the file"),
         ('video_id,caption\na,"' + "never closed\nb,x\n" * 100, r"a quote is opened and never closed"),
         ('video_id,caption\na,"' + "x" * 200_000, r"field larger than field limit"),
@@ -189,7 +193,7 @@ def test_bad_files_say_what_is_wrong(tmp_path, content: str | bytes, message: st
 
 
 def test_no_caption_of_a_video_that_is_there(tmp_path) -> None:
-    with pytest.raises(CamoeError, match=r"it asks for 'zebra'; of the 1 files, for example 'a'"):
+    with pytest.raises(CamoeError, match=r"it asks for 'zebra', the folder has 1 video, such as 'a'"):
         load(tmp_path, "video_id,caption\nzebra,x\n", files("a"))
 
 

@@ -71,7 +71,7 @@ def test_activitynet(tmp_path) -> None:
 
 @pytest.mark.parametrize(("dataset", "name"), [("didemo", "train_data.json"), ("activitynet", "train.json")])
 def test_wrong_content(tmp_path, dataset: str, name: str) -> None:
-    with pytest.raises(CamoeError, match=r"--captions: n"):
+    with pytest.raises(CamoeError, match=r"--captions .* lacks .*\.json; give the folder"):
         load_dataset(dataset, tmp_path, None, seed=0)
     (tmp_path / name).write_text('[{"clip": 3}]')
     with pytest.raises(CamoeError, match=f"{name} is not "):

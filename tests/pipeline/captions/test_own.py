@@ -173,7 +173,10 @@ def test_cells_without_a_value(tmp_path: Path, word: str) -> None:
     rows = f"video_id,caption,start,end,split\nv1,{word},,,\nv2,a man,{word},{word},{word}\n{word},a cat,,,\n"
     found = read(tmp_path, rows, name="c.csv")
     assert (found.video_id, found.text) == (["v2"], ["a man"])
-    assert found.skipped == {"no caption (nan, NULL or the like)": 1, "no video id": 1}
+    assert found.skipped == {
+        "no caption (nan, NULL or the like); first: c.csv line 2": 1,
+        "no video id; first: c.csv line 4": 1,
+    }
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-16-le", "utf-16-be"])
@@ -264,3 +267,60 @@ def test_mutants_are_read_or_refused(
             assert all((text and text.isprintable()) or "\n" in text for text in found.text)
             assert not any(text.startswith(("['", "{'")) and text[-1] in "]}" for text in found.text)
             assert len(set(zip(found.video_id, found.caption_id, strict=True))) == len(found.text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "c.csv",
+            "bears.mp4,a bear walks,train\nbunny.mp4,a bunny,test\n",
+            "c.csv has no header: its first line is 'bears.mp4, a bear walks, train'; put a line with the names of the "
+            "columns above it, such as video_id,caption,split",
+        ),
+        (
+            "c.csv",
+            "video_id\tcaption\na\tb\n",
+            "c.csv has tabs between its cells; name it c.tsv, or save it with commas",
+        ),
+        ("c.tsv", "video_id,caption\na,b\n", "c.tsv has commas between its cells; name it c.csv, or save it with tabs"),
+        ("c.csv", "video_id;caption\na;b\n", "c.csv has semicolons between its cells; save it with commas"),
+        ("c.csv", "video_id,caption\n", "c.csv has a header and nothing below it; add a line for each caption"),
+        ("c.json", "[]", "c.json holds no captions"),
+        (
+            "c.csv",
+            "Film,Words\na,b\n",
+            "c.csv has no column 'video_id' (its columns are Film, Words); it may be called ",
+        ),
+        (
+            "c.csv",
+            "video_id,caption,start,end\na,b,5,3\n",
+            "(1 left out: start and end are no window; first: c.csv line 2",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(CamoeError) as caught:
+        read(tmp_path, text, name=name)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\x89HDF\r\n\x1a\n\xff\xff", "an HDF5 file, such as a feature store"),
+        (b"\x00\x00\x00\x18ftypmp42\xff\xfe", "a video"),
+        (b"PK\x03\x04\xff\xfe", "a zip archive, such as an Excel workbook or an .npz"),
+    ],
+)
+@pytest.mark.parametrize("name", ["c.csv", "c.json", "c.jsonl"])
+def test_a_file_of_another_kind_is_named(tmp_path: Path, head: bytes, kind: str, name: str) -> None:
+    (tmp_path / name).write_bytes(head)
+    with pytest.raises(CamoeError, match=rf"{name} is {kind}, and holds no captions that can be read; give a \.csv"):
+        read_own(tmp_path / name, None, format="csv" if name == "c.csv" else "json")
+
+
+def test_a_backslash_may_be_part_of_a_name(tmp_path: Path) -> None:
+    text = "video_id,caption\nback\\slash.mp4,one\nback\\slash,two\nfolder\\clip.mp4,three\n"
+    found = read(tmp_path, text, files("back\\slash", "folder/clip"), name="c.csv")
+    assert found.video_id == ["back\\slash", "back\\slash", "folder/clip"]

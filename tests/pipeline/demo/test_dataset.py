@@ -13,6 +13,7 @@ from camoe.pipeline.demo.captions import captions_of
 from camoe.pipeline.demo.dataset import Dataset, write_dataset, write_videos
 from camoe.pipeline.demo.render import RESOLUTION, render_clip
 from camoe.pipeline.demo.world import make_clips
+from camoe.pipeline.demo.worlds import PLAIN
 from camoe.pipeline.errors import CamoeError, RunStoppedError
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -82,7 +83,7 @@ def test_caption_table_tells_every_caption_and_subset(dataset: Dataset) -> None:
 
 def test_writing_again_alone_gives_the_same_bytes(dataset: Dataset, tmp_path: Path) -> None:
     clip = dataset.clips[10]
-    assert write_videos([clip], tmp_path, FFMPEG) == 1
+    assert write_videos([clip], PLAIN, tmp_path, FFMPEG) == 1
     name = f"{clip.video_id}.mp4"
     assert (tmp_path / name).read_bytes() == (dataset.videos / name).read_bytes()
 
@@ -100,4 +101,4 @@ def test_a_folder_with_a_dataset_is_refused(dataset: Dataset) -> None:
 
 def test_a_failing_ffmpeg_is_told(tmp_path: Path) -> None:
     with pytest.raises(RunStoppedError, match=r"ffmpeg could not write clip0000\.mp4 or a later clip to .*missing: .+"):
-        write_videos(make_clips("small")[:1], tmp_path / "missing", FFMPEG)
+        write_videos(make_clips("small")[:1], PLAIN, tmp_path / "missing", FFMPEG)

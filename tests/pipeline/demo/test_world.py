@@ -16,6 +16,7 @@ from camoe.pipeline.demo.world import (
     make_clips,
     other_objects,
 )
+from camoe.pipeline.demo.worlds import world_of
 from camoe.pipeline.errors import CamoeError
 
 
@@ -102,5 +103,5 @@ def test_direction_blind_ceiling_of_the_default_test_subset() -> None:
 
 
 def test_unknown_size_is_refused() -> None:
-    with pytest.raises(CamoeError, match="no demo size 'huge'; choose from default, small"):
-        make_clips("huge")
+    with pytest.raises(CamoeError, match="no demo size 'huge'; choose from default, small, hard, hard-small"):
+        world_of("huge")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from camoe.pipeline.store import Captions, Shard, StoreSettings, TextTable, Videos
+from camoe.pipeline.store import Captions, Shard, StoreSettings, TextTable, TokenTable, Videos
 
 DIM, FRAMES = 8, 4
 ShardMaker = Callable[..., Shard]
@@ -69,13 +69,26 @@ def table(sentences: Sequence[str], seed: int = 0) -> TextTable:
     return TextTable(distinct, embedding, np.array([distinct.index(text) for text in sentences], np.int64))
 
 
+def tokens(sentences: Sequence[str], seed: int = 0) -> TokenTable:
+    """Two to six tokens for each distinct sentence, which depend on it and the seed only."""
+    distinct = list(dict.fromkeys(sentences))
+    parts = []
+    for sentence in distinct:
+        draw = np.random.default_rng([seed, *sentence.encode("utf-8", "surrogatepass"), 1])
+        parts.append(draw.normal(size=(2 + len(sentence) % 5, DIM)).astype(np.float16))
+    offsets = np.cumsum([0, *map(len, parts)]).astype(np.int64)
+    row = np.array([distinct.index(text) for text in sentences], np.int64)
+    return TokenTable(distinct, offsets, np.concatenate([np.zeros((0, DIM), np.float16), *parts]), row)
+
+
 def shard(
     video_ids: Sequence[str] | None = None,
     keys: Sequence[tuple[str, str, str]] | None = None,
     strategies: Sequence[str] = ("full", "muw"),
+    has_tokens: bool = False,
     **changes: object,
 ) -> Shard:
-    """Videos, captions `(video, caption, text)` read by `strategies`, or both."""
+    """Videos, captions `(video, caption, text)` read by `strategies` and with word tokens, or both."""
     texts = {}
     if keys is not None:
         whole = [text for _, _, text in keys]
@@ -96,6 +109,7 @@ def shard(
         videos=videos(video_ids) if video_ids is not None else None,
         captions=captions(keys) if keys is not None else None,
         texts=texts,
+        tokens=tokens([text for _, _, text in keys]) if has_tokens and keys is not None else None,
         text_notes={"/".join(name): notes for name in texts},
     )
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import multiprocessing
-import os
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +24,7 @@ from camoe.pipeline.store.inventory import Source
 from camoe.pipeline.store.manifest import read_manifest
 from camoe.pipeline.store.merge import merge_stores
 from camoe.pipeline.store.schema import FAILED, PARTIAL, Failure, Removed, no_videos
+from dying import DIED, status_of
 
 ShardMaker = Callable[..., Shard]
 WRITER = [sys.executable, str(Path(__file__).with_name("write_store.py"))]
@@ -202,12 +203,10 @@ def test_killed_at_every_step(make_shard: ShardMaker, tmp_path: Path) -> None:
     for step in range(200):
         out = tmp_path / f"step{step}" / "s.h5"
         out.parent.mkdir()
-        child = FORK.Process(target=die_at, args=(step, lambda out=out: fill(out, *shards)))
-        child.start()
-        child.join(60)
-        if child.exitcode == 0:
+        status = status_of(step, partial(fill, out, *shards))
+        if status == 0:
             break
-        assert child.exitcode == 9
+        assert status == DIED
         with StoreBuilder(out, shards[0].settings, adding=True) as builder:
             for shard in shards:
                 if shard.videos is None:
@@ -219,23 +218,6 @@ def test_killed_at_every_step(make_shard: ShardMaker, tmp_path: Path) -> None:
         assert out.read_bytes() == expected, step
         assert sorted(path.name for path in out.parent.iterdir()) == ["s.h5", "s.h5.sha256"], step
     assert step > 20
-
-
-def die_at(step: int, work: Callable[[], object]) -> None:
-    left = [step]
-
-    def dying(real: Callable) -> Callable:
-        def call(*arguments: object, **options: object) -> object:
-            if not left[0]:
-                os._exit(9)
-            left[0] -= 1
-            return real(*arguments, **options)
-
-        return call
-
-    for name in ("replace", "unlink", "rmdir", "open"):
-        setattr(os, name, dying(getattr(os, name)))
-    work()
 
 
 # -- failures.csv
@@ -446,9 +428,7 @@ def test_merges_killed_at_every_step(
     for step in range(0, 100, soak_count(7, 1)):
         out = tmp_path / f"{step}" / name
         out.parent.mkdir()
-        child = FORK.Process(target=die_at, args=(step, lambda out=out: merge_stores([tmp_path / "store"], out)))
-        child.start()
-        child.join(60)
+        status_of(step, partial(merge_stores, [tmp_path / "store"], out))
         if not out.exists():
             merge_stores([tmp_path / "store"], out)
         store = FeatureStore.open(out)

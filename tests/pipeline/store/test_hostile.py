@@ -47,20 +47,28 @@ def read_all(path: Path) -> tuple:
         store.content_hash,
         store.failures,
         [(shard.order, shard.removed) for shard in store.shards],
+        _tokens(store),
     )
+
+
+def _tokens(store: FeatureStore) -> tuple:
+    if not store.has_word_tokens:
+        return ()
+    tokens = store.word_tokens
+    return tokens.sentence, tokens.offsets.tobytes(), tokens.row.tobytes(), tokens.values().tobytes()
 
 
 def whole_shard(make_shard: Callable[..., Shard]) -> bytes:
     """A shard with everything that a shard can hold."""
     failures = (Failure("lost", "lost.mp4", FAILED, "empty"), Failure("dx", "dx.mp4", PARTIAL, "cut"))
     removed = Removed(videos=("a", "old"), captions=(("a", "0"),))
-    return shard_bytes(replace(make_shard(), failures=failures, removed=removed, order=3))
+    return shard_bytes(replace(make_shard(has_tokens=True), failures=failures, removed=removed, order=3))
 
 
 @pytest.fixture
 def sound(make_shard: ShardMaker, tmp_path: Path) -> Path:
-    write_shard(tmp_path / "bad.h5", make_shard())
-    write_shard(tmp_path / "canary.h5", make_shard(["canary"], [("canary", "0", "canary")]))
+    write_shard(tmp_path / "bad.h5", make_shard(has_tokens=True))
+    write_shard(tmp_path / "canary.h5", make_shard(["canary"], [("canary", "0", "canary")], has_tokens=True))
     return tmp_path / "bad.h5"
 
 
@@ -95,6 +103,7 @@ def virtual(file: h5py.File, name: str) -> None:
 
 DATASETS = ["videos/id", "videos/frames", "videos/frame_count", "captions/text", "protocols/own", "captions/muw/entity"]
 DATASETS += ["texts/muw/entity/embedding", "texts/full/fusion/sentence"]
+DATASETS += [f"tokens/{column}" for column in ("sentence", "offsets", "values", "row")]
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -109,7 +118,9 @@ def test_data_from_elsewhere(sound: Path, name: str, change: Callable, monkeypat
         read_all(sound)
 
 
-@pytest.mark.parametrize("name", ["videos", "captions", "protocols", "texts", "texts/muw", "texts/muw/entity"])
+@pytest.mark.parametrize(
+    "name", ["videos", "captions", "protocols", "texts", "texts/muw", "texts/muw/entity", "tokens"]
+)
 @pytest.mark.parametrize("change", [external_link, soft_link])
 def test_groups_from_elsewhere(sound: Path, name: str, change: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(sound.parent)
@@ -226,8 +237,8 @@ WRONG: list[tuple[Callable[[h5py.File], None], str]] = [
     (patch("videos/frame_count", 1, -1), "video 'a' counts -1 frames of 4"),
     (patch("captions/full/fusion", 0, 99), "a caption points outside the 4 sentences of its table"),
     (patch("captions/full/fusion", 0, -1), "a caption points outside the 4 sentences of its table"),
-    (patch("videos/frames", (2, 0, 0), np.nan), r"1 videos have frames that are not finite \(first: 'ccc'\)"),
-    (patch("videos/frames", (2, 0, 0), np.inf), r"1 videos have frames that are not finite \(first: 'ccc'\)"),
+    (patch("videos/frames", (2, 0, 0), np.nan), r"1 video with frames that are not finite numbers \(first: 'ccc'\)"),
+    (patch("videos/frames", (2, 0, 0), np.inf), r"1 video with frames that are not finite numbers \(first: 'ccc'\)"),
     (patch("texts/full/fusion/embedding", (0, 0), np.nan), "the embedding of 'a dog runs' is not finite"),
     (attribute("schema", None), "is not a feature store of this version .schema None, expected 'camoe-store-2'"),
     (attribute("schema", np.bytes_(b"camoe-store-9")), "of this version .schema 'camoe-store-9', expected"),
@@ -254,6 +265,23 @@ WRONG: list[tuple[Callable[[h5py.File], None], str]] = [
     (attribute("order", -1), "the order -1, which is no number"),
     (change_column("videos/frames", np.zeros((5, 4, 8), ">f2")), "should hold floating-point numbers of rank 3"),
     (change_column("videos/fingerprint", np.zeros(5)), "/videos/fingerprint should hold strings of rank 1"),
+    (change_column("tokens/values", np.zeros((9, 8), np.float16)), "offsets of word tokens do not cut 9 tokens into 4"),
+    (change_column("tokens/values", np.zeros((16, 4), np.float16)), "word tokens are 4 wide and embed_dim is 8"),
+    (change_column("tokens/values", np.zeros((16, 8), np.int16)), "should hold floating-point numbers of rank 2"),
+    (change_column("tokens/row", np.zeros(4, np.int64)), "word tokens are not of all its captions"),
+    (change_column("tokens/sentence", np.array([b"a"] * 3)), "do not cut .* tokens into 3 sentences"),
+    (change_column("tokens/offsets", np.zeros(0, np.int64)), "do not cut .* tokens into 4 sentences"),
+    (change_column("tokens/offsets", np.zeros((5, 1), np.int64)), "should hold integers of rank 1"),
+    (patch("tokens/offsets", 0, 1), "do not cut .* tokens into 4 sentences"),
+    (patch("tokens/offsets", 1, 0), "do not cut .* tokens into 4 sentences"),
+    (patch("tokens/offsets", 1, 10**12), "do not cut .* tokens into 4 sentences"),
+    (patch("tokens/offsets", 4, 10**12), "do not cut .* tokens into 4 sentences"),
+    (patch("tokens/row", 0, 4), "a caption points outside the 4 sentences with word tokens"),
+    (patch("tokens/row", 0, -1), "a caption points outside the 4 sentences with word tokens"),
+    (patch("tokens/values", (0, 0), np.inf), "the word tokens of 'a dog runs' are not finite"),
+    (attribute("tokens/content_sum", np.bytes_(b"zz")), "the content sum of /tokens is none"),
+    (removed("tokens/values"), "/tokens/values is missing"),
+    (removed("tokens/offsets"), "/tokens/offsets is missing"),
     (removed("videos"), "is of kind 'both' and does not hold just that"),
     (removed("captions"), "is of kind 'both' and does not hold just that"),
     (removed("videos/id"), "/videos/id is missing"),
@@ -286,12 +314,27 @@ def test_one_chunk_that_stands_for_many_is_refused(sound: Path) -> None:
         read_all(sound)
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"\x89HDF\r\n\x1a\n", b"PK\x03\x04 a zip", b"id,caption\n"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 4096, b"\x89HDF\r\n\x1a\n", b"id,caption\n"])
 def test_not_hdf5(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.h5"
     path.write_bytes(content)
     with pytest.raises(StoreError, match=r"bad\.h5 cannot be read as a feature store .*; restore it or run"):
         FeatureStore.open(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("captions.csv", b"video_id,caption\na,b\n", ""),
+        ("clip.mp4", b"\0\0\0\x18ftypmp42", r" \(it is a video\)"),
+        ("features.h5", b"PK\x03\x04 a zip", r" \(it is a zip archive, such as an Excel workbook or an \.npz\)"),
+        ("empty", b"", ""),
+    ],
+)
+def test_what_never_was_a_store(tmp_path: Path, name: str, content: bytes, kind: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(StoreError, match=rf"{name} is not a feature store{kind}; give one that camoe-extract wrote"):
+        FeatureStore.open(tmp_path / name)
 
 
 def test_other_hdf5_and_other_files(tmp_path: Path) -> None:

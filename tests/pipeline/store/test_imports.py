@@ -168,7 +168,7 @@ def test_an_array_that_may_not_be_read_is_a_failure(folder: Path, tmp_path: Path
 
 
 def test_what_a_copy_lacks_survives(make_shard: Callable[..., Shard], tmp_path: Path) -> None:
-    shard = make_shard(["a", "b", "ü", "ccc", "dx"])
+    shard = make_shard(["a", "b", "ü", "ccc", "dx"], has_tokens=True)
     assert shard.captions is not None
     shard.captions.shortfall["own"] = {"expected": {"test videos": 9}, "found": {"test videos": 1}, "missing_videos": 8}
     with StoreBuilder(tmp_path / "s.h5", shard.settings) as builder:

@@ -203,7 +203,7 @@ def test_texts_of_captions_in_several_shards(make_shard: ShardMaker, tmp_path: P
     store = FeatureStore.open(tmp_path)
     assert store.text_names == [("full", "fusion"), ("muw", "entity")]
     assert len(store.text_table("full", "entity").row) == 3
-    with pytest.raises(StoreError, match=r"2 of 3 captions have no texts muw/entity \(first: '0'\); run the same"):
+    with pytest.raises(StoreError, match=r"2 of 3 captions lack the texts muw/entity \(first: '0'\); run the same"):
         store.text_table("muw", "entity")
     write_shard(tmp_path / "c.h5", make_shard(None, KEYS[:2], strategies=("muw",)))
     table = FeatureStore.open(tmp_path).text_table("muw", "entity")
@@ -270,7 +270,7 @@ def test_paths(make_shard: ShardMaker, tmp_path: Path) -> None:
     for paths, message in (
         (tmp_path / "none.h5", "none.h5 does not exist; give a store that camoe-extract wrote"),
         (tmp_path / "begun.h5", "begun.h5 does not exist; camoe-extract has begun it and not ended: run the same"),
-        (tmp_path / "empty", r"empty holds no \.h5 shards"),
+        (tmp_path / "empty", r"empty holds no feature store"),
         ([], "no feature store was given"),
     ):
         with pytest.raises(StoreError, match=message):

@@ -22,7 +22,7 @@ def layers(width: int = WIDTH, count: int = 4) -> dict[str, torch.Tensor]:
     torch.manual_seed(5)
     blocks = torch.nn.ModuleList(
         build_model(
-            TrainConfig(features=("x",), model="seqtransf"), FeatureShape(width, 4, 1.0)
+            TrainConfig(features=("x",), model="seqtransf").recipe, FeatureShape(width, 4, 1.0)
         ).transformerClip.resblocks[place]  # type: ignore[union-attr, index]
         for place in range(count)
     )

@@ -59,7 +59,7 @@ def test_xpool_with_the_published_padding(name: str) -> None:
     equal(similarity, of["output/similarity"])
     equal(by_text, of["grad/text"])
     equal(by_frames, of["grad/frames"])
-    pooled = model.pool(of["input/text"], model.encode_videos(of["input/frames"], mask), mask)
+    pooled = model.pool(of["input/text"], model.encode_videos(of["input/frames"], mask).squeeze(0), mask)
     equal(pooled.detach().transpose(0, 1), of["output/pooled_frames"])
 
 
@@ -81,7 +81,7 @@ def test_xpool_in_blocks_is_xpool(monkeypatch: pytest.MonkeyPatch) -> None:
     of, mask = case("xpool"), torch.ones(5, 6, dtype=torch.bool)
     model = XPool(embed_dim=32, **TEXT_SIDE).double()
     whole = model.similarity(of["input/text"][None], of["input/frames"], mask)
-    monkeypatch.setattr("camoe.train.heads.xpool.BLOCK", 2 * 5 * 32)
+    monkeypatch.setattr("camoe.train.heads.blocks.BLOCK", 2 * 5 * 32)
     torch.testing.assert_close(model.similarity(of["input/text"][None], of["input/frames"], mask), whole)
 
 
@@ -105,7 +105,7 @@ def test_meanp_on_normalised_frames() -> None:
     of = case("clip4clip_meanp")
     mask = of["input/video_mask"].bool()
     config = TrainConfig(features=("x",), model="meanp", text_head="none", streams="fusion")
-    model = build_model(config, FeatureShape(32, 6, 1.0)).double()
+    model = build_model(config.recipe, FeatureShape(32, 6, 1.0)).double()
     model.logit_scale.data = of["param/logit_scale_log"]
     frames = F.normalize(of["input/frames"], dim=-1) * mask[..., None]
 
@@ -125,14 +125,14 @@ def drawn() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_the_configured_models_are_the_published_sizes() -> None:
     shape = FeatureShape(512, 12, 100.0)
-    seqtransf = build_model(TrainConfig(features=("x",), model="seqtransf"), shape)
+    seqtransf = build_model(TrainConfig(features=("x",), model="seqtransf").recipe, shape)
     assert isinstance(seqtransf, SeqTransf)
     blocks = seqtransf.transformerClip.resblocks
     assert len(blocks) == 4
     assert {block.attn.heads for block in blocks} == {8}  # type: ignore[union-attr]
     assert {block.mlp["c_fc"].out_features for block in blocks} == {2048}  # type: ignore[index, union-attr]
     assert {block.ln_1.eps for block in blocks} == {1e-12}  # type: ignore[union-attr]
-    xpool = build_model(TrainConfig(features=("x",), model="xpool"), shape)
+    xpool = build_model(TrainConfig(features=("x",), model="xpool").recipe, shape)
     assert isinstance(xpool, XPool)
     assert (xpool.heads, xpool.padding) == (1, "masked")
 
@@ -140,7 +140,7 @@ def test_the_configured_models_are_the_published_sizes() -> None:
 def test_without_clips_layers_seqtransf_is_nearly_zero_shot(drawn: tuple[torch.Tensor, ...]) -> None:
     texts, frames, mask = drawn
     shape = FeatureShape(64, 5, 100.0)
-    model = build_model(TrainConfig(features=("x",), model="seqtransf"), shape)
-    zero_shot = build_model(TrainConfig(features=("x",), model="zero-shot"), shape)
+    model = build_model(TrainConfig(features=("x",), model="seqtransf").recipe, shape)
+    zero_shot = build_model(TrainConfig(features=("x",), model="zero-shot").recipe, shape)
     expected = zero_shot.score(F.normalize(texts, dim=-1), F.normalize(frames, dim=-1), mask)
     assert (model.score(texts, frames, mask) - expected).abs().max() < 0.5

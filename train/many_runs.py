@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from ..pipeline.errors import CamoeError
-from .config import TrainConfig
 from .course import Course, Outcome, untrained
 from .ensemble import Ensemble
 from .feature_cache import FeatureCache
+from .recipe import Recipe
 from .scorer import Scorer
 from .trainer import train
 
@@ -23,15 +23,15 @@ COPIES = 8
 """Of a member's parameters: themselves, gradients, two moments, the best epoch's, and an update's in between."""
 
 RunReport = Callable[[int, dict[str, Any]], None]
-"""Called with a run's place among the configs and each epoch's row."""
+"""Called with a run's place among the recipes and each epoch's row."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A run that has come to its end: `place` is that of its config, `curve` its epochs' metrics.
+class TrainedRun:
+    """A run that has come to its end: `place` is that of its recipe, `curve` its epochs' metrics.
 
     `model` holds the best epoch's parameters, until the next run is asked for; where training came apart there is an
-    `error` instead. `seconds` is its share of the time, `together` how many were trained at once.
+    `error` instead. `seconds` is its share of the time, `ensemble_size` how many were trained at once.
     """
 
     place: int
@@ -39,35 +39,35 @@ class Trained:
     outcome: Outcome
     curve: list[dict[str, Any]]
     seconds: float
-    together: int = 1
+    ensemble_size: int = 1
     error: CamoeError | None = None
 
 
-def train_alone(cache: FeatureCache, config: TrainConfig, report: Callable[[dict[str, Any]], None]) -> Trained:
+def train_alone(cache: FeatureCache, recipe: Recipe, report: Callable[[dict[str, Any]], None]) -> TrainedRun:
     """Train one run as `fit` would, without a folder; raises what `train` raises."""
     started = time.perf_counter()
-    model, curve = cache.begin_model(config), []
+    model, curve = cache.begin_model(recipe), []
 
     def tell(row: dict[str, Any]) -> None:
         curve.append(row)
         report(row)
 
-    outcome = train(model, cache.features(config), config, tell)
+    outcome = train(model, cache.features(recipe.features), recipe, tell)
     model.load_state_dict(outcome.state)
-    return Trained(0, model, outcome, curve, time.perf_counter() - started)
+    return TrainedRun(0, model, outcome, curve, time.perf_counter() - started)
 
 
-def train_together(cache: FeatureCache, configs: Sequence[TrainConfig], report: RunReport) -> Iterator[Trained]:
+def train_as_ensemble(cache: FeatureCache, recipes: Sequence[Recipe], report: RunReport) -> Iterator[TrainedRun]:
     """The runs of one architecture as they end.
 
     They are trained in groups as large as memory holds; a group that it does not hold is halved and begun again. Raises
     `torch.OutOfMemoryError` where one run alone is too much.
     """
-    waiting, size = list(range(len(configs))), _fitting(cache, configs[0], len(configs))
+    waiting, size = list(range(len(recipes))), _fitting(cache, recipes[0], len(recipes))
     while waiting:
         group = waiting[:size]
         try:
-            for trained in _train_group(cache, {place: configs[place] for place in group}, report):
+            for trained in _train_group(cache, {place: recipes[place] for place in group}, report):
                 waiting.remove(trained.place)
                 yield trained
         except Exception as error:
@@ -97,9 +97,9 @@ class _Member:
         return self.error is not None or self.course.finished
 
 
-def _train_group(cache: FeatureCache, configs: dict[int, TrainConfig], report: RunReport) -> Iterator[Trained]:
+def _train_group(cache: FeatureCache, recipes: dict[int, Recipe], report: RunReport) -> Iterator[TrainedRun]:
     started = time.perf_counter()
-    members, ensemble = _begin(cache, configs, report)
+    members, ensemble = _begin(cache, recipes, report)
     while members:
         begun, first_step = time.perf_counter(), ensemble.taken + 1
         rows = ensemble.epoch()
@@ -113,22 +113,22 @@ def _train_group(cache: FeatureCache, configs: dict[int, TrainConfig], report: R
                 report(member.place, told)
         for member in members:
             if member.done:
-                yield _trained(member, ensemble.model, (time.perf_counter() - started) / len(configs), len(configs))
+                yield _trained(member, ensemble.model, (time.perf_counter() - started) / len(recipes), len(recipes))
         kept = [row for row, member in enumerate(members) if not member.done]
         members = [members[row] for row in kept]
         if members and len(kept) < len(ensemble):
             ensemble.keep(kept)
 
 
-def _begin(cache: FeatureCache, configs: dict[int, TrainConfig], report: RunReport) -> tuple[list[_Member], Ensemble]:
-    models = [cache.begin_model(config) for config in configs.values()]
-    features = [cache.features(config) for config in configs.values()]
-    ensemble = Ensemble(models, features, list(configs.values()))
+def _begin(cache: FeatureCache, recipes: dict[int, Recipe], report: RunReport) -> tuple[list[_Member], Ensemble]:
+    models = [cache.begin_model(recipe) for recipe in recipes.values()]
+    features = [cache.features(recipe.features) for recipe in recipes.values()]
+    ensemble = Ensemble(models, features, list(recipes.values()))
     members = []
-    for (place, config), model, own in zip(configs.items(), models, features, strict=True):
+    for (place, recipe), model, own in zip(recipes.items(), models, features, strict=True):
         outcome = untrained(model, own)
         report(place, outcome.best)
-        members.append(_Member(place, Course(config, own, ensemble.draws.sampler, outcome, curve=[outcome.best])))
+        members.append(_Member(place, Course(recipe, own, ensemble.draws.sampler, outcome, curve=[outcome.best])))
     return members, ensemble
 
 
@@ -139,16 +139,16 @@ def _end_epoch(member: _Member, model: Scorer, rows: torch.Tensor, first_step: i
         member.error = error
 
 
-def _trained(member: _Member, model: Scorer, seconds: float, together: int) -> Trained:
+def _trained(member: _Member, model: Scorer, seconds: float, ensemble_size: int) -> TrainedRun:
     course = member.course
     if member.error is None:
         model.load_state_dict(course.outcome.state)
-    return Trained(member.place, model, course.outcome, course.curve, seconds, together, member.error)
+    return TrainedRun(member.place, model, course.outcome, course.curve, seconds, ensemble_size, member.error)
 
 
-def _fitting(cache: FeatureCache, config: TrainConfig, count: int) -> int:
+def _fitting(cache: FeatureCache, recipe: Recipe, count: int) -> int:
     """How many of `count` members memory holds, by what one member's step keeps for its backward pass."""
-    ensemble = Ensemble([cache.begin_model(config)], [cache.features(config)], [config])
+    ensemble = Ensemble([cache.begin_model(recipe)], [cache.features(recipe.features)], [recipe])
     kept = 0
 
     def add(tensor: torch.Tensor) -> torch.Tensor:

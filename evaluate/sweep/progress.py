@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from tqdm import tqdm
-
+from ...pipeline.progress import Bar
 from .result import FAILED, Result
-from .training import Training
+from .training_run import TrainingRun
 
 
-class Live:
+class SweepProgress:
     """A bar on a terminal, elsewhere a line per finished run through `say`; time left goes by epochs."""
 
-    def __init__(self, trainings: dict[str, Training], kept: int, say: Callable[[str], None]) -> None:
-        self.trainings, self.say = trainings, say
-        self.kept, self.total = kept, kept + len(trainings)
-        self.epochs = {key: _epochs(training) for key, training in trainings.items()}
-        self.seen = dict.fromkeys(trainings, 0)
+    def __init__(self, runs: dict[str, TrainingRun], kept: int, say: Callable[[str], None]) -> None:
+        self.runs, self.say = runs, say
+        self.kept, self.total = kept, kept + len(runs)
+        self.epochs = {key: _epochs(run) for key, run in runs.items()}
+        self.seen = dict.fromkeys(runs, 0)
         self.done = self.failed = 0
         self.best: Result | None = None
-        self.started = time.monotonic()
-        self.bar = tqdm(
-            total=sum(self.epochs.values()),
-            unit="epoch",
-            disable=None,
+        self.bar = Bar(
+            sum(self.epochs.values()),
+            "epoch",
             bar_format="{desc} |{bar:20}| {elapsed} gone, {remaining} left{postfix}",
         )
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> SweepProgress:
         self._show()
         return self
 
@@ -52,24 +47,25 @@ class Live:
         if result.status != FAILED and result.selection == result.selection and better:
             self.best = result
         self._show()
-        if not sys.stderr.isatty():
+        if not self.bar.on_terminal:
             self.say(self._line(result))
 
     def _advance(self, key: str, epoch: int) -> None:
-        self.bar.update(epoch - self.seen[key])
+        self.bar.advance(epoch - self.seen[key])
         self.seen[key] = epoch
 
     def _show(self) -> None:
         failed = f", {self.failed} failed" if self.failed else ""
-        self.bar.set_description_str(f"{self.kept + self.done}/{self.total} runs{failed}", refresh=False)
-        self.bar.set_postfix_str(f"; {self._best()}" if self.best else "", refresh=True)
+        runs, best = f"{self.kept + self.done}/{self.total} runs{failed}", self._best() if self.best else ""
+        self.bar.show(before=runs, after=best)
+        self.bar.draw()
 
     def _best(self) -> str:
         assert self.best is not None
-        return f"best val R@1 {self.best.selection:.1f} ({self.trainings[self.best.key].name})"
+        return f"best val R@1 {self.best.selection:.1f} ({self.runs[self.best.key].name})"
 
     def _line(self, result: Result) -> str:
-        name = self.trainings[result.key].name
+        name = self.runs[result.key].name
         told = f"failed: {result.reason}" if result.status == FAILED else f"val R@1 {result.selection:.1f}"
         left = f", about {clock(self.seconds_left())} left" if self.kept + self.done < self.total else ""
         best = f"; {self._best()}" if self.best else ""
@@ -78,7 +74,7 @@ class Live:
     def seconds_left(self) -> float:
         """By the epochs done so far."""
         seen, whole = sum(self.seen.values()), sum(self.epochs.values())
-        return (time.monotonic() - self.started) * (whole - seen) / max(seen, 1)
+        return self.bar.seconds * (whole - seen) / max(seen, 1)
 
 
 def clock(seconds: float) -> str:
@@ -88,6 +84,6 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _epochs(training: Training) -> int:
+def _epochs(run: TrainingRun) -> int:
     """What a run counts for; one that trains nothing as one."""
-    return 1 if training.config.model == "zero-shot" else training.config.epochs
+    return run.config.epochs if run.config.facts.trains else 1

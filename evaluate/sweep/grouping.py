@@ -7,33 +7,33 @@ from collections.abc import Hashable, Sequence
 import torch
 
 from ...train.config import FUSION, TrainConfig
-from .training import Training
-from .workers import Job
+from .training_run import Group, TrainingRun
 
 
-def make_jobs(
-    trainings: Sequence[Training], device: torch.device, processes: int, *, ensemble: bool | None
-) -> list[Job]:
+def group_runs(
+    runs: Sequence[TrainingRun], device: torch.device, processes: int, *, ensemble: bool | None
+) -> list[Group]:
     """In the order of the grid; `ensemble` None means on a GPU. A group is shared out to the processes."""
     if not (device.type == "cuda" if ensemble is None else ensemble):
-        return [(training,) for training in trainings]
-    groups: dict[Hashable, list[Training]] = {}
-    for training in trainings:
-        groups.setdefault(architecture(training), []).append(training)
+        return [(run,) for run in runs]
+    groups: dict[Hashable, list[TrainingRun]] = {}
+    for run in runs:
+        groups.setdefault(architecture(run), []).append(run)
     return [part for group in groups.values() for part in _shared_out(group, processes)]
 
 
-def architecture(training: Training) -> Hashable:
+def architecture(run: TrainingRun) -> Hashable:
     """The same for runs whose parameters have the same shapes and whose steps take the same batches.
 
     A run that cannot be in an ensemble has one of its own: a model without training, X-Pool, and accumulated or
     shuffled batches.
     """
-    config = training.config
-    if not config.facts.stacks or config.accumulate > 1 or config.shuffle_frames:
-        return training.key
+    config = run.config
+    if not config.stacks or config.accumulate > 1 or config.shuffle_frames:
+        return run.key
     fusion = config.streams.index(FUSION) if FUSION in config.streams else None
     shape: tuple[Hashable, ...] = (config.model, len(config.streams), fusion, config.text_head, config.attention_layers)
+    shape += (config.padding,)
     if config.model == "camoe":
         shape += (config.expert_count, config.aggregators, config.gate)
     return (*shape, *_batches(config))
@@ -43,6 +43,6 @@ def _batches(config: TrainConfig) -> tuple[Hashable, ...]:
     return config.batch_size, config.captions_per_video, config.validation_fraction, config.precision
 
 
-def _shared_out(group: list[Training], processes: int) -> list[Job]:
+def _shared_out(group: list[TrainingRun], processes: int) -> list[Group]:
     size = -(-len(group) // max(1, min(processes, len(group))))
     return [tuple(group[start : start + size]) for start in range(0, len(group), size)]

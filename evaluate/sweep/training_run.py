@@ -10,9 +10,9 @@ from typing import Any
 from ...pipeline.errors import CamoeError
 from ...train.config import TrainConfig
 from ...train.feature_cache import FeatureCache
+from ...train.many_runs import TrainedRun, train_alone, train_as_ensemble
 from ...train.run_folder import title
 from ...train.scoring import ModelScorer
-from ...train.together import Trained, train_alone, train_together
 from ..names import Reranking as Asked
 from ..ranked import MATRIX_BYTES, Method, Ranked, rank_subset
 from ..result import MetricsPair
@@ -25,7 +25,7 @@ Reranking = tuple[str, float | None]
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingRun:
     """What is trained, and the re-rankings that its cells ask for, raw always among them."""
 
     key: str
@@ -37,40 +37,44 @@ class Training:
     """Above this size its scores are ranked in blocks, raw only."""
 
 
-def run_single(cache: FeatureCache, training: Training, report: Report) -> Result:
+Group = tuple[TrainingRun, ...]
+"""Runs that are trained together as an ensemble, or a single one."""
+
+
+def run_alone(cache: FeatureCache, run: TrainingRun, report: Report) -> Result:
     """Train and score one run as `camoe-train` and `camoe-evaluate` would; a run that cannot go on is a failed result.
 
     Raises `torch.OutOfMemoryError` for whoever can do something about it.
     """
     try:
-        trained = train_alone(cache, training.config, lambda row: report(training.key, row))
-        return finished(cache, training, trained)
+        trained = train_alone(cache, run.config.recipe, lambda row: report(run.key, row))
+        return finished_result(cache, run, trained)
     except CamoeError as error:
-        return failed(training, str(error))
+        return failed_result(run, str(error))
 
 
-def run_together(cache: FeatureCache, trainings: Sequence[Training], report: Report) -> Iterator[Result]:
+def run_as_ensemble(cache: FeatureCache, runs: Sequence[TrainingRun], report: Report) -> Iterator[Result]:
     """The results of runs of one architecture, trained as an ensemble, as they finish.
 
     Raises `torch.OutOfMemoryError` where one run alone is too much.
     """
-    configs = [training.config for training in trainings]
-    for trained in train_together(cache, configs, lambda place, row: report(trainings[place].key, row)):
-        training = trainings[trained.place]
-        yield failed(training, str(trained.error)) if trained.error else finished(cache, training, trained)
+    recipes = [run.config.recipe for run in runs]
+    for trained in train_as_ensemble(cache, recipes, lambda place, row: report(runs[place].key, row)):
+        run = runs[trained.place]
+        yield failed_result(run, str(trained.error)) if trained.error else finished_result(cache, run, trained)
 
 
-def finished(cache: FeatureCache, training: Training, trained: Trained) -> Result:
+def finished_result(cache: FeatureCache, run: TrainingRun, trained: TrainedRun) -> Result:
     """The result of a trained model: its numbers on val and on the test captions under every re-ranking."""
-    started, config = time.perf_counter(), training.config
-    features, model = cache.features(config), trained.model
+    started, config = time.perf_counter(), run.config
+    features, model = cache.features(config.recipe.features), trained.model
     scorer = cache.scorer(model, features)
     val_videos = len(features.videos_of("val"))
-    val = _ranked(scorer, training, "val") if val_videos else None
-    test = _ranked(scorer, training, "test")
-    name = title(config.model, cache.start(config))
+    val = _ranked(scorer, run, "val") if val_videos else None
+    test = _ranked(scorer, run, "test")
+    name = title(config.model, cache.start(config.model), emcl=config.emcl)
     return Result(
-        key=training.key,
+        key=run.key,
         status=OK,
         settings=identity(config),
         seed=config.seed,
@@ -81,26 +85,26 @@ def finished(cache: FeatureCache, training: Training, trained: Trained) -> Resul
         metrics={label: test.metrics(label) for label in test.ranks},
         parameters=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         seconds=round(trained.seconds + time.perf_counter() - started, 3),
-        together=trained.together,
+        together=trained.ensemble_size,
         note="" if name == config.model else name,
         ranks=test.ranks,
         owner=test.queries.video_of_caption,
     )
 
 
-def failed(training: Training, reason: str) -> Result:
+def failed_result(run: TrainingRun, reason: str) -> Result:
     """The result of a run that could not be finished."""
-    config = training.config
-    return Result(training.key, FAILED, identity(config), config.seed, reason=" ".join(reason.split()))
+    config = run.config
+    return Result(run.key, FAILED, identity(config), config.seed, reason=" ".join(reason.split()))
 
 
-def _ranked(scorer: ModelScorer, training: Training, subset: str) -> Ranked:
+def _ranked(scorer: ModelScorer, run: TrainingRun, subset: str) -> Ranked:
     """Under every re-ranking that the cells ask for; raises `CamoeError` for one that is not possible here."""
     asked = tuple(
         Asked(name, {} if temperature is None else {"temperature": temperature}, reranking_name((name, temperature)))
-        for name, temperature in training.rerankings
+        for name, temperature in run.rerankings
     )
-    ranked = rank_subset(scorer, subset, Method(asked, max_matrix_bytes=training.max_matrix_bytes, hubness=False))
+    ranked = rank_subset(scorer, subset, Method(asked, max_matrix_bytes=run.max_matrix_bytes, hubness=False))
     for label, reason in ranked.left_out.items():
         raise CamoeError(f"no {label}: {reason}")
     return ranked

@@ -1,0 +1,147 @@
+"""What an extraction works on: videos, captions and streams, the model, and the settings that the store will state."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from ..pipeline.captions.names import without_suffix
+from ..pipeline.errors import CamoeError
+from ..pipeline.store import FeatureStore, StoreSettings
+from ..pipeline.store.place import Place
+from ..pipeline.store.schema import FULL
+from ..pipeline.wording import short_hash
+from .clip_encoder import ClipEncoder
+from .clip_weights import BUILT_IN, clip_package
+from .config import AUTO, DEFAULT_CLIP, ExtractConfig
+from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
+from .ffmpeg import Binary
+from .files import find_videos
+from .precision import PRECISIONS
+from .reconcile import known_split
+from .store_streams import streams_beside
+from .streams import describe_streams
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The videos to extract, the captions where there are any, and the streams' definitions."""
+
+    items: list[VideoItem]
+    captions: CaptionSet | None
+    streams: dict[str, str]
+
+
+def store_of(config: ExtractConfig) -> FeatureStore | None:
+    """What is there of the store that is to be written."""
+    place = Place.of(config.store)
+    place.check()
+    shards = place.shards()
+    return FeatureStore.open(shards) if shards else None
+
+
+def load_encoder(config: ExtractConfig, there: FeatureStore | None) -> ClipEncoder:
+    """The encoder that is asked for; what is left open is as in the store."""
+    clip, precision = config.clip, config.precision
+    if there is not None and precision == AUTO and there.settings.precision in PRECISIONS:
+        precision = there.settings.precision
+    if clip is None:
+        clip = there.settings.clip_model if there is not None else DEFAULT_CLIP
+        if there is not None and clip not in BUILT_IN and clip not in clip_package().clip._MODELS:
+            raise CamoeError(
+                f"{config.store} was made with the weights file {clip}; name that file with --clip (its SHA-256 "
+                f"begins with {short_hash(there.settings.clip_sha256)})"
+            )
+    return ClipEncoder.load(clip, config.device, precision, config.clip_cache)
+
+
+def read_inputs(config: ExtractConfig, there: FeatureStore | None) -> Inputs:
+    """Videos and captions as they are now, without what was dropped from the store."""
+    streams = streams_beside(config.stream, there.settings.streams if there is not None else None)
+    dropped = frozenset(there.dropped if there is not None else ())
+    files = find_videos(config.videos) if config.videos is not None else None
+    if files is not None:
+        files = [file for file in files if file.id not in dropped]
+    if config.captions is None:
+        return Inputs([VideoItem(file.id, file.path) for file in files or []], None, streams)
+    if files is None and config.into is not None and there is not None:
+        files = _files_of_store(there)
+    captions, items = load_dataset(
+        config.dataset_name, config.captions, files, seed=config.seed, known_split=known_split(there)
+    )
+    return Inputs([item for item in items if item.id not in dropped], _without(captions, dropped), streams)
+
+
+def _without(captions: CaptionSet, dropped: frozenset[str]) -> CaptionSet:
+    """The captions but for those of dropped videos, which are windows or names of a benchmark's own."""
+    rows = [row for row, video_id in enumerate(captions.video_id) if video_id not in dropped]
+    left_out = len(captions.text) - len(rows)
+    if not left_out:
+        return captions
+    chosen = np.array(rows, np.int64)
+    return replace(
+        captions,
+        caption_id=[captions.caption_id[row] for row in rows],
+        video_id=[captions.video_id[row] for row in rows],
+        text=[captions.text[row] for row in rows],
+        protocols={name: codes[chosen] for name, codes in captions.protocols.items()},
+        skipped=captions.skipped | {"its video was dropped from the store": left_out},
+        row=[captions.row[row] for row in rows] if captions.row else [],
+    )
+
+
+def _files_of_store(store: FeatureStore) -> list[VideoFile] | None:
+    """The files that a store was made from, so that captions added later meet the same videos and split alike."""
+    if not store.video_ids:
+        return None
+    sources = [source.decode() for source in store.video_column("source").tolist()]
+    files = {
+        _file_id(video_id, source): Path(source) for video_id, source in zip(store.video_ids, sources, strict=True)
+    }
+    files |= {failure.id: Path(failure.path) for failure in store.failures.values()}
+    return [VideoFile(name, files[name]) for name in sorted(files)]
+
+
+def _file_id(video_id: str, source: str) -> str:
+    """The id of the file that a video is, or is a window of; features made elsewhere have sources of other names."""
+    stem = without_suffix(source)
+    return stem if video_id.startswith(f"{stem}@") else video_id
+
+
+def make_settings(
+    config: ExtractConfig, inputs: Inputs, encoder: ClipEncoder, binary: Binary | None, tagger: str
+) -> StoreSettings:
+    """What the store will state of itself: the model, and of frames and texts what is to be made."""
+    settings = StoreSettings(
+        clip_model=encoder.weights.name,
+        clip_sha256=encoder.weights.sha256,
+        clip_logit_scale=round(encoder.logit_scale, 4),
+        embed_dim=encoder.embed_dim,
+        precision=encoder.precision,
+        versions=_versions(binary),
+    )
+    if binary is not None:
+        settings = replace(settings, fps=config.fps, max_frames=config.max_frames, sampling=config.sampling)
+    if inputs.captions is not None:
+        settings = replace(
+            settings,
+            streams=describe_streams(inputs.streams),
+            strategies=tuple(dict.fromkeys((FULL, *config.strategies))),
+            tagger=tagger,
+            captions_sha256=inputs.captions.sha256,
+        )
+    return settings
+
+
+def _versions(binary: Binary | None) -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in ("camoe", "torch", "clip-anytorch", "h5py"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found | ({"ffmpeg": binary.version} if binary is not None else {})

@@ -1,0 +1,5 @@
+"""`python -m camoe` is `camoe`."""
+
+from .cli import main
+
+main()
