@@ -15,6 +15,7 @@ from typing import ClassVar, Protocol
 import regex  # type: ignore[import-untyped, unused-ignore]
 
 from ..pipeline.errors import CamoeError
+from ..pipeline.extras import needs_extra
 from .caption_grammar import ADJ, AUX, NOUN, OTHER, TAGS, VERB, coarse_tags
 from .hanta import Hanta
 from .processes import in_processes
@@ -88,10 +89,8 @@ class SpacyTagger:
     _COARSE: ClassVar = {"NOUN": NOUN, "PROPN": NOUN, "VERB": VERB, "AUX": AUX, "ADJ": ADJ}
 
     def __init__(self, model: str) -> None:
-        try:
+        with needs_extra("spacy", f"--tagger spacy:{model}"):
             import spacy  # type: ignore[import-not-found, unused-ignore]
-        except ImportError as error:
-            raise CamoeError("--tagger spacy:… needs spaCy, which is not installed; run: pip install spacy") from error
         try:
             self._pipeline = spacy.load(model)
         except (OSError, ValueError) as error:

@@ -21,8 +21,8 @@ def plain_cell(cell: str) -> str:
 
 
 def csv_text(rows: Iterable[Sequence[str]]) -> str:
-    """Rows of texts as csv, formulas marked."""
-    return "".join(_line([safe_cell(cell) for cell in row]) for row in rows)
+    """Rows of texts as csv: formulas marked, NUL written out as `\\u0000`, since readers of csv stumble over it."""
+    return "".join(_line([safe_cell(cell).replace("\0", "\\u0000") for cell in row]) for row in rows)
 
 
 def _line(cells: Sequence[str]) -> str:

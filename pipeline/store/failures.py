@@ -44,13 +44,17 @@ def read_failures(path: Path) -> dict[str, Failure]:
     """Rows by id, the last one where an id recurs; a row cut short by a kill is left out."""
     if not path.exists():
         return {}
-    rows = csv.reader(io.StringIO(path.read_bytes().decode("utf-8", "replace"), newline=""))
+    text = path.read_bytes().decode("utf-8", "replace").replace("\0", "")  # Python 3.10 reads no line that has one
+    rows = csv.reader(io.StringIO(text, newline=""))
     found = [Failure(*map(plain_cell, row)) for row in rows if len(row) == len(COLUMNS) and tuple(row) != COLUMNS]
     return {failure.id: failure for failure in found}
 
 
 def write_failures(path: Path, failures: Mapping[str, Failure]) -> None:
-    """The whole file, sorted by id; no file where there is nothing to tell."""
+    """The whole file, sorted by id, for people: control characters are written out, such as `\\u000d`.
+
+    Where there is nothing to tell, there is no file.
+    """
     if not failures:
         path.unlink(missing_ok=True)
         return

@@ -175,7 +175,9 @@ def test_names() -> None:
     assert load_tagger("hanta").name == "hanta-1.2.1+rules-1"
     with pytest.raises(CamoeError, match="'treetagger' does not exist; choose hanta or spacy:MODEL"):
         load_tagger("treetagger")
-    with pytest.raises(CamoeError, match=r"pip install spacy|python -m spacy download no_such_model"):
+    with pytest.raises(
+        CamoeError, match=r"needs spacy, .* pip install 'camoe\[spacy\]'|python -m spacy download no_such_model"
+    ):
         load_tagger("spacy:no_such_model")
 
 

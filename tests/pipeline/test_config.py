@@ -141,6 +141,7 @@ def test_mutated_yaml_is_read_or_refused(
     temperature=st.floats(allow_nan=False),
     stream=st.lists(st.text()).map(tuple),
     out=st.none() | st.text(min_size=1).filter(lambda text: text != "none").map(Path),
+    shuffle=st.booleans(),
     widths=st.lists(st.integers()).map(tuple),
 )
 def test_dump_and_load_give_the_same_config(
@@ -149,10 +150,16 @@ def test_dump_and_load_give_the_same_config(
     temperature: float,
     stream: tuple[str, ...],
     out: Path | None,
+    shuffle: bool,
     widths: tuple[int, ...],
 ) -> None:
     config = ExampleConfig(
-        features=features, loss_temperature=temperature, stream=stream, out=out, widths=widths, shuffle=True
+        features=features,
+        loss_temperature=temperature,
+        stream=stream,
+        out=out,
+        widths=widths,
+        shuffle=shuffle and out is not None,
     )
     path = tmp_path_factory.mktemp("config") / "config.yaml"
     path.write_text(dump_config(config), encoding="utf-8")

@@ -36,6 +36,12 @@ def _index(folder: Path) -> None:
     _faiss()
 
 
+def _tag(folder: Path) -> None:
+    from camoe.extract.words import load_tagger
+
+    load_tagger("spacy:en_core_web_sm")
+
+
 @pytest.mark.parametrize(
     ("package", "use", "said"),
     [
@@ -43,6 +49,11 @@ def _index(folder: Path) -> None:
         ("uvicorn", _serve, "--serve needs uvicorn, which is not installed; run: pip install 'camoe[search]'"),
         ("fastapi", _serve, "--serve needs fastapi, which is not installed; run: pip install 'camoe[search]'"),
         ("faiss", _index, "an index needs faiss, which is not installed; run: pip install 'camoe[faiss]'"),
+        (
+            "spacy",
+            _tag,
+            "--tagger spacy:en_core_web_sm needs spacy, which is not installed; run: pip install 'camoe[spacy]'",
+        ),
     ],
 )
 def test_what_is_missing_is_told(
@@ -67,7 +78,6 @@ def test_every_extra_that_is_named_exists() -> None:
     extras = dict(config["options.extras_require"])
     source = [path for part in ("pipeline", "extract", "train", "evaluate") for path in (ROOT / part).rglob("*.py")]
     named = {name for path in source for name in EXTRA.findall(path.read_text(encoding="utf-8"))}
-    assert named - {"faiss", "search", "tensorboard"} <= set(extras)
-    assert {"faiss", "search", "tensorboard"} <= named & set(extras)
+    assert {"faiss", "search", "spacy", "tensorboard"} <= named <= set(extras)
     users = extras["all"].strip().removeprefix("camoe[").removesuffix("]").split(",")
     assert set(users) == named, "the extra `all` holds every extra that a command asks for"
