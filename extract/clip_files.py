@@ -29,9 +29,9 @@ def load_clip(weights: Weights) -> Any:
     state = {name: tensor for name, tensor in read_state(weights).items() if name not in _SETTINGS}
     try:
         arguments = _architecture(state)
-        _check_shapes(state, arguments)
-        model = clip_package().model.CLIP(*arguments)
-        model.load_state_dict(state)
+        model = _empty_model(arguments)
+        _check_shapes(state, model)
+        _fill(model, state)
     except (RuntimeError, KeyError, IndexError, ValueError, TypeError, ArithmeticError):
         raise CamoeError(
             f"--clip {weights.path}: its tensors are not those of an OpenAI CLIP; {_WANTED}, or bring the features "
@@ -118,14 +118,30 @@ def _architecture(state: State) -> tuple[Any, ...]:
     )
 
 
-def _check_shapes(state: State, arguments: tuple[Any, ...]) -> None:
-    """Raises `ValueError` unless the model has just these tensors, so that it takes no more memory than they do."""
+def _empty_model(arguments: tuple[Any, ...]) -> Any:
+    """The model without any numbers: drawing random ones, which are thrown away, takes longer than reading the file."""
     with torch.device("meta"):
-        model = clip_package().model.CLIP(*arguments)
+        return clip_package().model.CLIP(*arguments)
+
+
+def _check_shapes(state: State, model: Any) -> None:
+    """Raises `ValueError` unless the model has just these tensors, so that it takes no more memory than they do."""
     if {name: tensor.shape for name, tensor in state.items()} != {
         name: tensor.shape for name, tensor in model.state_dict().items()
     }:
         raise ValueError("other tensors than the model's")
+
+
+def _fill(model: Any, state: State) -> None:
+    """The file's tensors become the model's, without a copy where they are float32; the mask, which is no parameter
+    and in no file, is made anew."""
+    kinds = {name: tensor.dtype for name, tensor in model.state_dict().items()}
+    model.load_state_dict(
+        {name: tensor.to(kinds[name]).contiguous() for name, tensor in state.items()}, strict=True, assign=True
+    )
+    mask = model.build_attention_mask()
+    for block in model.transformer.resblocks:
+        block.attn_mask = mask
 
 
 def _count(state: State, prefix: str, part: int) -> int:

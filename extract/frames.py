@@ -156,7 +156,7 @@ class _FrameRun:
         self._news = FrameCounts()
         self._unpublished: list[Future[None]] = []
         self._chunk_of: dict[str, _OpenChunk] = {}
-        self._pending: list[tuple[_OpenVideo, int]] = []
+        self._pending: list[tuple[_OpenVideo, slice]] = []
         self._batch = np.zeros((how.batch_size, encoder.resolution, encoder.resolution, 3), np.uint8)
 
     def open(self, chunks: Iterable[Chunk]) -> Iterator[Planned]:
@@ -187,8 +187,8 @@ class _FrameRun:
             return
         embedding = np.empty((len(decoded.frames), self._encoder.embed_dim), np.float16)
         opened = _OpenVideo(video, decoded, print_, embedding, len(decoded.frames))
-        for frame in range(len(decoded.frames)):
-            self._pending.append((opened, frame))
+        for alike in _equal_runs(decoded.frames):
+            self._pending.append((opened, alike))
             if len(self._pending) == len(self._batch):
                 self.flush()
 
@@ -205,12 +205,12 @@ class _FrameRun:
         if not self._pending:
             return
         self._batch[:] = 0
-        for row, (video, frame) in enumerate(self._pending):
-            self._batch[row] = video.decoded.frames[frame]
+        for row, (video, alike) in enumerate(self._pending):
+            self._batch[row] = video.decoded.frames[alike.start]
         embeddings = self._encoder.encode_frames(self._batch).numpy().astype(np.float16)
-        for row, (video, frame) in enumerate(self._pending):
-            video.embedding[frame] = embeddings[row]
-            video.missing -= 1
+        for row, (video, alike) in enumerate(self._pending):
+            video.embedding[alike] = embeddings[row]
+            video.missing -= alike.stop - alike.start
             if video.missing == 0:
                 self._complete(video)
         self._pending.clear()
@@ -262,6 +262,23 @@ class _FrameRun:
         for opened in {id(opened): opened for opened in self._chunk_of.values()}.values():
             opened.claim.release()
         self._chunk_of.clear()
+
+
+def _equal_runs(frames: np.ndarray) -> Iterator[slice]:
+    """Frames `(N, H, W, 3)` cut where one differs from the one before: of slides and still scenes one is encoded.
+
+    A frame's embedding does not depend on its company, so nothing else changes. A moving scene is told by one line of
+    pixels, in microseconds.
+    """
+    start, line = 0, frames.shape[1] // 2
+    for end in range(1, len(frames) + 1):
+        if (
+            end == len(frames)
+            or not np.array_equal(frames[end - 1, line], frames[end, line])
+            or not np.array_equal(frames[end - 1], frames[end])
+        ):
+            yield slice(start, end)
+            start = end
 
 
 def _as_videos(videos: list[_OpenVideo], settings: StoreSettings) -> Videos:

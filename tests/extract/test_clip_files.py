@@ -44,6 +44,29 @@ def test_residual_networks_load(tmp_path: Path) -> None:
     assert all(torch.equal(model.state_dict()[k], v) for k, v in torch.load(path, weights_only=True).items())
 
 
+def test_no_random_numbers_are_drawn_to_be_thrown_away(vit: Path) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    model = load_clip(find_weights(str(vit)))
+    assert torch.equal(torch.get_rng_state(), before)
+    tensors = [*model.parameters(), *model.buffers(), *(block.attn_mask for block in model.transformer.resblocks)]
+    assert all(tensor.device.type == "cpu" and tensor.isfinite().any() for tensor in tensors)
+
+
+def test_other_layouts_in_memory_are_the_same_model(vit: Path, tmp_path: Path) -> None:
+    """Half precision, and matrices that lie transposed in the file: float32, one row after another, once loaded."""
+    state = torch.load(vit, weights_only=True)
+    torch.save({name: tensor.t().contiguous().t() if tensor.ndim == 2 else tensor for name, tensor in state.items()},
+               tmp_path / "transposed.pt")  # fmt: skip
+    torch.save({name: tensor.half() for name, tensor in state.items()}, tmp_path / "half.pt")
+    assert not torch.load(tmp_path / "transposed.pt", weights_only=True)["text_projection"].is_contiguous()
+    transposed, half = (load_clip(find_weights(str(tmp_path / f"{name}.pt"))) for name in ("transposed", "half"))
+    for name, tensor in transposed.state_dict().items():
+        assert tensor.is_contiguous()
+        assert torch.equal(tensor, state[name])
+        assert torch.equal(half.state_dict()[name], state[name].half().float())
+
+
 class _Harmless(torch.nn.Module):
     def __init__(self, state: dict[str, torch.Tensor]) -> None:
         super().__init__()
