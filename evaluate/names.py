@@ -20,6 +20,10 @@ V2T_NAMES = ("c4c", "ce")
 METRICS = ("R@1", "R@5", "R@10", "MdR", "MnR")
 """The columns of tables; a result holds R@50 too."""
 LOWER_IS_BETTER = ("MdR", "MnR")
+SEARCH_SIZES = (1_000, 100_000)
+"""Videos that a query is compared with where the cost of a search is measured."""
+COSTS = ("parameters", "seconds", *(f"ms a query, {size:,} videos" for size in SEARCH_SIZES), "bytes a video")
+"""The columns of tables of cost."""
 
 NONE, QUERY_BANK = "none", "querybank"
 ONE_QUERY = tuple(name for name, kind in RERANKINGS.items() if kind.needs in (NOTHING, A_BANK))

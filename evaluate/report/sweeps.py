@@ -10,6 +10,7 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from ...pipeline.errors import CamoeError
+from ..names import COSTS
 from .page import render, write
 from .tables import Cell, Row, Table
 
@@ -89,7 +90,7 @@ def _joined(lines: list[str]) -> list[str]:
 
 def _table(lines: list[str]) -> Table:
     columns, *rows = [_split(line) for line in lines if not _RULE.fullmatch(line.replace(" ", ""))]
-    labels = sum(name.split(" ")[0] not in ("T2V", "V2T") for name in columns)
+    labels = sum(name.split(" ")[0] not in ("T2V", "V2T") and name not in COSTS for name in columns)
     return Table(
         "",
         columns[labels:],
@@ -105,7 +106,7 @@ def _split(line: str) -> list[str]:
 
 
 def _cell(text: str) -> Cell:
-    number = _NUMBER.search(text)
+    number = _NUMBER.search(text.replace(",", ""))  # of thousands
     return Cell(text.replace("**", ""), "", float(number[0]) if number else None, best="**" in text)
 
 

@@ -13,6 +13,7 @@ from ...train.config import TrainConfig
 from ..names import DIRECTIONS, HEADINGS
 from ..report.sweeps import LINK
 from .code import code_version
+from .costs import Costs, cost_table
 from .plan import Plan
 from .progress import clock
 from .result import FAILED, OK, Result
@@ -22,12 +23,15 @@ from .tables import markdown
 UNTOLD = ("out", "overwrite", "device", "threads", "tensorboard", "checkpoint_seconds")
 
 
-def overview(plan: Plan, tables: Sequence[TableRows], results: Mapping[str, Result], plots: Sequence[Path]) -> str:
+def overview(
+    plan: Plan, tables: Sequence[TableRows], results: Mapping[str, Result], costs: Costs, plots: Sequence[Path]
+) -> str:
     """The whole page; `plots` are shown below the tables."""
     parts = ["\n".join([f"# Sweep {plan.sweep.name}", "", *_counts(plan, results), "", LINK])]
     for shown in tables:
         parts.append("\n".join([f"## {shown.table.title}: the choice", "", *winners(plan, shown)]))
-    parts.append(markdown(plan, tables).rstrip())
+    for shown in tables:
+        parts += [markdown(plan, [shown]).rstrip(), cost_table(shown, costs)]
     troubles = _troubles(plan, tables)
     if troubles:
         parts.append("\n".join(["## Troubles", "", *troubles]))

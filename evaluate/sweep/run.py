@@ -17,6 +17,7 @@ from ..report.sweeps import write_sweep_page
 from .cells import Cells
 from .code import code_version
 from .config import SweepConfig
+from .costs import Costs, cost_tables, measure_costs
 from .export import write_tidy
 from .folder import CELLS, sweep_folder
 from .grouping import group_runs
@@ -67,10 +68,11 @@ def sweep(config: SweepConfig, say: Callable[[str], None] = print, *, ensemble: 
         groups = group_runs(list(open_runs.values()), device, processes, ensemble=ensemble)
         say(f"{folder}: {len(results)} of {counted(len(plan.runs), 'run')} finished, {len(open_runs)} to do")
         source = Source(config.features, plan.protocol, config.allow_missing, str(device), plan.store.content_hash)
+        costs = measure_costs(plan, folder)  # before the processes that would share its core
         try:
             _run(source, groups, processes, SweepProgress(open_runs, len(results), say), stored, results)
         finally:
-            told = report(plan, results, folder)
+            told = report(plan, results, costs, folder)
     return Outcome(folder, results, told)
 
 
@@ -84,14 +86,15 @@ def dry_run(config: SweepConfig, *, ensemble: bool | None = None) -> str:
     return "\n".join([*told, listing(plan, groups, len(kept))])
 
 
-def report(plan: Plan, results: dict[str, Result], folder: Path) -> list[str]:
+def report(plan: Plan, results: dict[str, Result], costs: Costs, folder: Path) -> list[str]:
     """Write every table, plot, the overview and its page from what there is; returns the overview's headlines."""
     write_tidy(plan, results, folder)
     tables = summarise(plan, results)
     plots = write_plots(tables, folder / "plots")
     write_atomic(folder / "table.md", markdown(plan, tables))
     write_atomic(folder / "table.tex", latex(plan, tables))
-    write_atomic(folder / "overview.md", overview(plan, tables, results, plots))
+    write_atomic(folder / "overview.md", overview(plan, tables, results, costs, plots))
+    write_atomic(folder / "costs.md", cost_tables(tables, costs))
     write_sweep_page(folder)
     return headlines(plan, tables)
 

@@ -18,7 +18,7 @@ COMMANDS = {
     "sweep": ("evaluate.sweep.cli", "A feature store and a grid become tables and plots."),
     "search": ("evaluate.search.cli", "Find videos by text or by video, in the terminal or on a page."),
     "report": ("evaluate.report.cli", "Runs, or a sweep, become a page."),
-    "store": ("pipeline.store.cli", "Look at feature stores, check, join, export and import them."),
+    "store": ("pipeline.store.cli", "Look at feature stores, check, join, thin out, export and import them."),
     "demo": ("pipeline.demo.cli", "Watch the whole pipeline run."),
 }
 """Where each command lives, and what its module says of it: so that listing them imports none."""

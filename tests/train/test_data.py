@@ -67,7 +67,7 @@ def test_captions_without_features_are_refused_unless_told(store_maker: Callable
     path = store_maker(subsets={"train": 4, "val": 2, "test": 2}, without_features=("v0001", "v0004", "v0007"))
     message = (
         r"4 of 12 captions of protocol own belong to 2 videos without features \(first: v0001\); "
-        r"leave these captions out with --allow-missing, or put the videos right .* with --retry-failed"
+        r"leave these captions out with --allow-missing, or repair the videos .* with --retry-failed"
     )
     with pytest.raises(CamoeError, match=message):
         load(path)
@@ -181,7 +181,7 @@ def test_captions_of_a_video_differ_where_it_has_enough() -> None:
 
 
 def test_one_training_video_is_too_few() -> None:
-    with pytest.raises(CamoeError, match="protocol own has 1 training videos with features; a contrastive loss needs"):
+    with pytest.raises(CamoeError, match="protocol own has 1 training video with features; a contrastive loss needs"):
         BatchSampler(fake_features([3, 0]), 4, 0)
 
 
@@ -200,7 +200,7 @@ def test_hold_out_is_seeded_and_only_where_val_is_missing(store_maker: Callable[
 def test_protocol_is_named_where_there_are_several(store_maker: Callable[..., Path]) -> None:
     store = FeatureStore.open(store_maker(subsets={"test": 2}, protocols=("own", "msvd")))
     assert resolve_protocol(store, "msvd") == "msvd"
-    with pytest.raises(CamoeError, match=r"protocols (own, msvd|msvd, own) and none was named; give --protocol"):
+    with pytest.raises(CamoeError, match="several protocols; choose with --protocol: msvd, own"):
         resolve_protocol(store, None)
 
 

@@ -45,7 +45,7 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
             "model must be one of camoe, meanp, temporal, frame-attention, seqtransf, xpool, query-scoring, afa, "
             "tmass, dicosa, ti, wti, xclip, zero-shot, not",
         ),
-        ({"model": "wti"}, "model wti reads the words of whole captions; give it --streams fusion"),
+        ({"model": "wti"}, "model wti reads the words of whole captions; give streams fusion"),
         (
             {"model": "xpool", "own_loss": 1.0},
             "own_loss has no effect on model xpool; leave it out, or train model tmass or ti or wti",

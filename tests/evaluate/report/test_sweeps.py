@@ -99,8 +99,12 @@ def test_a_sweep_writes_its_page_and_leads_to_it(
     assert LINK in overview
     page = browser.new_page()
     page.goto((outcome.folder / re.findall(r"\]\((report/.+?)\)", overview)[0]).resolve().as_uri())
-    rows = page.locator("table.sortable tbody tr")
-    assert rows.count() == 2
+    tables = page.locator("table.sortable")
+    assert tables.count() == 2
+    rows, costs = (tables.nth(number).locator("tbody tr") for number in range(2))
+    assert rows.count() == costs.count() == 2
+    measured = (outcome.folder / "costs.md").read_text()
+    assert all(cell.strip() in measured for cell in costs.first.locator("td").all_inner_texts())
     table = (outcome.folder / "table.md").read_text()
     for cell in rows.first.locator("td").all_inner_texts():
         assert cell.strip() in table

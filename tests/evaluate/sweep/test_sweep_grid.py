@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from camoe.evaluate.sweep.grid import read_grid, shipped_grids
 from camoe.pipeline.errors import CamoeError
+from camoe.train.names import MODELS
 
 STORE = ("store.h5",)
 
@@ -123,6 +125,7 @@ def test_the_shipped_grids() -> None:
         "aggregator": 3,
         "dsl": 14,
         "duplicates": 6,
+        "field": 100,
         "gate": 3,
         "heads": 6,
         "paper": 26,
@@ -132,4 +135,22 @@ def test_the_shipped_grids() -> None:
         "temperature": 10,
         "defaults": 19,
     }
-    assert all(read_grid(name, STORE).seeds == (0, 1, 2) for name in shipped_grids())
+    seeds = {name: read_grid(name, STORE).seeds for name in shipped_grids()}
+    assert seeds.pop("field") == (0, 1, 2, 3, 4)
+    assert set(seeds.values()) == {(0, 1, 2)}
+
+
+def test_the_field_is_every_head_under_both_losses_raw_and_reranked() -> None:
+    cells = [cell.config for cell in read_grid("field", STORE).cells]
+    trained = {name for name, facts in MODELS.items() if facts.trains} - {"frame-attention"}
+    rerankings = {"none", "dsl", "querybank", "nnn"}
+    plain = Counter((cell.model, cell.loss, cell.rerank) for cell in cells if not cell.emcl)
+    assert plain == Counter(
+        [(model, loss, rerank) for model in trained for loss in ("ce", "dsl") for rerank in rerankings]
+        + [(model, "ce", rerank) for model in ("zero-shot", "query-scoring") for rerank in rerankings]
+    )
+    assert {(cell.model, cell.loss) for cell in cells if cell.emcl} == {
+        (model, loss) for model in ("meanp", "xpool") for loss in ("ce", "dsl")
+    }
+    effort = {(cell.epochs, cell.batch_size, cell.learning_rate, cell.captions_per_video) for cell in cells}
+    assert len(effort) == 1

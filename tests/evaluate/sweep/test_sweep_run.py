@@ -60,7 +60,8 @@ def test_cells_have_the_numbers_of_the_commands(quick: Quick, store: Path, tmp_p
     raw = table[(table["loss"] == "dsl") & (table["rerank"] == "none") & (table["seed"] == 1)]
     assert raw["val R@1"].item() == pytest.approx(best["R@1"])
     assert raw["best_epoch"].item() == best["epoch"]
-    for name in ("table.md", "table.tex", "overview.md", "curves.csv", "plots/grid-bars.png", "plots/grid-heat.svg"):
+    tables = ("table.md", "table.tex", "overview.md", "costs.md", "costs.json", "curves.csv")
+    for name in (*tables, "plots/grid-bars.png", "plots/grid-heat.svg"):
         assert (outcome.folder / name).stat().st_size > 100
 
 

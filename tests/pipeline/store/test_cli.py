@@ -399,7 +399,7 @@ def test_bad_videos_are_recorded(features: dict, tmp_path: Path, capsys: pytest.
     before = sorted(tmp_path.iterdir())
     message = fails("import", folder, "--out", tmp_path / "t.h5", *MODEL)
     assert sorted(tmp_path.iterdir()) == before
-    assert "npy: none of its 7 arrays can be used (first: " in message
+    assert "npy: no features there can be used (7 arrays; what is wrong with the first: " in message
 
 
 def test_huge_declared_npy(tmp_path: Path) -> None:
