@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..pipeline.errors import CamoeError
 from .clip_files import load_clip
 from .clip_weights import Weights, clip_package, find_weights
-from .precision import PRECISIONS
+from .precision import PRECISIONS, best_way, units_of
 from .text_tower import encode_tree, prefix_trees, tree_outputs
 from .tokens import TokenSequence
 
@@ -29,7 +29,8 @@ class ClipEncoder:
     """CLIP with its weights frozen, in inference mode.
 
     `resolution` is the side of the frames it takes, in pixels; `embed_dim` is D; `logit_scale` is the multiplier of
-    its cosine similarities (100.0 for OpenAI's models); `context_length` bounds a text's tokens (77).
+    its cosine similarities (100.0 for OpenAI's models); `context_length` bounds a text's tokens (77). `precision` is
+    what it runs in, and `batch_size` how many frames at once suit its device.
     """
 
     def __init__(self, model: Any, weights: Weights, device: torch.device, precision: str) -> None:
@@ -37,6 +38,7 @@ class ClipEncoder:
         self.weights = weights
         self.device = device
         self.precision = precision
+        self.batch_size = best_way(units_of(device.type), _parameters(model)).batch_size
         self.resolution = int(model.visual.input_resolution)
         self.embed_dim = int(model.text_projection.shape[1])
         self.context_length = int(model.context_length)
@@ -52,13 +54,15 @@ class ClipEncoder:
     ) -> ClipEncoder:
         """Load `tiny`, an OpenAI name or a weights file.
 
-        `precision` `auto` is fp16 on a GPU, bf16 on a CPU with matrix units for it, fp32 elsewhere. Raises
-        `CamoeError` when the weights cannot be found or are not CLIP's, or the device is not there.
+        `precision` `auto` is the table's in `precision.py`: fp16 on a GPU, bf16 on a CPU with units for it, fp32
+        elsewhere and for small models. Raises `CamoeError` when the weights cannot be found or are not CLIP's, or the
+        device is not there.
         """
         place = resolve_device(device)
-        chosen = resolve_precision(precision, place)
+        _check_precision(precision)
         weights = find_weights(name_or_path, cache_folder)
         model = load_clip(weights)
+        chosen = resolve_precision(precision, place, _parameters(model))
         _cast_weights(model, _DTYPES[chosen])
         return cls(model.to(place), weights, place, chosen)
 
@@ -140,15 +144,19 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """The precision that `auto` stands for on this device; raises `CamoeError` for an unknown name."""
+def resolve_precision(precision: str, device: torch.device, parameters: int) -> str:
+    """What `auto` stands for on this device for a model of so many parameters; `CamoeError` for an unknown name."""
+    _check_precision(precision)
+    return best_way(units_of(device.type), parameters).precision if precision == "auto" else precision
+
+
+def _check_precision(precision: str) -> None:
     if precision not in PRECISIONS:
         raise CamoeError(f"--precision {precision}: choose one of {', '.join(PRECISIONS)}")
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "fp16"
-    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"
+
+
+def _parameters(model: Any) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _cast_weights(model: Any, dtype: torch.dtype) -> None:

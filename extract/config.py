@@ -39,13 +39,21 @@ class ExtractConfig(Config):
     )
     clip_cache: Path | None = setting(None, help="Where weights by name lie; none: ~/.cache/clip.")
     precision: str = setting(
-        "auto", help="Of the encoder; auto: the store's, else fp16 on a GPU, bf16 or fp32 on a CPU.", choices=PRECISIONS
+        "auto",
+        help="Of the encoder; auto: the store's, else what suits the machine (fp16 on a GPU, bf16 or fp32 on a CPU).",
+        choices=PRECISIONS,
+    )
+    mix_precisions: bool = setting(
+        False,
+        help="Go on, in this machine's precision or the one given, with a store that was begun in another; it says so.",
     )
     clip_layers: int = setting(
         0, help="Text layers of CLIP to put beside the store, for models that start from them (seqtransf: 4)."
     )
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
-    batch_size: int = setting(64, help="Frames a batch.")
+    batch_size: int | None = setting(
+        None, help="Frames a batch; none: the store's, else what suits the machine (64 on a GPU, 16 on a CPU)."
+    )
 
     fps: float = setting(1.0, help="Candidate frames a second.")
     max_frames: int = setting(12, help="Frames kept of a video, at most.")

@@ -24,7 +24,7 @@ from ..pipeline.store.chunks import Chunk, make_chunks
 from ..pipeline.store.info import size_text
 from ..pipeline.store.inventory import Inventory
 from ..pipeline.store.place import Place
-from ..pipeline.store.plan import planned_now
+from ..pipeline.store.plan import Plan, planned_now
 from ..pipeline.store.schema import no_videos
 from ..pipeline.store.union import caption_rows
 from ..pipeline.wording import counted
@@ -32,7 +32,7 @@ from .clip_encoder import ClipEncoder
 from .config import ExtractConfig
 from .ffmpeg import Binary, inspect_binary
 from .frames import FrameCounts, FrameWork
-from .inputs import Inputs, load_encoder, make_settings, read_inputs, store_of
+from .inputs import Inputs, choose_batch, load_encoder, make_settings, read_inputs, store_of
 from .pending import pending_items
 from .reconcile import reconcile, text_work
 from .streams import text_names
@@ -95,13 +95,16 @@ def estimate(config: ExtractConfig) -> Estimate:
     binary = inspect_binary(find_ffmpeg(config.ffmpeg)) if config.videos is not None else None
     tagger = load_tagger(config.tagger)
     encoder = load_encoder(config, there)
-    settings = make_settings(config, inputs, encoder, binary, tagger.name)
+    settings = make_settings(config, inputs, encoder, binary, tagger.name, there)
     place = Place.of(config.store)
     if there is not None:
         refuse_unlike(place.out, there.settings, settings, adding=config.into is not None)
     chunks = _chunks(config, inputs, there, place)
     start_s = time.monotonic() - began
-    frame_settings = replace(settings, streams=None, strategies=None, tagger=None, captions_sha256=None)
+    batch_size = choose_batch(config, there, Plan.read(place), encoder)
+    frame_settings = replace(
+        settings, batch_size=batch_size, streams=None, strategies=None, tagger=None, captions_sha256=None
+    )
     with tempfile.TemporaryDirectory(prefix="camoe-dry-run-") as folder:
         captions = _sample_captions(config, inputs, there, encoder, tagger, settings, Path(folder))
         videos = Sample()
@@ -132,6 +135,8 @@ def _sample_videos(
 ) -> Sample:
     """Some videos, spread over all of them, extracted after one that warms everything up."""
     assert config.videos is not None
+    assert settings.batch_size is not None
+    batch_size = settings.batch_size
     videos = [video for chunk in chunks for video in chunk.videos]
     count = min(len(videos), _MOST_VIDEOS, max(_LEAST_VIDEOS, 2 * config.worker_count))
     chosen = tuple(videos[row] for row in np.linspace(0, len(videos) - 1, count).astype(int).tolist())
@@ -139,17 +144,17 @@ def _sample_videos(
     clip = config.clip or settings.clip_model
     work = FrameWork(
         Place.of(folder), settings, config.videos, binary, clip, config.clip_cache, config.device, config.timeout,
-        config.worker_count, config.batch_size,
+        config.worker_count, batch_size,
     )  # fmt: skip
     worker = work.worker(encoder)
     list(worker.work([Chunk(0, "warm.h5", 1, chosen[:1])]))
-    batch = np.zeros((config.batch_size, encoder.resolution, encoder.resolution, 3), np.uint8)
+    batch = np.zeros((batch_size, encoder.resolution, encoder.resolution, 3), np.uint8)
     began = time.monotonic()
     encoder.encode_frames(batch)
     batch_s, began = time.monotonic() - began, time.monotonic()
     counts = sum(worker.work([Chunk(0, "sample.h5", 1, chosen)]), FrameCounts())
     seconds = time.monotonic() - began
-    batches = counts.frames / config.batch_size
+    batches = counts.frames / batch_size
     padding_s = (math.ceil(batches) - batches) * batch_s  # the last batch of a long run does not count
     empty = len(shard_bytes(Shard(settings, videos=no_videos(settings))))
     size = (folder / "sample.h5").stat().st_size - empty + empty * count / config.shard_size

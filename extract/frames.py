@@ -72,7 +72,8 @@ class FrameWork:
     def worker(self, encoder: ClipEncoder | None = None) -> FrameWorker:
         """A worker with `encoder`, or with one that it loads; raises `CamoeError` where that is another model."""
         if encoder is None:
-            encoder = ClipEncoder.load(self.clip, self.device, self.settings.precision, self.clip_cache)
+            own = self.settings.precisions[-1]
+            encoder = ClipEncoder.load(self.clip, self.device, own, self.clip_cache)
         if encoder.weights.sha256 != self.settings.clip_sha256:
             raise CamoeError(
                 f"the weights of {self.clip} here have the SHA-256 {encoder.weights.sha256}, and the store's model "

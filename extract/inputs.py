@@ -13,6 +13,7 @@ from ..pipeline.captions.names import without_suffix
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import FeatureStore, StoreSettings
 from ..pipeline.store.place import Place
+from ..pipeline.store.plan import Plan
 from ..pipeline.store.schema import FULL
 from ..pipeline.wording import short_hash
 from .clip_encoder import ClipEncoder
@@ -21,7 +22,7 @@ from .config import AUTO, DEFAULT_CLIP, ExtractConfig
 from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
 from .ffmpeg import Binary
 from .files import find_videos
-from .precision import PRECISIONS
+from .precision import BATCH_BEFORE, PRECISIONS
 from .reconcile import known_split
 from .store_streams import streams_beside
 from .streams import describe_streams
@@ -45,10 +46,11 @@ def store_of(config: ExtractConfig) -> FeatureStore | None:
 
 
 def load_encoder(config: ExtractConfig, there: FeatureStore | None) -> ClipEncoder:
-    """The encoder that is asked for; what is left open is as in the store."""
+    """The encoder that is asked for; what is left open is as in the store, or as its plan says."""
     clip, precision = config.clip, config.precision
-    if there is not None and precision == AUTO and there.settings.precision in PRECISIONS:
-        precision = there.settings.precision
+    begun = _precisions_there(config, there)
+    if begun and precision == AUTO and not config.mix_precisions and begun[0] in PRECISIONS:
+        precision = begun[0]
     if clip is None:
         clip = there.settings.clip_model if there is not None else DEFAULT_CLIP
         if there is not None and clip not in BUILT_IN and clip not in clip_package().clip._MODELS:
@@ -57,6 +59,37 @@ def load_encoder(config: ExtractConfig, there: FeatureStore | None) -> ClipEncod
                 f"begins with {short_hash(there.settings.clip_sha256)})"
             )
     return ClipEncoder.load(clip, config.device, precision, config.clip_cache)
+
+
+def _precisions_there(config: ExtractConfig, there: FeatureStore | None) -> tuple[str, ...]:
+    """Those that the store was made in so far, the one that it was begun in first; empty where there is nothing yet."""
+    if there is not None:
+        return there.settings.precisions
+    begun = Plan.read(Place.of(config.store)).begun
+    return (begun.precision,) if begun is not None else ()
+
+
+def _stated_precision(config: ExtractConfig, there: FeatureStore | None, own: str) -> str:
+    """What shards of this run say: behind the one that the store was begun in its own, where that is let in."""
+    begun = _precisions_there(config, there)
+    if not begun or begun[0] == own or not (config.mix_precisions or own in begun):
+        return own
+    return f"{begun[0]},{own}"
+
+
+def choose_batch(config: ExtractConfig, there: FeatureStore | None, plan: Plan, encoder: ClipEncoder) -> int:
+    """Frames a batch: as asked for, else as the store or its plan was begun, else as suits the device.
+
+    Batches of another size round differently in the last bits, so a store goes on as it was begun.
+    """
+    if config.batch_size is not None:
+        return config.batch_size
+    if there is not None and there.settings.batch_size is not None:
+        return there.settings.batch_size
+    if plan.begun is not None:
+        return plan.begun.batch_size
+    is_begun = bool(plan.videos) or (there is not None and bool(there.video_ids))
+    return BATCH_BEFORE if is_begun else encoder.batch_size
 
 
 def read_inputs(config: ExtractConfig, there: FeatureStore | None) -> Inputs:
@@ -113,7 +146,12 @@ def _file_id(video_id: str, source: str) -> str:
 
 
 def make_settings(
-    config: ExtractConfig, inputs: Inputs, encoder: ClipEncoder, binary: Binary | None, tagger: str
+    config: ExtractConfig,
+    inputs: Inputs,
+    encoder: ClipEncoder,
+    binary: Binary | None,
+    tagger: str,
+    there: FeatureStore | None,
 ) -> StoreSettings:
     """What the store will state of itself: the model, and of frames and texts what is to be made."""
     settings = StoreSettings(
@@ -121,7 +159,7 @@ def make_settings(
         clip_sha256=encoder.weights.sha256,
         clip_logit_scale=round(encoder.logit_scale, 4),
         embed_dim=encoder.embed_dim,
-        precision=encoder.precision,
+        precision=_stated_precision(config, there, encoder.precision),
         versions=_versions(binary),
     )
     if binary is not None:

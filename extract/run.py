@@ -18,7 +18,7 @@ from ..pipeline.store.build import StoreBuilder
 from ..pipeline.store.chunks import Chunk, make_chunks
 from ..pipeline.store.part import Part
 from ..pipeline.store.place import Place
-from ..pipeline.store.plan import Plan, extend_plan, shard_name
+from ..pipeline.store.plan import Begun, Plan, extend_plan, shard_name
 from ..pipeline.store.schema import FAILED, WORD_TOKENS, Removed, no_videos
 from ..pipeline.writable import check_writable
 from .audit import Preview, preview
@@ -28,7 +28,7 @@ from .config import ExtractConfig
 from .datasets import VideoItem
 from .ffmpeg import Binary, inspect_binary
 from .frames import FrameCounts, FrameWork
-from .inputs import Inputs, load_encoder, make_settings, read_inputs, store_of
+from .inputs import Inputs, choose_batch, load_encoder, make_settings, read_inputs, store_of
 from .pending import pending_items
 from .reconcile import Reconciled, describe_changes, reconcile, text_work, unchanged
 from .streams import text_names
@@ -104,7 +104,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None, engine: Eng
     tagger = load_tagger(config.tagger)
     encoder = load_encoder(config, there)
     layers = read_clip_layers(encoder, config.clip_layers)
-    settings = make_settings(config, inputs, encoder, binary, tagger.name)
+    settings = make_settings(config, inputs, encoder, binary, tagger.name, there)
     part = config.chosen_part
     adding = config.into is not None
     with StoreBuilder(config.store, settings, adding=adding, beside_others=part is not None) as builder:
@@ -188,12 +188,22 @@ class _Stage:
         config, builder = self.config, self.builder
         if config.videos is None:
             return Plan(), []
-        mine = own_items(self.inputs.items, Plan.read(builder.place), config.chosen_part)
+        before = Plan.read(builder.place)
+        mine = own_items(self.inputs.items, before, config.chosen_part)
         pending = pending_items(
             mine, builder.inventory, retry_failed=config.retry_failed, replace_changed=config.replace_changed
         )
         self._forget_gone_failures()
-        plan = extend_plan(builder.place, builder.store, pending, config.videos, chunk_size=config.shard_size)
+        batch_size = choose_batch(config, builder.store, before, self.encoder)
+        begun = Begun(self.settings.precisions[0], batch_size)
+        plan = extend_plan(
+            builder.place, builder.store, pending, config.videos, chunk_size=config.shard_size, begun=begun
+        )
+        if plan.begun is not None and plan.begun.precision != begun.precision:
+            raise CamoeError(
+                f"{config.store} was begun in {plan.begun.precision} by another run, and this one is in "
+                f"{begun.precision}; use --precision {plan.begun.precision}, or --mix-precisions, which allows both"
+            )
         return plan, own_items(pending, plan, config.chosen_part)
 
     def _forget_gone_failures(self) -> None:
@@ -262,9 +272,10 @@ class _Stage:
         config, builder = self.config, self.builder
         if not pending or binary is None or config.videos is None:
             return FrameCounts()
+        batch_size = choose_batch(config, builder.store, plan, self.encoder)
         work = FrameWork(
             place=builder.place,
-            settings=self._frame_settings,
+            settings=replace(self._frame_settings, batch_size=batch_size),
             root=config.videos,
             binary=binary,
             clip=config.clip or self.settings.clip_model,
@@ -272,7 +283,7 @@ class _Stage:
             device=config.device,
             timeout_s=config.timeout,
             workers=config.worker_count,
-            batch_size=config.batch_size,
+            batch_size=batch_size,
         )
         chunks = make_chunks(plan, {item.id for item in pending}, builder.store, builder.place)
         return self._run(work, chunks, len(pending))

@@ -17,6 +17,9 @@ def refuse_unlike(out: Path, there: StoreSettings, asked: StoreSettings, *, addi
     `adding` allows new strategies and streams beside the old.
     """
     differences = there.differences(asked, ("in the store", "asked for"), ignore=_OF_CONTENT)
+    if there.precisions[0] != asked.precisions[0] and asked.precision in ("fp32", "bf16", "fp16"):
+        told = f"{there.precisions[0]} in the store and {asked.precision} asked for"
+        differences = [one + " (--mix-precisions allows both)" if one.endswith(told) else one for one in differences]
     ours, theirs = asked.streams or {}, there.streams or {}
     for name in sorted(set(ours) & set(theirs)):
         if ours[name] != theirs[name]:

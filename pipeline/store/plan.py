@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ..atomic import write_atomic
 from ..captions.names import VideoItem
@@ -24,7 +25,7 @@ from ..regular import read_regular
 from .place import Place
 from .reader import FeatureStore
 
-_HEAD = {"plan": 1}
+_HEAD: dict[str, Any] = {"plan": 1}
 _READERS = 16
 """Files that are looked at together: what takes time on a shared file system is waiting."""
 
@@ -54,10 +55,19 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class Begun:
+    """How whoever wrote the plan encodes frames, for those who work on it without a shard to look at."""
+
+    precision: str
+    batch_size: int
+
+
+@dataclass(frozen=True)
 class Plan:
-    """The planned videos by id."""
+    """The planned videos by id; `begun` is `None` in plans of earlier versions."""
 
     videos: Mapping[str, Planned] = field(default_factory=dict)
+    begun: Begun | None = None
 
     @classmethod
     def read(cls, place: Place) -> Plan:
@@ -69,11 +79,12 @@ class Plan:
         except (OSError, UnicodeDecodeError) as error:
             raise _damaged(place.plan, getattr(error, "strerror", None) or "it is not text") from None
         videos: dict[str, Planned] = {}
+        begun: Begun | None = None
         for number, line in enumerate(lines, 1):
             try:
                 entry = json.loads(line)
-                if number == 1 and entry != _HEAD:
-                    raise ValueError
+                if number == 1:
+                    begun = _read_head(entry)
                 if number > 1:
                     planned = _read_line(entry)
                     if planned.chunk != videos.get(planned.id, planned).chunk:
@@ -81,7 +92,7 @@ class Plan:
                     videos[planned.id] = planned
             except (ValueError, TypeError, RecursionError):
                 raise _damaged(place.plan, f"line {number} is not one of a plan") from None
-        return cls(videos)
+        return cls(videos, begun)
 
     @property
     def next_chunk(self) -> int:
@@ -97,6 +108,19 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "id": str, "chunk": int, "path": str, "size": int, "mtime": (int, float), "sketch": str,
     "start_s": (int, float), "end_s": (int, float),
 }  # fmt: skip
+
+
+def _read_head(entry: object) -> Begun | None:
+    if entry == _HEAD:
+        return None
+    if not isinstance(entry, dict) or entry.keys() != {*_HEAD, "precision", "batch_size"}:
+        raise ValueError("no head of a plan")
+    begun = Begun(entry["precision"], entry["batch_size"])
+    if entry != _HEAD | asdict(begun) or not isinstance(begun.precision, str) or type(begun.batch_size) is not int:
+        raise ValueError("no head of a plan")
+    if not 0 < begun.batch_size < 10**9:
+        raise ValueError("batch_size")
+    return begun
 
 
 def _read_line(entry: object) -> Planned:
@@ -116,9 +140,18 @@ def _damaged(path: Path, reason: str) -> CamoeError:
 
 
 def extend_plan(
-    place: Place, store: FeatureStore | None, items: Sequence[VideoItem], root: Path, *, chunk_size: int
+    place: Place,
+    store: FeatureStore | None,
+    items: Sequence[VideoItem],
+    root: Path,
+    *,
+    chunk_size: int,
+    begun: Begun | None = None,
 ) -> Plan:
-    """The plan with all `items` in it, as their files are now; written where that is new, while other writers wait."""
+    """The plan with all `items` in it, as their files are now; written where that is new, while other writers wait.
+
+    A plan that is new says `begun`; one that is there says what it was begun with.
+    """
     plan = Plan.read(place)
     if not _additions(plan, place, store, items, root, chunk_size):
         return plan
@@ -126,7 +159,11 @@ def extend_plan(
         plan = Plan.read(place)
         additions = _additions(plan, place, store, items, root, chunk_size)
         if additions:
-            before = read_regular(place.plan) if plan.videos else f"{json.dumps(_HEAD)}\n".encode()
+            if plan.videos:
+                before = read_regular(place.plan)
+            else:
+                plan = Plan(begun=begun)
+                before = f"{json.dumps(_HEAD | (asdict(begun) if begun else {}))}\n".encode()
             write_atomic(place.plan, before + "".join(map(_line, additions)).encode())
     return extended(plan, additions)
 
@@ -140,7 +177,7 @@ def planned_now(
 
 
 def extended(plan: Plan, additions: Iterable[Planned]) -> Plan:
-    return Plan({**plan.videos, **{video.id: video for video in additions}})
+    return Plan({**plan.videos, **{video.id: video for video in additions}}, plan.begun)
 
 
 def _line(video: Planned) -> str:

@@ -64,8 +64,10 @@ class StoreSettings:
     """How the features of a shard were made; `None` where a shard has no such part.
 
     `clip_logit_scale` is the multiplier (100.0 for OpenAI's models), not its logarithm. `streams` maps a
-    stream's name to its definition, for example `{"entity": "NOUN"}`. `versions` says which software
-    wrote the shard and is the one field that two shards of a store may disagree on.
+    stream's name to its definition, for example `{"entity": "NOUN"}`. `precision` is a list (`fp32,bf16`) where
+    machines of several kinds were let work on one store: first the one it was begun in, in a shard its own last.
+    `batch_size` is how many frames were encoded at once, and `versions` says which software wrote the shard: two shards
+    of a store may disagree on these.
     """
 
     clip_model: str
@@ -80,7 +82,13 @@ class StoreSettings:
     strategies: tuple[str, ...] | None = None
     tagger: str | None = None
     captions_sha256: str | None = None
+    batch_size: int | None = field(default=None, compare=False)
     versions: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Those that the store was made in, the one that it was begun in first."""
+        return _precisions(self.precision)
 
     def differences(self, other: StoreSettings, sides: tuple[str, str], *, ignore: Sequence[str] = ()) -> list[str]:
         """Sentence fragments, one for each setting that both state and state differently; `sides` names the two.
@@ -92,10 +100,27 @@ class StoreSettings:
             mine, theirs = getattr(self, item.name), getattr(other, item.name)
             if not item.compare or item.name in ignore or mine is None or theirs is None:
                 continue
+            if item.name == "precision":
+                mine, theirs = self.precisions[0], other.precisions[0]
             if mine != theirs:
                 shown = short_hash if item.name.endswith("sha256") else _shown
                 found.append(f"{item.name} is {shown(mine)} {sides[0]} and {shown(theirs)} {sides[1]}")
         return found
+
+
+_KNOWN_PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+def _precisions(text: str) -> tuple[str, ...]:
+    """The names in a list of known ones; of a store that was imported, the text is anybody's."""
+    names = tuple(text.split(","))
+    return names if all(name in _KNOWN_PRECISIONS for name in names) else (text,)
+
+
+def unite_precisions(one: str, more: str) -> str:
+    """The list of both, which begin alike; the same whichever comes first."""
+    first, *rest = dict.fromkeys(_precisions(one) + _precisions(more))
+    return ",".join([first, *sorted(rest)])
 
 
 def _shown(value: object) -> str:

@@ -313,5 +313,6 @@ _SOUND: dict[str, Callable[[Any], bool]] = {
     "sampling": _is_optional_text,
     "tagger": _is_optional_text,
     "captions_sha256": _is_optional_text,
+    "batch_size": lambda value: value is None or (isinstance(value, int) and 0 < value < 10**9),
 }
 """What each setting of a sound file is like."""

@@ -13,7 +13,16 @@ from ..wording import counted
 from .content import table_sum, tokens_sum
 from .resolve import by_order, removed_captions
 from .safe_open import StoreError
-from .schema import UNUSED, WORD_TOKENS, CaptionKey, Captions, StoreSettings, TextName, TextTable
+from .schema import (
+    UNUSED,
+    WORD_TOKENS,
+    CaptionKey,
+    Captions,
+    StoreSettings,
+    TextName,
+    TextTable,
+    unite_precisions,
+)
 from .shard import ShardIndex, read_captions, read_text_table, text_table_shape
 from .tokens import StoredTokens, TokenPart, find_tokens, read_tokens, unite_tokens
 
@@ -51,6 +60,7 @@ def _with_missing(settings: StoreSettings, more: StoreSettings) -> StoreSettings
                     f"stream {name!r} means {settings.streams[name]} in one shard and {more.streams[name]} in another"
                 )
         values["streams"] = {**settings.streams, **more.streams}
+    values["precision"] = unite_precisions(settings.precision, more.precision)
     if settings.strategies is not None and more.strategies is not None:
         values["strategies"] = tuple(dict.fromkeys(settings.strategies + more.strategies))
     return StoreSettings(**values)

@@ -142,4 +142,4 @@ def test_devices_and_precisions() -> None:
         with pytest.raises(CamoeError, match=f"--device {re.escape(wrong)}: this machine has cpu.*; use one"):
             resolve_device(wrong)
     with pytest.raises(CamoeError, match="choose one of auto, fp32, bf16, fp16"):
-        resolve_precision("int8", torch.device("cpu"))
+        resolve_precision("int8", torch.device("cpu"), 1)

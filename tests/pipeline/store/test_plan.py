@@ -19,6 +19,7 @@ from camoe.pipeline.store.build import StoreBuilder
 from camoe.pipeline.store.chunks import Chunk, make_chunks
 from camoe.pipeline.store.place import Place
 from camoe.pipeline.store.plan import (
+    Begun,
     Plan,
     chunk_of_name,
     extend_plan,
@@ -89,6 +90,35 @@ def test_new_videos_are_added_and_nothing_is_renumbered(place: Place, root: Path
     assert place.plan.read_bytes().startswith(before)
     (root / "b.mp4").unlink()
     assert chunks_of(plan(place, root)) == chunks_of(after), "a file that is gone keeps its place"
+
+
+def test_a_plan_says_how_it_was_begun(place: Place, root: Path) -> None:
+    put(root, "a")
+    first, second = Begun("bf16", 16), Begun("fp32", 64)
+    made = extend_plan(place, None, items(root), root, chunk_size=2, begun=first)
+    assert made.begun == Plan.read(place).begun == first
+    put(root, "b")
+    after = extend_plan(place, None, items(root), root, chunk_size=2, begun=second)
+    assert after.begun == Plan.read(place).begun == first, "whoever comes later reads what the first said"
+    assert sorted(after.videos) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"plan": 1, "precision": "fp32"},
+        {"plan": 1, "precision": 16, "batch_size": 16},
+        {"plan": 1, "precision": "fp32", "batch_size": 0},
+        {"plan": 1, "precision": "fp32", "batch_size": True},
+        {"plan": 1, "precision": "fp32", "batch_size": 1.5},
+        {"plan": 2, "precision": "fp32", "batch_size": 16},
+        {"plan": 1, "precision": "fp32", "batch_size": 16, "more": 1},
+    ],
+)
+def test_a_damaged_head_is_named(place: Place, head: dict) -> None:
+    place.plan.write_text(json.dumps(head) + "\n")
+    with pytest.raises(CamoeError, match=r"plan\.jsonl cannot be read \(line 1 is not one of a plan\)"):
+        Plan.read(place)
 
 
 def test_a_file_that_is_another_now_keeps_its_place(place: Place, root: Path) -> None:
