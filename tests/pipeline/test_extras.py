@@ -36,6 +36,12 @@ def _index(folder: Path) -> None:
     _faiss()
 
 
+def _join_cluster(folder: Path) -> None:
+    from camoe.pipeline.engines.ray import RayEngine
+
+    RayEngine()
+
+
 @pytest.mark.parametrize(
     ("package", "use", "said"),
     [
@@ -43,6 +49,7 @@ def _index(folder: Path) -> None:
         ("uvicorn", _serve, "--serve needs uvicorn, which is not installed; run: pip install 'camoe[search]'"),
         ("fastapi", _serve, "--serve needs fastapi, which is not installed; run: pip install 'camoe[search]'"),
         ("faiss", _index, "an index needs faiss, which is not installed; run: pip install 'camoe[faiss]'"),
+        ("ray", _join_cluster, "--engine ray needs ray, which is not installed; run: pip install 'camoe[ray]'"),
     ],
 )
 def test_what_is_missing_is_told(
@@ -67,7 +74,7 @@ def test_every_extra_that_is_named_exists() -> None:
     extras = dict(config["options.extras_require"])
     source = [path for part in ("pipeline", "extract", "train", "evaluate") for path in (ROOT / part).rglob("*.py")]
     named = {name for path in source for name in EXTRA.findall(path.read_text(encoding="utf-8"))}
-    assert named - {"faiss", "search", "tensorboard"} <= set(extras)
-    assert {"faiss", "search", "tensorboard"} <= named & set(extras)
+    assert named - {"faiss", "ray", "search", "tensorboard"} <= set(extras)
+    assert {"faiss", "ray", "search", "tensorboard"} <= named & set(extras)
     users = extras["all"].strip().removeprefix("camoe[").removesuffix("]").split(",")
     assert set(users) == named, "the extra `all` holds every extra that a command asks for"
