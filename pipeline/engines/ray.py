@@ -119,7 +119,8 @@ class _Holder:
     """In an actor: holds a worker, which is made when first asked for."""
 
     def __init__(self, make_worker: Callable[[], Worker]) -> None:
-        self._make, self._worker = make_worker, None
+        self._make = make_worker
+        self._worker: Worker | None = None
 
     def wake(self) -> CamoeError | None:
         """Make the worker."""
@@ -131,8 +132,8 @@ class _Holder:
 
     def do(self, task: Any) -> list[Any] | CamoeError:
         """Everything that the worker tells of a task; what it refuses is returned, since Ray would wrap it."""
-        if (error := self.wake()) is not None:
-            return error
+        if (refused := self.wake()) is not None:
+            return refused
         assert self._worker is not None
         try:
             return list(self._worker.work([task]))
