@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..pipeline.captions.text import WANTED
 from ..pipeline.config import Config, SettingError, setting
+from ..pipeline.engines import ENGINES
 from ..pipeline.file_kinds import file_kind
 from ..pipeline.store.part import Part
 from ..pipeline.store.place_name import check_store_name
@@ -76,6 +77,11 @@ class ExtractConfig(Config):
     part: str | None = setting(
         None, help="I/N: only the I-th of N parts (from 1), which may run at the same time, on any machines."
     )
+    engine: str = setting("local", help="Where frames are made: here, or on a Ray cluster.", choices=ENGINES)
+    ray_address: str = setting(
+        "auto", help="With --engine ray: the cluster's address; auto: this machine's; local: one of this machine alone."
+    )
+    ray_gpus: float = setting(1.0, help="With --engine ray: GPUs a worker takes; two share one with 0.5.")
     retry_failed: bool = setting(False, help="Try the videos of failures.csv again, and only those.")
     replace_changed: bool = setting(False, help="Extract videos again whose files have changed since.")
     drop_missing_captions: bool = setting(False, help="With --into: drop captions that the file no longer has.")
@@ -85,7 +91,7 @@ class ExtractConfig(Config):
             raise SettingError("{tokens} keeps the words of captions; give {captions} FILE, or {into} a store of some")
         if self.videos is None and self.captions is None and not self.tokens:
             raise SettingError("give {videos} DIR, {captions} FILE, or both")
-        for name in ("batch_size", "max_frames", "shard_size", "fps", "timeout", "workers"):
+        for name in ("batch_size", "max_frames", "shard_size", "fps", "timeout", "workers", "ray_gpus"):
             value = getattr(self, name)
             if value is not None and not 0 < value < 1e9:
                 raise SettingError.about(name, f"must be above zero, not {value}")

@@ -7,6 +7,7 @@ not grow with the number of videos.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
@@ -17,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ..pipeline.checksum import fingerprint
-from ..pipeline.errors import CamoeError
+from ..pipeline.errors import CamoeError, RunStoppedError
 from ..pipeline.store import DAMAGED, OK, Shard, StoreSettings, Videos
 from ..pipeline.store.chunks import Chunk
 from ..pipeline.store.place import Claim, Place
@@ -68,6 +69,8 @@ class FrameWork:
     timeout_s: float
     workers: int
     batch_size: int
+    patience_s: float = 0.0
+    """How long one waits for a chunk that another process has: none where it may be another run's."""
 
     def worker(self, encoder: ClipEncoder | None = None) -> FrameWorker:
         """A worker with `encoder`, or with one that it loads; raises `CamoeError` where that is another model."""
@@ -80,6 +83,24 @@ class FrameWork:
                 f"{self.settings.clip_sha256}; put the same file there"
             )
         return FrameWorker(self, encoder)
+
+    def claim(self, chunk: Chunk) -> Claim | None:
+        """The right to make a chunk that is not made; `None` where it is another's, or made.
+
+        Raises `RunStoppedError` where one waited for it in vain.
+        """
+        until = time.monotonic() + self.patience_s
+        while (claim := self.place.claim(chunk.number)) is None and time.monotonic() < until:
+            time.sleep(0.1)
+        if claim is None and self.patience_s:
+            raise RunStoppedError(
+                f"chunk {chunk.number} of {self.place.out} is held by a process of an earlier try that does not end; "
+                "end it, and run the same command again"
+            )
+        if claim is not None and (self.place.folder / chunk.name).exists():
+            claim.release()
+            return None
+        return claim
 
     def decoder(self, resolution: int) -> Decoder:
         """What reads a video as the settings say."""
@@ -163,10 +184,7 @@ class _FrameRun:
     def open(self, chunks: Iterable[Chunk]) -> Iterator[Planned]:
         """The videos of all chunks that nobody else makes or has made."""
         for chunk in chunks:
-            claim = self._how.place.claim(chunk.number)
-            if claim is not None and (self._how.place.folder / chunk.name).exists():
-                claim.release()
-                claim = None
+            claim = self._how.claim(chunk)
             if claim is None:
                 self._news += FrameCounts(elsewhere=len(chunk.videos))
                 continue

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from ..pipeline.engines import Engine
+from ..pipeline.engines import RAY, Engine
 from ..pipeline.engines.local import LocalEngine
+from ..pipeline.engines.ray import RayEngine, Share
 from ..pipeline.errors import CamoeError
 from ..pipeline.ffmpeg_binary import find_ffmpeg
 from ..pipeline.store import FeatureStore, Shard, StoreSettings
@@ -26,8 +27,9 @@ from .clip_encoder import ClipEncoder
 from .clip_layers import read_clip_layers, save_clip_layers
 from .config import ExtractConfig
 from .datasets import VideoItem
+from .elsewhere import PATIENCE_S, FrameWorkElsewhere
 from .ffmpeg import Binary, inspect_binary
-from .frames import FrameCounts, FrameWork
+from .frames import FrameCounts, FrameWork, FrameWorker
 from .inputs import Inputs, choose_batch, load_encoder, make_settings, read_inputs, store_of
 from .pending import pending_items
 from .reconcile import Reconciled, describe_changes, reconcile, text_work, unchanged
@@ -93,9 +95,9 @@ class Extraction:
 def extract(config: ExtractConfig, progress: Progress | None = None, engine: Engine | None = None) -> Extraction:
     """Write or continue the store that `config` describes, or a part of it; returns what was done.
 
-    `engine` says where frames are made; none is here. Raises `CamoeError` before anything is written when an input
-    cannot be used or the store was made with other settings or from other files, and `RunStoppedError` when the disk
-    refuses, with finished shards intact.
+    `engine` says where frames are made; none is what the config says. Raises `CamoeError` before anything is written
+    when an input cannot be used or the store was made with other settings or from other files, and `RunStoppedError`
+    when the disk refuses, with finished shards intact.
     """
     there = store_of(config)
     _check_writable(config)
@@ -107,8 +109,13 @@ def extract(config: ExtractConfig, progress: Progress | None = None, engine: Eng
     settings = make_settings(config, inputs, encoder, binary, tagger.name, there)
     part = config.chosen_part
     adding = config.into is not None
-    with StoreBuilder(config.store, settings, adding=adding, beside_others=part is not None) as builder:
-        stage = _Stage(config, inputs, encoder, settings, builder, progress or Silent(), engine or LocalEngine())
+    progress = progress or Silent()
+    with ExitStack() as stack:
+        engine = engine or _engine(config, progress, stack)
+        builder = stack.enter_context(
+            StoreBuilder(config.store, settings, adding=adding, beside_others=part is not None)
+        )
+        stage = _Stage(config, inputs, encoder, settings, builder, progress, engine)
         found = stage.compare_captions()
         plan, pending = stage.plan()
         sentences = stage.add_texts(tagger, found) if part is None or part.number == 1 else 0
@@ -134,6 +141,14 @@ def extract(config: ExtractConfig, progress: Progress | None = None, engine: Eng
         changes=_changes(found, config, builder.store),
         part=_part_done(part, builder, plan, store) if part is not None else None,
     )
+
+
+def _engine(config: ExtractConfig, progress: Progress, stack: ExitStack) -> Engine:
+    """The engine that is asked for, joined before anything is written, and left with the `stack`."""
+    if config.engine != RAY or config.videos is None:
+        return LocalEngine()
+    share = Share(0.0 if config.device == "cpu" else config.ray_gpus, config.workers)
+    return stack.enter_context(closing(RayEngine(config.ray_address, share, progress.note)))
 
 
 def _part_done(part: Part, builder: StoreBuilder, plan: Plan, store: FeatureStore | None) -> PartDone:
@@ -290,13 +305,22 @@ class _Stage:
 
     def _run(self, work: FrameWork, chunks: Sequence[Chunk], total: int) -> FrameCounts:
         self.builder.expect_shards()
-        make_worker = partial(work.worker, self.encoder if isinstance(self.engine, LocalEngine) else None)
         counts = FrameCounts()
-        with self.progress.videos(total) as on_video, closing(self.engine.run(make_worker, chunks)) as events:
+        with self.progress.videos(total) as on_video, closing(self.engine.run(self._maker(work), chunks)) as events:
             for news in events:
                 counts += news
                 on_video(counts)
         return counts
+
+    def _maker(self, work: FrameWork) -> Callable[[], FrameWorker]:
+        """What makes a worker where the engine has them."""
+        if isinstance(self.engine, LocalEngine):
+            return partial(work.worker, self.encoder)
+        if not isinstance(self.engine, RayEngine):
+            return work.worker
+        work = replace(work, patience_s=PATIENCE_S if self.config.chosen_part is None else 0.0)
+        weights = self.encoder.weights
+        return FrameWorkElsewhere(work, weights, self.engine.send(weights.path), self.config.workers)
 
 
 def _check_writable(config: ExtractConfig) -> None:

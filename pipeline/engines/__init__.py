@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
+LOCAL, RAY = "local", "ray"
+ENGINES = (LOCAL, RAY)
+
 Task = TypeVar("Task")
 Event = TypeVar("Event")
 Task_contra = TypeVar("Task_contra", contravariant=True)

@@ -44,7 +44,6 @@ class StoreBuilder:
         self.inventory = Inventory()
         self._adding = adding
         self._beside_others = beside_others
-        self._sums: dict[str, str] = {}
         self._next_number: dict[str, int] = {}
         self._latest = self._latest_texts = 0
         self._is_shown = True
@@ -63,7 +62,7 @@ class StoreBuilder:
                 held.enter_context(self.place.locked())
                 held.callback(self._leave_nothing)
                 self.place.tidy()
-            self._sums = self._counted()
+            _ = self._counted()
             existing = self.place.shards()
             if existing:
                 self._take_stock(FeatureStore.open(existing))
@@ -84,7 +83,7 @@ class StoreBuilder:
         refuse_unlike(self.place.out, store.settings, self.settings, adding=self._adding)
 
     def _counted(self) -> dict[str, str]:
-        """The checksums of the shards, those included that a killed run published and did not list."""
+        """The checksums of the shards, those included that a killed run or worker published and did not list."""
         sums = read_manifest(self.place.parts_manifest)
         shards = {path.name: path for path in self.place.folder.glob("*.h5")}
         missing = set(sums) - set(shards)
@@ -166,8 +165,10 @@ class StoreBuilder:
         if not parts:
             raise CamoeError(f"{self.place.out}: there is nothing to write, neither videos nor captions")
         try:
+            if not self._beside_others:
+                self.place.tidy()
             if not self.place.is_single:
-                list_shards(self.place, self._sums)
+                list_shards(self.place, self._counted())
             if self.place.is_single and parts != [self.place.out]:
                 self.place.settle_merge(self._merge(parts))
             store = self._show_failures()
@@ -191,7 +192,7 @@ class StoreBuilder:
         parts = self.place.shards()
         if not parts:
             return None
-        list_shards(self.place, self._sums)
+        list_shards(self.place, self._counted())
         return FeatureStore.open(parts) if self.place.is_single else self._show_failures()
 
     def _show_failures(self) -> FeatureStore:

@@ -42,6 +42,12 @@ def _tag(folder: Path) -> None:
     load_tagger("spacy:en_core_web_sm")
 
 
+def _join_cluster(folder: Path) -> None:
+    from camoe.pipeline.engines.ray import RayEngine
+
+    RayEngine()
+
+
 @pytest.mark.parametrize(
     ("package", "use", "said"),
     [
@@ -54,6 +60,7 @@ def _tag(folder: Path) -> None:
             _tag,
             "--tagger spacy:en_core_web_sm needs spacy, which is not installed; run: pip install 'camoe[spacy]'",
         ),
+        ("ray", _join_cluster, "--engine ray needs ray, which is not installed; run: pip install 'camoe[ray]'"),
     ],
 )
 def test_what_is_missing_is_told(
@@ -78,6 +85,6 @@ def test_every_extra_that_is_named_exists() -> None:
     extras = dict(config["options.extras_require"])
     source = [path for part in ("pipeline", "extract", "train", "evaluate") for path in (ROOT / part).rglob("*.py")]
     named = {name for path in source for name in EXTRA.findall(path.read_text(encoding="utf-8"))}
-    assert {"faiss", "search", "spacy", "tensorboard"} <= named <= set(extras)
+    assert {"faiss", "ray", "search", "spacy", "tensorboard"} <= named <= set(extras)
     users = extras["all"].strip().removeprefix("camoe[").removesuffix("]").split(",")
     assert set(users) == named, "the extra `all` holds every extra that a command asks for"
