@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from ..pipeline.errors import CamoeError
 from .clip_files import load_clip
-from .clip_weights import Weights, clip_package, find_weights
+from .clip_parts import clip_tokenizer
+from .clip_tokens import end_token, start_token
+from .clip_weights import Weights, find_weights
 from .precision import PRECISIONS, best_way, units_of
 from .text_tower import encode_tree, prefix_trees, tree_outputs
 from .tokens import TokenSequence
@@ -87,15 +89,17 @@ class ClipEncoder:
 
         Texts beyond the context length are truncated as `clip.tokenize(truncate=True)` does.
         """
-        rows = clip_package().tokenize(list(texts), self.context_length, truncate=True).tolist()
-        end = clip_package().clip._tokenizer.encoder["<|endoftext|>"]
-        sequences = []
-        for row in rows:
-            tokens = tuple(row[: row.index(end) + 1])
-            sequences.append(TokenSequence(tokens, tuple(range(len(tokens)))))
+        sequences = [self._whole_sentence(text) for text in texts]
         distinct = list(dict.fromkeys(sequences))
         place = {sequence: index for index, sequence in enumerate(distinct)}
         return self.encode_tokens(distinct)[[place[sequence] for sequence in sequences]]
+
+    def _whole_sentence(self, text: str) -> TokenSequence:
+        """Up to the end token, which may be written in the text itself."""
+        start, end = start_token(), end_token()
+        tokens = [start, *clip_tokenizer().encode(text)[: self.context_length - 2], end]
+        tokens = tokens[: tokens.index(end) + 1]
+        return TokenSequence(tuple(tokens), tuple(range(len(tokens))))
 
     @torch.inference_mode()
     def encode_tokens(

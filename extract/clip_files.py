@@ -13,9 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from ..pipeline.errors import CamoeError
-from .clip_weights import Weights, clip_package
+from .clip_parts import PUBLISHED, clip_class
+from .clip_weights import Weights
 
 _WANTED = "give OpenAI's archive, a state dict of its architecture (.pt) or safetensors"
 _SETTINGS = ("input_resolution", "context_length", "vocab_size")
@@ -80,7 +82,7 @@ def _is_torchscript(path: Path) -> bool:
 
 
 def _read_torchscript(weights: Weights) -> State:
-    published = {url.split("/")[-2] for url in clip_package().clip._MODELS.values()}
+    published = {url.split("/")[-2] for url in PUBLISHED.values()}
     if weights.sha256 not in published:
         raise CamoeError(
             f"--clip {weights.path}: a TorchScript archive runs code when it is loaded, and this is none of those "
@@ -120,8 +122,25 @@ def _architecture(state: State) -> tuple[Any, ...]:
 
 def _empty_model(arguments: tuple[Any, ...]) -> Any:
     """The model without any numbers: drawing random ones, which are thrown away, takes longer than reading the file."""
-    with torch.device("meta"):
-        return clip_package().model.CLIP(*arguments)
+    with torch.device("meta"), _NothingDrawn():
+        return clip_class()(*arguments)
+
+
+_FILLING = ("mul", "__mul__", "__rmul__", "normal_", "uniform_", "triu_", "fill_")
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Tensors are not filled, nor scaled: on `meta` even that imports PyTorch's compiler, which takes seconds."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if func is torch.randn:
+            return torch.empty(*args, **(kwargs or {}))
+        if name in _FILLING:
+            return next(value for value in (*args, *(kwargs or {}).values()) if isinstance(value, Tensor))
+        return func(*args, **(kwargs or {}))
 
 
 def _check_shapes(state: State, model: Any) -> None:

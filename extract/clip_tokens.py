@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from .caption_grammar import OTHER
-from .clip_weights import clip_package
+from .clip_parts import clip_tokenizer, tokenizer_module
 from .words import WordTagger, word_spans
 
 CONTEXT_LENGTH = 77
@@ -36,18 +36,18 @@ class Caption:
 
 def start_token() -> int:
     """The id of CLIP's start token."""
-    return int(_tokenizer().encoder["<|startoftext|>"])
+    return int(clip_tokenizer().encoder["<|startoftext|>"])
 
 
 def end_token() -> int:
     """The id of CLIP's end token, whose output is the sentence's embedding."""
-    return int(_tokenizer().encoder["<|endoftext|>"])
+    return int(clip_tokenizer().encoder["<|endoftext|>"])
 
 
 @lru_cache(maxsize=1 << 16)
 def piece_tokens(piece: str) -> tuple[int, ...]:
     """Token ids of one piece of cleaned, lower-case text (a word, a number's digit, a run of punctuation)."""
-    tokenizer = _tokenizer()
+    tokenizer = clip_tokenizer()
     symbols = "".join(tokenizer.byte_encoder[byte] for byte in piece.encode()[:_LONGEST_PIECE])
     return tuple(tokenizer.encoder[token] for token in tokenizer.bpe(symbols).split(" "))
 
@@ -65,7 +65,7 @@ def analyse(text: str, tagger: WordTagger | None) -> Caption:
     tags = tagger.tag([written[start:end] for start, end in spans]) if tagger else [OTHER] * len(spans)
     pieces: list[list[Any]] = [[] for _ in spans]
     place = 0
-    for match in _tokenizer().pat.finditer(lower):
+    for match in clip_tokenizer().pat.finditer(lower):
         if match.group() == "<|endoftext|>":
             break
         while match.start() >= spans[place][1]:
@@ -81,11 +81,6 @@ def analyse(text: str, tagger: WordTagger | None) -> Caption:
     return Caption(lower, words)
 
 
-@lru_cache(maxsize=1)
-def _tokenizer() -> Any:
-    return clip_package().clip._tokenizer
-
-
 def _clean(text: str) -> str:
-    module = clip_package().simple_tokenizer
+    module = tokenizer_module()
     return module.whitespace_clean(module.basic_clean(text))

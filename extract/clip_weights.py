@@ -15,6 +15,7 @@ from types import ModuleType
 from ..pipeline.checksum import file_sha256
 from ..pipeline.errors import CamoeError
 from ..pipeline.wording import short_hash
+from .clip_parts import PUBLISHED
 
 TINY = "tiny"
 _FOLDER = Path(__file__).parent / "tiny"
@@ -34,7 +35,10 @@ class Weights:
 
 @cache
 def clip_package() -> ModuleType:
-    """OpenAI's `clip`, imported when first needed and without the deprecation warnings of its imports."""
+    """OpenAI's `clip`, whole: for a download, or to compare with; everything else takes its parts (`clip_parts.py`).
+
+    Without the deprecation warnings of its imports.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import clip.clip
@@ -56,14 +60,13 @@ def find_weights(name_or_path: str, cache_folder: Path | None = None) -> Weights
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return Weights(path.name, path, _sha256(path))
-    urls: dict[str, str] = clip_package().clip._MODELS
-    if name_or_path not in urls:
+    if name_or_path not in PUBLISHED:
         found = "a folder, not a weights file" if path.is_dir() else "neither a file nor a known model"
         raise CamoeError(
-            f"--clip {name_or_path}: {found}; give a weights file, or one of {', '.join((*BUILT_IN, *urls))}; "
+            f"--clip {name_or_path}: {found}; give a weights file, or one of {', '.join((*BUILT_IN, *PUBLISHED))}; "
             "features of other models (SigLIP, OpenCLIP, …) come in by camoe-store import"
         )
-    return _cached_weights(name_or_path, urls[name_or_path], cache_folder or Path.home() / ".cache" / "clip")
+    return _cached_weights(name_or_path, PUBLISHED[name_or_path], cache_folder or Path.home() / ".cache" / "clip")
 
 
 def _sha256(path: Path) -> str:

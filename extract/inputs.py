@@ -17,7 +17,8 @@ from ..pipeline.store.plan import Plan
 from ..pipeline.store.schema import FULL
 from ..pipeline.wording import short_hash
 from .clip_encoder import ClipEncoder
-from .clip_weights import BUILT_IN, clip_package
+from .clip_parts import PUBLISHED
+from .clip_weights import BUILT_IN
 from .config import AUTO, DEFAULT_CLIP, ExtractConfig
 from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
 from .ffmpeg import Binary
@@ -53,7 +54,7 @@ def load_encoder(config: ExtractConfig, there: FeatureStore | None) -> ClipEncod
         precision = begun[0]
     if clip is None:
         clip = there.settings.clip_model if there is not None else DEFAULT_CLIP
-        if there is not None and clip not in BUILT_IN and clip not in clip_package().clip._MODELS:
+        if there is not None and clip not in BUILT_IN and clip not in PUBLISHED:
             raise CamoeError(
                 f"{config.store} was made with the weights file {clip}; name that file with --clip (its SHA-256 "
                 f"begins with {short_hash(there.settings.clip_sha256)})"

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 
 from ...extract.clip_encoder import ClipEncoder
+from ...extract.clip_parts import PUBLISHED
 from ...extract.clip_tokens import Caption, analyse
-from ...extract.clip_weights import BUILT_IN, clip_package
+from ...extract.clip_weights import BUILT_IN
 from ...extract.query_tower import QueryTower
 from ...extract.store_streams import streams_beside
 from ...extract.strategies import read_caption
@@ -94,7 +95,7 @@ class QueryReader:
 
     def _own_clip(self) -> str:
         name = self.settings.clip_model
-        if name not in BUILT_IN and name not in clip_package().clip._MODELS:
+        if name not in BUILT_IN and name not in PUBLISHED:
             raise CamoeError(
                 f"the store's features are of {name}, which is no name that is known here; name the file of its "
                 f"weights with --clip (SHA-256 {short_hash(self.settings.clip_sha256)})"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from camoe.extract.clip_encoder import ClipEncoder, resolve_device, resolve_precision
+from camoe.extract.clip_parts import PUBLISHED
 from camoe.extract.clip_weights import clip_package, find_weights
 from camoe.extract.tokens import TokenSequence
 from camoe.pipeline.errors import CamoeError
@@ -129,8 +130,7 @@ def test_cached_weights_are_checked(tmp_path: Path) -> None:
 
 def test_weights_that_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With an address nobody listens at, the message says what to put where, and nothing is left behind."""
-    urls = clip_package().clip._MODELS
-    monkeypatch.setitem(urls, "ViT-B/32", "http://127.0.0.1:9/models/40d36571/ViT-B-32.pt")
+    monkeypatch.setitem(PUBLISHED, "ViT-B/32", "http://127.0.0.1:9/models/40d36571/ViT-B-32.pt")
     with pytest.raises(CamoeError, match=r"could not be fetched .*SHA-256 40d36571.* put it there as ViT-B-32\.pt"):
         find_weights("ViT-B/32", tmp_path / "cache" / "clip")
     assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ import pytest
 import torch
 from camoe.extract.clip_encoder import ClipEncoder
 from camoe.extract.clip_files import load_clip, read_state
+from camoe.extract.clip_parts import PUBLISHED
 from camoe.extract.clip_weights import clip_package, find_weights
 from camoe.pipeline.errors import CamoeError
 from safetensors.torch import save_file
@@ -88,7 +89,7 @@ def test_only_published_archives_are_loaded(vit: Path, tmp_path: Path, monkeypat
     weights = find_weights(str(path))
     with pytest.raises(CamoeError, match=r"archive\.pt: a TorchScript archive runs code.*torch\.save"):
         load_clip(weights)
-    monkeypatch.setitem(clip_package().clip._MODELS, "ours", f"https://example.org/{weights.sha256}/archive.pt")
+    monkeypatch.setitem(PUBLISHED, "ours", f"https://example.org/{weights.sha256}/archive.pt")
     loaded, expected = load_clip(weights).state_dict(), model.state_dict()
     assert all(torch.equal(loaded[name], expected[name]) for name in loaded)
 
