@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,6 +35,14 @@ class FrameWorkElsewhere:
     weights: Weights
     send: Callable[[], np.ndarray]
     workers: int | None
+
+    def absolute(self) -> FrameWorkElsewhere:
+        """With paths that mean the same in any working directory."""
+        work, binary = self.work, self.work.binary
+        if os.sep in binary.path:
+            binary = replace(binary, path=os.path.abspath(binary.path))
+        cache = work.clip_cache.absolute() if work.clip_cache is not None else None
+        return replace(self, work=replace(work, root=work.root.absolute(), binary=binary, clip_cache=cache))
 
     def __call__(self) -> FrameWorker:
         """A worker; raises `CamoeError` where its videos would fail, or become others, for want of something."""

@@ -318,9 +318,10 @@ class _Stage:
             return partial(work.worker, self.encoder)
         if not isinstance(self.engine, RayEngine):
             return work.worker
-        work = replace(work, patience_s=PATIENCE_S if self.config.chosen_part is None else 0.0)
-        weights = self.encoder.weights
-        return FrameWorkElsewhere(work, weights, self.engine.send(weights.path), self.config.workers)
+        patience_s = PATIENCE_S if self.config.chosen_part is None else 0.0
+        weights = replace(self.encoder.weights, path=self.encoder.weights.path.absolute())
+        send = self.engine.send(weights.path)
+        return FrameWorkElsewhere(replace(work, patience_s=patience_s), weights, send, self.config.workers).absolute()
 
 
 def _check_writable(config: ExtractConfig) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...pipeline.config import Config, SettingError, setting
+from ...pipeline.engines import ENGINES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,11 @@ class SweepConfig(Config):
     )
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
     workers: int | None = setting(None, help="Processes; none: one per core, or one on a GPU.")
+    engine: str = setting("local", help="Where runs are trained: here, or on a Ray cluster.", choices=ENGINES)
+    ray_address: str = setting(
+        "auto", help="With --engine ray: the cluster's address; auto: this machine's; local: one of this machine alone."
+    )
+    ray_gpus: float = setting(1.0, help="With --engine ray: GPUs a worker takes; two share one with 0.5.")
 
     def check(self) -> None:
         for name in ("features", "grid"):
@@ -39,6 +45,8 @@ class SweepConfig(Config):
             raise SettingError("{seeds} must be different whole numbers from 0, as 0,1,2")
         if not self.max_matrix_gb > 0:
             raise SettingError.about("max_matrix_gb", f"must be a positive number, not {self.max_matrix_gb}")
+        if not 0 < self.ray_gpus < 1e9:
+            raise SettingError.about("ray_gpus", f"must be above zero, not {self.ray_gpus}")
         for name in ("epochs", "workers"):
             value = getattr(self, name)
             if value is not None and value < 1:

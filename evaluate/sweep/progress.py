@@ -10,11 +10,13 @@ from ...pipeline.progress import Bar
 from .result import FAILED, Result
 from .training_run import TrainingRun
 
+Say = Callable[[str], None]
+
 
 class SweepProgress:
     """A bar on a terminal, elsewhere a line per finished run through `say`; time left goes by epochs."""
 
-    def __init__(self, runs: dict[str, TrainingRun], kept: int, say: Callable[[str], None]) -> None:
+    def __init__(self, runs: dict[str, TrainingRun], kept: int, say: Say) -> None:
         self.runs, self.say = runs, say
         self.kept, self.total = kept, kept + len(runs)
         self.epochs = {key: _epochs(run) for key, run in runs.items()}

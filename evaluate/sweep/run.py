@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from .export import write_tidy
 from .folder import CELLS, sweep_folder
 from .grouping import group_runs
 from .listing import listing
+from .on_cluster import joined, work_on_cluster
 from .overview import headlines, overview
 from .plan import Plan, make_plan
 from .plots import write_plots
@@ -29,7 +30,7 @@ from .progress import SweepProgress
 from .result import FAILED, Result
 from .summary import summarise
 from .tables import latex, markdown
-from .workers import Epoch, Group, Source, work
+from .workers import Epoch, Event, Source, work
 
 SOME_FAILED = 3
 
@@ -58,19 +59,23 @@ def sweep(config: SweepConfig, say: Callable[[str], None] = print, *, ensemble: 
     plan = make_plan(config)
     device = resolve_device(config.device)
     _kept(plan, config)  # refuses what other code made, before the folder is touched
-    with sweep_folder(config.folder(plan.sweep.name), plan, extend=config.extend) as folder:
+    with (
+        joined(config, device, say) as cluster,
+        sweep_folder(config.folder(plan.sweep.name), plan, extend=config.extend) as folder,
+    ):
         stored = Cells(folder / CELLS)
         results, told = _kept(plan, config)
         for line in told:
             say(line)
         open_runs = {key: run for key, run in plan.runs.items() if key not in results}
-        processes = _processes(config, device)
+        processes = cluster.room() if cluster is not None else _processes(config, device)
         groups = group_runs(list(open_runs.values()), device, processes, ensemble=ensemble)
         say(f"{folder}: {len(results)} of {counted(len(plan.runs), 'run')} finished, {len(open_runs)} to do")
         source = Source(config.features, plan.protocol, config.allow_missing, str(device), plan.store.content_hash)
         costs = measure_costs(plan, folder)  # before the processes that would share its core
         try:
-            _run(source, groups, processes, SweepProgress(open_runs, len(results), say), stored, results)
+            events = work(source, groups, processes) if cluster is None else work_on_cluster(source, groups, cluster)
+            _run(events, SweepProgress(open_runs, len(results), say), stored, results)
         finally:
             told = report(plan, results, costs, folder)
     return Outcome(folder, results, told)
@@ -135,16 +140,9 @@ def _of_other_code(plan: Plan, config: SweepConfig, other: dict[str, Result]) ->
     return told + ("; they are trained again" if config.other_code == "train" else "; they are kept beside new ones")
 
 
-def _run(
-    source: Source,
-    groups: list[Group],
-    processes: int,
-    progress: SweepProgress,
-    stored: Cells,
-    results: dict[str, Result],
-) -> None:
+def _run(events: Iterator[Event], progress: SweepProgress, stored: Cells, results: dict[str, Result]) -> None:
     with progress:
-        for event in work(source, groups, processes):
+        for event in events:
             if isinstance(event, Epoch):
                 progress.epoch(event.key, event.row)
             else:

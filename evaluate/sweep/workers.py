@@ -22,7 +22,7 @@ from ...train.data import resolve_device
 from ...train.feature_cache import FeatureCache
 from ...train.many_runs import out_of_memory
 from .result import Result
-from .training_run import Group, TrainingRun, failed_result, run_alone, run_as_ensemble
+from .training_run import Group, Report, TrainingRun, failed_result, run_alone, run_as_ensemble
 
 PATIENCE_SECONDS = 5.0
 
@@ -129,12 +129,16 @@ def serve(source: Source, pipe: Connection) -> None:
     sys.stderr = io.StringIO()  # progress bars of several processes would overwrite each other
     tqdm.set_lock(threading.RLock())
     torch.set_num_threads(1)
+
+    def report(key: str, row: dict[str, Any]) -> None:
+        pipe.send(Epoch(key, row))
+
     try:
         cache = None
         while True:
             group = pipe.recv()
-            cache = cache or _load(source)
-            for result in run_group(cache, group, pipe):
+            cache = cache or load_source(source)
+            for result in run_group(cache, group, report):
                 pipe.send(result)
     except (EOFError, OSError):
         return
@@ -142,7 +146,8 @@ def serve(source: Source, pipe: Connection) -> None:
         pipe.send(error)
 
 
-def _load(source: Source) -> FeatureCache:
+def load_source(source: Source) -> FeatureCache:
+    """The store, on its device; raises `CamoeError` where it is not there, or is another by now."""
     try:
         return FeatureCache(
             source.features,
@@ -155,12 +160,8 @@ def _load(source: Source) -> FeatureCache:
         raise RunStoppedError(f"the store cannot be read any more: {error}") from None
 
 
-def run_group(cache: FeatureCache, group: Group, pipe: Connection) -> Iterator[Result]:
+def run_group(cache: FeatureCache, group: Group, report: Report) -> Iterator[Result]:
     """The results of a group's runs; what goes wrong in one of them is its own result."""
-
-    def report(key: str, row: dict[str, Any]) -> None:
-        pipe.send(Epoch(key, row))
-
     left = {run.key: run for run in group}
     try:
         results = run_as_ensemble(cache, group, report) if len(group) > 1 else [run_alone(cache, group[0], report)]
@@ -170,16 +171,16 @@ def run_group(cache: FeatureCache, group: Group, pipe: Connection) -> Iterator[R
     except BrokenPipeError:
         raise
     except Exception as error:  # a cell must not take the others with it
-        yield from _one_by_one(cache, tuple(left.values()), pipe, error)
+        yield from _one_by_one(cache, tuple(left.values()), report, error)
 
 
-def _one_by_one(cache: FeatureCache, left: Group, pipe: Connection, error: Exception) -> Iterator[Result]:
+def _one_by_one(cache: FeatureCache, left: Group, report: Report, error: Exception) -> Iterator[Result]:
     """What is left of an ensemble that failed is trained alone, so that only what is at fault fails."""
     if len(left) == 1:
         memory = "out of memory; lower batch_size, or use fewer --workers"
         yield failed_result(left[0], memory if out_of_memory(error) else f"{type(error).__name__}: {error}")
         return
     for run in left:
-        for result in run_group(cache, (run,), pipe):
+        for result in run_group(cache, (run,), report):
             reason = f"trained alone, as its ensemble failed ({type(error).__name__}: {error})"
             yield replace(result, note=f"{result.note}; {reason}" if result.note else reason)

@@ -70,6 +70,10 @@ class RayEngine:
         """Leave the cluster."""
         self._ray.shutdown()
 
+    def room(self) -> int:
+        """How many workers the cluster's nodes take now, at least one."""
+        return max(1, sum(room for _, room, _ in rooms(self._ray, self._share)))
+
     def send(self, path: Path) -> Callable[[], np.ndarray]:
         """What gives the file's bytes to a worker: they go to a node at most once, and only where asked for."""
         return _Sent(self._ray.put(np.fromfile(path, np.uint8)))
@@ -113,6 +117,21 @@ class RayEngine:
             raise RunStoppedError(f"this machine's part of the Ray cluster has died: {_first_line(error)}") from None
         finally:
             crew.end()
+
+
+def rooms(ray: Any, share: Share) -> list[tuple[dict[str, Any], int, dict[str, float]]]:
+    """The nodes that live, how many workers each takes, and what a worker needs of it; GPUs alone, where there are."""
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    with_gpu = [node for node in nodes if node["Resources"].get("GPU", 0)] if share.gpus else []
+    if with_gpu:
+        needs = {"num_gpus": share.gpus, "num_cpus": 0.0}
+        return [(node, int(node["Resources"]["GPU"] / share.gpus + 1e-6), needs) for node in with_gpu]
+    found = []
+    for node in nodes:
+        cpus = int(node["Resources"].get("CPU", 0))
+        each = share.cpus or cpus
+        found.append((node, cpus // each if each else 0, {"num_cpus": float(each)}))
+    return found
 
 
 class _Holder:
@@ -187,24 +206,13 @@ class _Crew:
         if time.monotonic() < self.looked + _LOOK_S:
             return
         self.looked = time.monotonic()
-        nodes = [node for node in self.ray.nodes() if node["Alive"]]
-        with_gpu = [node for node in nodes if node["Resources"].get("GPU", 0)] if self.share.gpus else []
         seated = Counter(seat.node for seat in self.seats)
-        for node in with_gpu or nodes:
-            room, needs = self._room(node["Resources"], bool(with_gpu))
+        for node, room, needs in rooms(self.ray, self.share):
             if self.deaths[node["NodeID"]] >= _TRIES:
                 continue
             for _ in range(min(room - seated[node["NodeID"]], wanted - len(self.seats))):
                 self.seats.append(self._seat(node, needs))
         self._tell_of_nodes()
-
-    def _room(self, has: dict[str, float], on_gpu: bool) -> tuple[int, dict[str, float]]:
-        """How many workers a node takes, and what each needs of it."""
-        if on_gpu:
-            return int(has["GPU"] / self.share.gpus + 1e-6), {"num_gpus": self.share.gpus, "num_cpus": 0}
-        cpus = int(has.get("CPU", 0))
-        each = self.share.cpus or cpus
-        return (cpus // each if each else 0), {"num_cpus": each}
 
     def _seat(self, node: dict[str, Any], needs: dict[str, float]) -> _Seat:
         strategy = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
