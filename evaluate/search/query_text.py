@@ -79,9 +79,9 @@ class QueryReader:
     def tower(self) -> ClipEncoder:
         """The text tower that the store's features were made with; another is refused."""
         wanted = self.settings.clip_sha256
-        encoder = ClipEncoder.load(
-            self.options.clip or self._own_clip(), self.options.device, cache_folder=self.options.clip_cache
-        )
+        precision = "fp32" if self.settings.precisions[0] == "fp32" else "auto"
+        clip = self.options.clip or self._own_clip()
+        encoder = ClipEncoder.load(clip, self.options.device, precision, self.options.clip_cache)
         if encoder.weights.sha256 != wanted:
             raise CamoeError(
                 f"--clip {encoder.weights.name} is another CLIP ({short_hash(encoder.weights.sha256)}) than the "
