@@ -90,7 +90,7 @@ class RayEngine:
         """
         if not tasks:
             return
-        crew = _Crew(self._ray, self._share, self._tell, self._ray.put(make_worker))
+        crew = _Crew(self._ray, self._share, self._tell, make_worker)
         waiting, tries = deque(range(len(tasks))), Counter[int]()
         try:
             while waiting or crew.busy:
@@ -185,7 +185,7 @@ class _Crew:
     ray: Any
     share: Share
     tell: Callable[[str], None]
-    make_worker: Any
+    make_worker: Callable[[], Worker]
     seats: list[_Seat] = field(default_factory=list)
     deaths: Counter[str] = field(default_factory=Counter)
     """Of actors that were being made, by node."""

@@ -22,9 +22,7 @@ def note(what: str) -> None:
 
 
 def main(store: Path, arguments: list[str]) -> None:
-    sooner = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
-    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": sooner}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     node = cluster.add_node(num_cpus=1)
     note("two nodes")
     command = [sys.executable, "-c", "from camoe.extract.cli import main; main()", *arguments]
@@ -41,7 +39,7 @@ def main(store: Path, arguments: list[str]) -> None:
     wait_for_shards(store, len(before) + 1, again)
     note("node lost")
     cluster.remove_node(node, allow_graceful=False)
-    said, complaint = again.communicate(timeout=120)
+    said, complaint = again.communicate(timeout=240)
     note("done")
     kept = {name: shards(store)[name] == inode for name, inode in before.items()}
     print(json.dumps({"before": len(before), "kept": kept, "status": again.returncode, "out": said, "err": complaint}))
@@ -56,7 +54,7 @@ def shards(store: Path) -> dict[str, int]:
 
 
 def wait_for_shards(store: Path, count: int, driver: subprocess.Popen) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 240
     while len(shards(store)) < count:
         if driver.poll() is not None or time.monotonic() > until:
             driver.kill()

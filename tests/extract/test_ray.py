@@ -70,7 +70,7 @@ def test_driver_killed_and_node_lost(world: Path, tmp_path: Path, alone: list[st
     words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     script = Path(__file__).with_name("ray_cluster.py")
     command = [*alone, sys.executable, str(script), str(out), *words, "--out", str(out)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     assert ran.returncode == 0, ran.stderr
     told = json.loads(ran.stdout.splitlines()[-1])
     assert told["status"] == 3, told["err"]
