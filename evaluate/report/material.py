@@ -91,13 +91,14 @@ class Material:
 
     @cached_property
     def searcher(self) -> Searcher:
-        """The run's model against single frames of the gallery."""
+        """The run's model against single frames of the gallery; without EMCL, which a single frame has no share in."""
         return Searcher.open(
             self.path,
             self.config.features or self.subject.run.features,
             subset=self.config.subset,
             protocol=self.subject.scorer.protocol,
             device=self.config.device,
+            without_emcl=True,
         )
 
     @cached_property

@@ -44,6 +44,7 @@ class RunView:
     hubs: dict[str, list[HubRow]] = field(default_factory=dict)
     texts: list[Group] = field(default_factory=list)
     videos: list[Group] = field(default_factory=list)
+    emcl: bool = False
 
 
 def report(paths: Sequence[Path], config: ReportConfig, say: Callable[[str], None] = lambda line: None) -> Path:
@@ -119,6 +120,7 @@ def _run_view(material: Material, name: str, reference: Reference | None, pictur
         hubs=hub_rows(material, pictures),
         texts=text_examples(material, pictures),
         videos=video_examples(material, pictures),
+        emcl=material.subject.run.config.emcl,
     )
 
 

@@ -59,7 +59,7 @@ class Cutoff:
 def _captions(searcher: Searcher) -> np.ndarray:
     """Rows of captions whose video is searched: of those not trained on where enough, drawn by a fixed seed."""
     store = searcher.store
-    if not store.has_captions:
+    if not searcher.has_captions:
         return np.empty(0, np.int64)
     usable = np.array([searcher.has(video) for video in store.caption_video_ids], bool)
     unseen = usable & ~searcher.trained_on()

@@ -23,6 +23,8 @@ from ...pipeline.errors import CamoeError
 from ...pipeline.store import StoreSettings
 from ...pipeline.store.schema import FULL, FUSION
 from ...pipeline.wording import short_hash
+from ...train.words import WordTokens
+from .query_words import encoded_words
 from .records import Reading
 
 IMPORTED = "imported"
@@ -64,6 +66,11 @@ class QueryReader:
         distinct = list(dict.fromkeys(sequence for row in sequences for sequence in row))
         embedded = dict(zip(distinct, self._query_tower.encode_tokens(distinct), strict=True))
         return torch.stack([torch.stack([embedded[row[place]] for row in sequences]) for place in range(self._count)])
+
+    def encode_words(self, texts: Sequence[str], length: int) -> WordTokens:
+        """The words of `M` whole queries on the CPU; `length` as for `encoded_words`."""
+        sequences = [read_caption(analyse(text, None), FULL, None).sequence for text in texts]
+        return encoded_words(self.tower, sequences, length, torch.device("cpu"))
 
     @property
     def _count(self) -> int:

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from ...train.scorer import Scorer
+from ...train.words import parts
 from .frame_vectors import FrameVectors
 from .gallery import Gallery
 
@@ -56,11 +57,11 @@ class Ranker:
 
     @torch.no_grad()
     def of_texts(self, texts: torch.Tensor) -> torch.Tensor:
-        """Sentence embeddings `c (S, M, D)` as the tower gave them -> `(S, M, N)`."""
+        """Sentence embeddings `c (S, M, D)` as the tower gave them, or `with_words` of them -> `(S, M, N)`."""
         encoded = self.encode_texts(texts)
         if not self.conditioned and self.nearest is None:
             return self._cosine(encoded, self.vectors)
-        clip = torch.einsum("s,smd->md", self.model.weights, F.normalize(texts.to(self.device), dim=-1))
+        clip = torch.einsum("s,smd->md", self.model.weights, F.normalize(_sentences(texts).to(self.device), dim=-1))
         return torch.cat([self._of_candidates(encoded[:, [row]], clip[row]) for row in range(len(clip))], dim=1)
 
     def _of_candidates(self, text: torch.Tensor, clip: torch.Tensor) -> torch.Tensor:
@@ -82,9 +83,9 @@ class Ranker:
 
     @torch.no_grad()
     def encode_texts(self, texts: torch.Tensor) -> torch.Tensor:
-        """What the model compares: `(S, M, D)`."""
+        """What the model compares: `(S, M, D)`, or more of a model that reads words."""
         texts = texts.to(self.device)
-        return self.model.encode_texts(texts if self.raw else F.normalize(texts, dim=-1))
+        return self.model.encode_texts(texts if self.raw else _normalised(texts))
 
     @torch.no_grad()
     def of_video(self, video: torch.Tensor, clip: torch.Tensor) -> torch.Tensor:
@@ -177,3 +178,15 @@ def _once(vectors: torch.Tensor) -> torch.Tensor:
 def pooled(frames: torch.Tensor) -> torch.Tensor:
     """Mean-pooled CLIP, normalised: `(B, T, D) -> (B, D)`; frames that are not there are zero."""
     return F.normalize(F.normalize(frames, dim=-1).sum(dim=1), dim=-1)
+
+
+def _sentences(texts: torch.Tensor) -> torch.Tensor:
+    """`(S, M, D)` of texts with words or without."""
+    return parts(texts)[0] if texts.dim() == 4 else texts
+
+
+def _normalised(texts: torch.Tensor) -> torch.Tensor:
+    """Texts with words or without; which words are there stays as it is."""
+    if texts.dim() == 3:
+        return F.normalize(texts, dim=-1)
+    return torch.cat([F.normalize(texts[..., :-1], dim=-1), texts[..., -1:]], dim=-1)

@@ -27,13 +27,15 @@ from ...train.data import load_texts, resolve_device
 from ...train.model import FeatureShape, build_model
 from ...train.run_folder import Run, load_run
 from ...train.scorer import Scorer
-from ...train.scoring import check_length, check_same_clip
+from ...train.scoring import check_length, check_same_clip, check_words
+from ...train.words import WordTokens, with_words
 from ..names import NONE
 from .bank import fitted, reranked
 from .cutoff import Cutoff
 from .gallery import Gallery, load_gallery, subset_rows
 from .query_text import QueryReader, TextOptions
 from .query_video import embed_file
+from .query_words import stored_words
 from .ranker import Ranker, pooled
 from .records import CaptionHit, Hit, Reading
 from .sources import VideoFolder
@@ -44,13 +46,16 @@ ZERO_SHOT_STREAMS = {FUSION: FULL, "entity": "muw", "action": "muw"}
 WITHOUT_WEIGHT = -0.5
 """What is subtracted counts half, so that what is searched for still leads."""
 
+_CAPTIONS_AT_ONCE = 4096
+
 Weights = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One thing that is searched for, or subtracted: `texts (S, 1, D)` as the tower gave them, or the vectors
-    `videos (S, 1, D)` of a video and its pooled `clip (D,)`; `weight` is 1, or that of what is subtracted."""
+    """One thing that is searched for, or subtracted: `texts (S, 1, D)` as the tower gave them (`with_words` of them
+    for a model that reads words), or the vectors `videos (S, 1, D)` of a video and its pooled `clip (D,)`; `weight` is
+    1, or that of what is subtracted."""
 
     weight: float
     texts: torch.Tensor | None = None
@@ -107,20 +112,21 @@ class Searcher:
         streams: Sequence[str] = (),
         tagger: str | None = None,
         index: str | PathLike[str] | None = None,
+        without_emcl: bool = False,
     ) -> Searcher:
         """A run's model on `features` (none: the store that it was trained on), or zero-shot on a store alone.
 
         `videos` is the folder that the store's videos lie in (none: looked for near the store); `clip`, `clip_cache`,
         `streams` and `tagger` say how queries are read where the store does not; `subset` of `protocol` narrows the
         gallery. With an `index` of the store (camoe-store export), not all videos are compared, but those nearest by
-        plain CLIP. Raises `CamoeError` where something is missing or does not fit; the text tower is loaded, and may be
-        refused, when the first text is encoded.
+        plain CLIP. A run with EMCL is refused, or compared `without_emcl`. Raises `CamoeError` where something is
+        missing or does not fit; the text tower is loaded, and may be refused, when the first text is encoded.
         """
         if run is None and not features:
             raise CamoeError("nothing to search: give --run RUN, or --features STORE for zero-shot")
         loaded = None if run is None else load_run(run)
         if loaded is not None:
-            _refuse_unsearchable(loaded)
+            _leave_emcl(loaded, allowed=without_emcl)
         paths = features or (loaded.features if loaded else ())
         store = FeatureStore.open(paths)
         opened = _open_index(index, store, subset)
@@ -196,9 +202,25 @@ class Searcher:
         return Query((Part(1, texts=self.caption_embeddings([caption])),))
 
     def caption_embeddings(self, captions: Sequence[int]) -> torch.Tensor:
-        """`(S, M, D)` of captions of the store, by their rows, as they were stored."""
+        """`(S, M, D)` of captions of the store, by their rows, as they were stored; with their words, where the model
+        reads words: raises `CamoeError` then where the store lacks them, or they are too many for the model."""
         rows = torch.as_tensor(captions, dtype=torch.int64, device=self.ranker.device)
-        return torch.stack([table.embedding.index_select(0, table.row[rows]) for table in self._tables])
+        sentences = torch.stack([table.embedding.index_select(0, table.row[rows]) for table in self._tables])
+        if self.run is None or not self.reads_words:
+            return sentences
+        words = stored_words(self.store, np.asarray(captions, np.int64), self.ranker.device)
+        check_words(self.run, words.longest)
+        return _joined(sentences, words)
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether the model compares words, not only whole texts."""
+        return self.run is not None and self.run.config.facts.words
+
+    @property
+    def has_captions(self) -> bool:
+        """Whether the store's captions can be compared with videos: a model that reads words needs theirs."""
+        return self.store.has_captions and (not self.reads_words or self.store.has_word_tokens)
 
     @cached_property
     def _tables(self) -> list:
@@ -208,7 +230,19 @@ class Searcher:
         ]
 
     def _text_part(self, text: str, weight: float = 1.0) -> Part:
-        return Part(weight, texts=self.reader.encode([text]), readings=tuple(self.reader.read(text)))
+        return Part(weight, texts=self._encoded(text), readings=tuple(self.reader.read(text)))
+
+    def _encoded(self, text: str) -> torch.Tensor:
+        sentences = self.reader.encode([text])
+        if self.run is None or not self.reads_words:
+            return sentences
+        room = self.run.record["shape"]["max_words"]
+        words = self.reader.encode_words([text], room)
+        if self.run.config.facts.fixes_words and words.longest > room:
+            raise CamoeError(
+                f"the query has {words.longest} tokens and {self.run.path} was trained on at most {room}; shorten it"
+            )
+        return _joined(sentences, words)
 
     def _video_part(self, like: str | PathLike[str]) -> Part:
         if str(like) in self._row:
@@ -266,7 +300,7 @@ class Searcher:
         """`M` texts against the `best` videos of each, by the model's own weights: `(S, M, best)`, or all of them."""
         found = []
         for text in texts:
-            scores = self.ranker.of_texts(self.reader.encode([text]))[:, 0].cpu().numpy()
+            scores = self.ranker.of_texts(self._encoded(text))[:, 0].cpu().numpy()
             found.append(scores[:, self.best(self.mix(scores), best)])
         return np.stack(found, axis=1)
 
@@ -371,9 +405,11 @@ class Searcher:
             frames, mask = self.gallery.take(rows, self.ranker.device, raw=self.ranker.raw)
         else:
             frames, mask = self._file_frames(Path(video), "--captions-for")
-        texts = self.caption_embeddings(range(len(self.store.caption_ids)))
-        scores = self.mix(self.ranker.pairs(texts, frames, mask)[:, :, 0].cpu().numpy(), weights)
-        store = self.store
+        store, found = self.store, []
+        for part in np.array_split(np.arange(len(store.caption_ids)), -(-len(store.caption_ids) // _CAPTIONS_AT_ONCE)):
+            texts = self.caption_embeddings(part.tolist())
+            found.append(self.mix(self.ranker.pairs(texts, frames, mask)[:, :, 0].cpu().numpy(), weights))
+        scores = np.concatenate(found)
         return [
             CaptionHit(
                 rank,
@@ -421,18 +457,20 @@ def _load_gallery(
     return gallery
 
 
-def _refuse_unsearchable(run: Run) -> None:
-    """Raise `CamoeError` for a run whose scores a single query does not have."""
-    if run.config.emcl:
+def _leave_emcl(run: Run, *, allowed: bool) -> None:
+    """Take EMCL off a run's model; raises `CamoeError` if not `allowed`, as its scores are others then."""
+    if run.config.emcl and not allowed:
         raise CamoeError(
             f"{run.path} was trained with --emcl, which needs all queries at once, and a search has one; "
             "search with a run without it"
         )
-    if run.config.facts.words:
-        raise CamoeError(
-            f"{run.path} is a run of {run.config.model}, which compares each word, and a search keeps whole queries "
-            "alone; search with a run of another model"
-        )
+    run.model.emcl = None
+
+
+def _joined(sentences: torch.Tensor, words: WordTokens) -> torch.Tensor:
+    """`(S, M, D)` and the words of all `M` -> `with_words` of them."""
+    rows = torch.arange(len(words.row), device=words.row.device)
+    return with_words(sentences, *words.padded(rows, words.longest))
 
 
 def _zero_shot_config(store: FeatureStore) -> TrainConfig:

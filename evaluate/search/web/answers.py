@@ -60,7 +60,7 @@ class Answers:
         searcher = self.searcher
         return {
             "videos": len(searcher.gallery),
-            "captions": len(searcher.store.caption_ids) if searcher.store.has_captions else 0,
+            "captions": len(searcher.store.caption_ids) if searcher.has_captions else 0,
             "model": searcher.run.title if searcher.run else "zero-shot",
             "clip": searcher.store.settings.clip_model,
             "streams": searcher.streams,
@@ -125,7 +125,7 @@ class Answers:
 
     @property
     def _has_captions(self) -> bool:
-        return self.searcher.store.has_captions and bool(self.searcher.store.caption_ids)
+        return self.searcher.has_captions and bool(self.searcher.store.caption_ids)
 
     def source(self, video_id: str) -> tuple[str, Callable[[], int]]:
         """A video's source, and what opens it."""
