@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -295,10 +296,6 @@ def test_videos_that_change_and_come_back(world: Path, tmp_path: Path) -> None:
 # -- one chunk, anywhere
 
 
-def _make(work: FrameWork, chunk: object, results: object) -> None:
-    results.put(extract_chunk(work, chunk))  # type: ignore[arg-type,attr-defined]
-
-
 def test_a_chunk_is_a_function_of_picklable_arguments(world: Path, tmp_path: Path, one_go: Path) -> None:
     """In a process that shares nothing with this one, beside a chunk that somebody else is making."""
     place = Place.of(tmp_path / "store")
@@ -309,15 +306,11 @@ def test_a_chunk_is_a_function_of_picklable_arguments(world: Path, tmp_path: Pat
     shard = next(shard for shard in FeatureStore.open(one_go).shards if shard.kind == "frames")
     binary = inspect_binary(find_ffmpeg(None))
     work = FrameWork(place, shard.settings, root, binary, "tiny", None, "cpu", 60.0, 2, 4)
-    spawn = multiprocessing.get_context("spawn")
-    results = spawn.Queue()
     claim = place.claim(1)
     assert claim is not None
     for chunk in chunks[:2]:
-        child = spawn.Process(target=_make, args=(work, chunk, results))
-        child.start()
-        counts = results.get(timeout=120)
-        child.join(60)
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as child:
+            counts = child.submit(extract_chunk, work, chunk).result(timeout=120)
         assert counts == (FrameCounts(elsewhere=2) if chunk.number else FrameCounts(ok=1, failed=1, frames=3))
     claim.release()
     assert sorted(contents(place.folder)) == ["SHA256SUMS", "frames-00000.h5"]
