@@ -38,6 +38,8 @@ def workers() -> list[int]:
     return [process for process in found if is_ours(process)]
 
 
+@pytest.mark.soak
+@pytest.mark.skipif(not os.environ.get("CAMOE_SOAK"), reason="a cluster takes long to start; runs in make soak")
 def test_a_worker_is_killed(quick: Callable[..., SweepConfig], tmp_path: Path) -> None:
     killed: list[int] = []
 

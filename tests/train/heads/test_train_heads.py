@@ -128,12 +128,6 @@ def test_a_store_without_words_is_refused_in_a_sentence(name: str, config: Make,
         fit(config(model=name, features=(str(store_path),)))
 
 
-def test_search_refuses_heads_that_read_words(config: Make) -> None:
-    path = fit(config(model="wti", epochs=1))
-    with pytest.raises(CamoeError, match="is a run of wti, which compares each word"):
-        Searcher.open(path)
-
-
 @pytest.mark.parametrize("name", ["query-scoring", "afa", "xpool", "tmass", "dicosa"])
 def test_search_finds_with_the_others(name: str, config: Make) -> None:
     searcher = Searcher.open(fit(config(model=name, epochs=1)), device="cpu")
