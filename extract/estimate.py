@@ -122,7 +122,7 @@ def _chunks(config: ExtractConfig, inputs: Inputs, there: FeatureStore | None, p
         inputs.items, held, retry_failed=config.retry_failed, replace_changed=config.replace_changed
     )
     plan = planned_now(place, there, pending, config.videos, chunk_size=config.shard_size)
-    return make_chunks(plan, {item.id for item in pending}, there, place)
+    return make_chunks(plan, {item.id for item in pending}, there)
 
 
 def _sample_videos(

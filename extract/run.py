@@ -227,9 +227,13 @@ class _Stage:
         if not self.config.retry_failed or (part is not None and part.number > 1):
             return
         gone = sorted(self.builder.inventory.failed - {item.id for item in self.inputs.items})
-        if gone:
-            settings = self._frame_settings
-            self.builder.publish(Shard(settings, videos=no_videos(settings), removed=Removed(videos=tuple(gone))))
+        claim = self.builder.place.claim_changes() if gone else None
+        if claim is not None:
+            try:
+                settings = self._frame_settings
+                self.builder.publish(Shard(settings, videos=no_videos(settings), removed=Removed(videos=tuple(gone))))
+            finally:
+                claim.release()
 
     @property
     def _frame_settings(self) -> StoreSettings:
@@ -244,7 +248,7 @@ class _Stage:
             return 0
         if self.config.chosen_part is None:
             return self._add_texts(tagger, found)
-        claim = self.builder.place.claim_texts()
+        claim = self.builder.place.claim_changes()
         if claim is None:
             return 0
         try:
@@ -300,7 +304,7 @@ class _Stage:
             workers=config.worker_count,
             batch_size=batch_size,
         )
-        chunks = make_chunks(plan, {item.id for item in pending}, builder.store, builder.place)
+        chunks = make_chunks(plan, {item.id for item in pending}, builder.store)
         return self._run(work, chunks, len(pending))
 
     def _run(self, work: FrameWork, chunks: Sequence[Chunk], total: int) -> FrameCounts:

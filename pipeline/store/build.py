@@ -111,6 +111,7 @@ class StoreBuilder:
     def look_again(self) -> None:
         """Read anew what is there, where another may have written meanwhile."""
         shards = self.place.shards()
+        self._next_number.clear()
         if shards:
             self._take_stock(FeatureStore.open(shards))
 

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from .place import Place
 from .plan import Plan, Planned, chunk_of_name, shard_name, supplement_of_name
 from .reader import FeatureStore
 from .schema import Failure
@@ -28,7 +27,7 @@ class Chunk:
     told: tuple[Failure, ...] = ()
 
 
-def make_chunks(plan: Plan, pending: Collection[str], store: FeatureStore | None, place: Place) -> list[Chunk]:
+def make_chunks(plan: Plan, pending: Collection[str], store: FeatureStore | None) -> list[Chunk]:
     """The chunks in which `pending` videos lie, in order; of a chunk that has its shard, what is to be mended of it.
 
     A shard's order is its chunk's number plus one, or later than every shard that speaks of one of its videos: so it
@@ -40,7 +39,7 @@ def make_chunks(plan: Plan, pending: Collection[str], store: FeatureStore | None
     latest = _latest(store, pending)
     held = set(store.video_ids) if store is not None else set()
     failures = store.failures if store is not None else {}
-    supplement = _next_supplements(place)
+    supplement = _next_supplements(store)
     return [
         Chunk(
             number,
@@ -65,11 +64,15 @@ def _latest(store: FeatureStore | None, wanted: Collection[str]) -> Mapping[str,
     return latest
 
 
-def _next_supplements(place: Place) -> dict[int, int]:
-    """For chunks that have a shard, the number of the next one that mends it."""
+def _next_supplements(store: FeatureStore | None) -> dict[int, int]:
+    """For chunks that have a shard in `store`, the number of the next one that mends it.
+
+    Shards that another run has published since `store` was read do not count: a chunk that it made must keep its name
+    here, by which whoever claims it sees that it is made.
+    """
     following: dict[int, int] = {}
-    for path in place.folder.glob("frames-*.h5"):
-        chunk = chunk_of_name(path.name)
+    for shard in store.shards if store is not None else ():
+        chunk = chunk_of_name(shard.path.name)
         if chunk is not None:
-            following[chunk] = max(following.get(chunk, 0), 1 + supplement_of_name(path.name))
+            following[chunk] = max(following.get(chunk, 0), 1 + supplement_of_name(shard.path.name))
     return following

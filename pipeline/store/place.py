@@ -195,8 +195,8 @@ class Place:
         """The right to make a chunk; `None` while another has it. A killed run loses it."""
         return self._claim(f".chunk-{chunk:05d}.lock")
 
-    def claim_texts(self) -> Claim | None:
-        """The right to add texts, likewise."""
+    def claim_changes(self) -> Claim | None:
+        """The right to add texts, and to tell of videos that are gone, likewise."""
         return self._claim(".texts.lock")
 
     def _claim(self, name: str) -> Claim | None:

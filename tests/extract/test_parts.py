@@ -302,7 +302,7 @@ def test_a_chunk_is_a_function_of_picklable_arguments(world: Path, tmp_path: Pat
     place.folder.mkdir()
     root = world / "videos"
     items = [VideoItem(path.stem, path) for path in sorted(root.iterdir())]
-    chunks = make_chunks(planned_now(place, None, items, root, chunk_size=2), [i.id for i in items], None, place)
+    chunks = make_chunks(planned_now(place, None, items, root, chunk_size=2), [i.id for i in items], None)
     shard = next(shard for shard in FeatureStore.open(one_go).shards if shard.kind == "frames")
     binary = inspect_binary(find_ffmpeg(None))
     work = FrameWork(place, shard.settings, root, binary, "tiny", None, "cpu", 60.0, 2, 4)

@@ -27,6 +27,7 @@ from camoe.pipeline.store.plan import (
     shard_name,
     supplement_of_name,
 )
+from camoe.pipeline.store.publish import publish_shard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -251,7 +252,7 @@ def test_a_chunk_has_one_writer_and_a_dead_one_loses_it(place: Place) -> None:
 def test_chunks_tell_their_work_whole(place: Place, root: Path, make_shard: ShardMaker) -> None:
     put(root, *"abcde")
     made = plan(place, root)
-    first = make_chunks(made, list("abcde"), None, place)
+    first = make_chunks(made, list("abcde"), None)
     assert [(chunk.number, chunk.name, chunk.order) for chunk in first] == [
         (0, "frames-00000.h5", 1),
         (1, "frames-00001.h5", 2),
@@ -264,11 +265,28 @@ def test_chunks_tell_their_work_whole(place: Place, root: Path, make_shard: Shar
         builder.finish()
     assert not (place.folder / "frames-00000.h5").exists(), "names of chunks are for chunks"
     store = FeatureStore.open(place.out)
-    again = make_chunks(made, ["c", "e"], store, place)
+    again = make_chunks(made, ["c", "e"], store)
     assert again == [
         Chunk(1, "frames-00001.h5", 3, (made.videos["c"],), replaced=("c",)),
         Chunk(2, "frames-00002.h5", 3, (made.videos["e"],)),
     ]
+
+
+def test_a_chunk_that_another_run_has_just_made_keeps_its_name(
+    place: Place, root: Path, make_shard: ShardMaker
+) -> None:
+    """So that it is found made, and not made again beside itself."""
+    put(root, *"ab")
+    made = plan(place, root)
+    before = make_chunks(made, list("ab"), None)
+    publish_shard(place, "frames-00000.h5", make_shard(list("ab"), None))
+    assert make_chunks(made, list("ab"), None) == before
+    store = FeatureStore.open(place.out)
+    assert [chunk.name for chunk in make_chunks(made, list("ab"), store)] == ["frames-00000.1.h5"]
+    publish_shard(place, "frames-00000.1.h5", make_shard(["z"], None))
+    assert [chunk.name for chunk in make_chunks(made, list("ab"), store)] == ["frames-00000.1.h5"]
+    store = FeatureStore.open(place.out)
+    assert [chunk.name for chunk in make_chunks(made, list("ab"), store)] == ["frames-00000.2.h5"]
 
 
 def test_a_store_of_before_gets_a_plan(root: Path, tmp_path: Path) -> None:
