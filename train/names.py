@@ -20,6 +20,8 @@ LOSSES = ("ce", "dsl")
 DUPLICATE_TEXT = ("negative", "mask", "positive")
 PADDING = ("masked", "published")
 PRECISIONS = ("fp32", "bf16")
+REPORTERS = {"tensorboard": ".reporters.tensorboard:TensorBoard", "wandb": ".reporters.wandb:WeightsAndBiases"}
+"""Where a run's numbers can go besides its folder: `module:class`, made with the folder, as `reporters/` describes."""
 
 ARCHITECTURE = ("experts", "aggregator", "gate", "attention_layers", "text_head", "padding", "trials", "emcl")
 """Settings that only some models read."""
