@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...pipeline.config import Config, SettingError, setting
 from ...pipeline.engines import ENGINES
+from ...pipeline.tags import check_tags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +38,15 @@ class SweepConfig(Config):
     )
     ray_gpus: float = setting(1.0, help="With --engine ray: GPUs a worker takes; two share one with 0.5.")
 
+    tags: tuple[str, ...] = setting(
+        (), flag="--tag", repeat=True, help="A word to find the sweep by, kept with its results; repeatable."
+    )
+
     def check(self) -> None:
         for name in ("features", "grid"):
             if not getattr(self, name):
                 raise SettingError.about(name, "is empty; name one")
+        check_tags(self.tags)
         if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < 2**63 for seed in self.seeds):
             raise SettingError("{seeds} must be different whole numbers from 0, as 0,1,2")
         if not self.max_matrix_gb > 0:

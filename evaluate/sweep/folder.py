@@ -78,5 +78,6 @@ def _note(plan: Plan) -> dict[str, Any]:
         "store": plan.store.content_hash,
         "protocol": plan.protocol,
         "seeds": list(plan.sweep.seeds),
+        "tags": list(plan.tags),
         "trainings": {key: run.name for key, run in plan.runs.items()},
     }

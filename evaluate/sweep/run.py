@@ -14,6 +14,7 @@ from ...pipeline.errors import CamoeError
 from ...pipeline.wording import counted
 from ...train.data import resolve_device
 from ..report.sweeps import write_sweep_page
+from ..tidy import write_metrics
 from .cells import Cells
 from .code import code_version
 from .config import SweepConfig
@@ -22,6 +23,7 @@ from .export import write_tidy
 from .folder import CELLS, sweep_folder
 from .grouping import group_runs
 from .listing import listing
+from .metrics import sweep_rows
 from .on_cluster import joined, work_on_cluster
 from .overview import headlines, overview
 from .plan import Plan, make_plan
@@ -94,6 +96,7 @@ def dry_run(config: SweepConfig, *, ensemble: bool | None = None) -> str:
 def report(plan: Plan, results: dict[str, Result], costs: Costs, folder: Path) -> list[str]:
     """Write every table, plot, the overview and its page from what there is; returns the overview's headlines."""
     write_tidy(plan, results, folder)
+    write_metrics(folder / "metrics.parquet", sweep_rows(plan, results, costs))
     tables = summarise(plan, results)
     plots = write_plots(tables, folder / "plots")
     write_atomic(folder / "table.md", markdown(plan, tables))
