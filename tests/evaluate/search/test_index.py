@@ -95,8 +95,12 @@ def test_an_index_that_does_not_fit_is_refused(
     content = bytearray(index.read_bytes())
     content[-100] ^= 1
     damaged.write_bytes(content)
-    with pytest.raises(CamoeError, match=r"cannot be used \(.* is damaged"):
+    with pytest.raises(CamoeError, match=r"^--index \S+damaged.faiss is damaged \([^/]*\); export it again$"):
         Searcher.open(None, world.store, index=damaged)
+    table = tmp_path / "videos.csv"
+    table.write_text("rank,id\n1,clip0000\n")
+    with pytest.raises(CamoeError, match=r"^--index \S+videos.csv is no index of videos; give a file that camoe-store"):
+        Searcher.open(None, world.store, index=table)
     with pytest.raises(CamoeError, match="is not there; make it with camoe-store export"):
         Searcher.open(None, world.store, index=tmp_path / "none.faiss")
     with pytest.raises(CamoeError, match="leave one of them out"):
