@@ -90,7 +90,7 @@ class ComputedScores:
     def _videos(self) -> torch.Tensor:
         features, model = self.scorer.features, self.scorer.model
         parts = features.videos_of(self.subset).split(CHUNK)
-        return torch.cat([model.encode_videos(features.frames[part], features.mask[part]) for part in parts], dim=1)
+        return torch.cat([model.encode_videos(features.frames_of(part), features.mask[part]) for part in parts], dim=1)
 
 
 def query_blocks(scores: SubsetScores, direction: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
