@@ -84,9 +84,10 @@ def free_bytes(device: torch.device) -> int:
 def free_host_bytes() -> int:
     """Host memory that this process may still take: what the machine has, and its limits allow."""
     found = [_machine_bytes(), *_cgroup_bytes()]
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if soft != resource.RLIM_INFINITY:
-        found.append(soft - _address_space())
+    for limit, used in ((resource.RLIMIT_AS, 0), (resource.RLIMIT_DATA, 5)):
+        soft, _ = resource.getrlimit(limit)
+        if soft != resource.RLIM_INFINITY:
+            found.append(soft - _used_pages(used) * resource.getpagesize())
     return max(0, min(found))
 
 
@@ -98,24 +99,30 @@ def _machine_bytes() -> int:
     return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _address_space() -> int:
+def _used_pages(column: int) -> int:
+    """Of `/proc/self/statm`: 0 is the address space, 5 data."""
     with suppress(OSError, ValueError):
-        return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path("/proc/self/statm").read_text().split()[column])
     return 0
 
 
 def _cgroup_bytes() -> Iterator[int]:
     """What the limits of the control groups that this process is in leave; cached files count as free."""
+    for line in _own_groups().splitlines():
+        _, kinds, inner = line.split(":", 2)
+        if kinds in _CGROUPS:
+            root, *names = _CGROUPS[kinds]
+            own = Path(root, inner.lstrip("/"))
+            for group in (own, *own.parents):
+                if group.is_relative_to(root):
+                    with suppress(OSError, ValueError):  # no limit, or not to be seen from within a container
+                        yield _left(group, *names)
+
+
+def _own_groups() -> str:
     with suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            _, kinds, inner = line.split(":", 2)
-            if kinds in _CGROUPS:
-                root, *names = _CGROUPS[kinds]
-                own = Path(root, inner.lstrip("/"))
-                for group in (own, *own.parents):
-                    if group.is_relative_to(root):
-                        with suppress(OSError, ValueError):  # no limit, or not to be seen from within a container
-                            yield _left(group, *names)
+        return Path("/proc/self/cgroup").read_text()
+    return ""
 
 
 def _left(group: Path, limit: str, used: str, cached: str) -> int:
