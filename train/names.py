@@ -20,6 +20,8 @@ LOSSES = ("ce", "dsl")
 DUPLICATE_TEXT = ("negative", "mask", "positive")
 PADDING = ("masked", "published")
 PRECISIONS = ("fp32", "bf16")
+AUTO, DEVICE, HOST, DISK = RESIDENCE = ("auto", "device", "host", "disk")
+"""Where features are while training: all on the device as float32, or as float16 in host memory or in the store."""
 
 ARCHITECTURE = ("experts", "aggregator", "gate", "attention_layers", "text_head", "padding", "trials", "emcl")
 """Settings that only some models read."""
