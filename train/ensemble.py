@@ -19,7 +19,7 @@ from torch.optim.adamw import adamw
 from .data import BatchSampler, Features, draw_dropout
 from .gather import batches
 from .recipe import Recipe
-from .scorer import MAX_LOGIT_SCALE, Dropout, Scorer
+from .scorer import Dropout, Scorer
 from .step import at_least_float32, caption_losses, in_precision
 from .trainer import schedule
 
@@ -194,7 +194,7 @@ class Ensemble:
             gradient.mul_((self.clip / (norm + 1e-6)).clamp_(max=1.0)[:, None])
             self._update(gradient)
             scale = self.flat[:, self.layout.scale]
-            scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
+            scale.clamp_(max=math.log(self.model.max_logit_scale))
             told = torch.cat([losses, norm[:, None], scale.exp()[:, None]], dim=1)
         self.flat.grad = None
         return told

@@ -139,6 +139,7 @@ def export(paths: tuple[Path, ...], out: Path, form: str | None) -> None:
 @_out("The new store: FILE.h5 or a folder.")
 @click.option("--clip-model", metavar="NAME", help="Which model made the features, for example ViT-B-16-SigLIP.")
 @click.option("--logit-scale", type=float, metavar="NUMBER", help="What the model multiplies cosines by (CLIP: 100).")
+@click.option("--logit-bias", type=float, metavar="NUMBER", help="What it adds to the product, if anything (SigLIP).")
 @click.option("--clip-sha256", metavar="HEX", help="Of the model's weights, where known; else its name stands for it.")
 @click.option("--precision", default="imported", show_default=True, metavar="TEXT", help="That the model ran in.")
 @click.option("--fps", type=float, metavar="NUMBER", help="Frames a second that were encoded, where it is known.")
@@ -165,6 +166,7 @@ def import_(
     out: Path,
     clip_model: str | None,
     logit_scale: float | None,
+    logit_bias: float | None,
     clip_sha256: str | None,
     precision: str,
     fps: float | None,
@@ -193,7 +195,16 @@ def import_(
         if clip_model is None or logit_scale is None:
             raise CamoeError("--clip-model and --logit-scale say which model made the features; give both")
         options = ImportOptions(
-            clip_model, logit_scale, clip_sha256, precision, fps, max_frames, captions, parse_texts(texts), seed
+            clip_model,
+            logit_scale,
+            clip_sha256,
+            precision,
+            fps,
+            max_frames,
+            captions,
+            parse_texts(texts),
+            seed,
+            logit_bias,
         )
         try:
             done = import_store(source, out, options)

@@ -326,6 +326,7 @@ _SOUND: dict[str, Callable[[Any], bool]] = {
     "clip_model": _is_text,
     "clip_sha256": _is_text,
     "clip_logit_scale": _is_positive,
+    "clip_logit_bias": lambda value: value is None or (isinstance(value, int | float) and math.isfinite(value)),
     "embed_dim": _is_count,
     "precision": _is_text,
     "fps": lambda value: value is None or _is_positive(value),
