@@ -145,11 +145,13 @@ class ExtractConfig(Config):
         _ = self.columns
         name = self.dataset_name if self.captions is not None else "none"
         if self.caption_columns and (self.captions is None or name == SUBTITLES or name in BENCHMARKS):
-            told = "{caption_columns} names columns of your own table; the captions are {format}"
+            told = "{caption_columns} names columns of a table of your own, and the captions are {format}; leave it out"
             raise SettingError(told, format=name)
         if self.subtitle_seconds is not None:
             if name != SUBTITLES:
-                raise SettingError("{subtitle_seconds} is about subtitles; the captions are {format}", format=name)
+                raise SettingError(
+                    "{subtitle_seconds} is about subtitles, and the captions are {format}; leave it out", format=name
+                )
             if not 0 <= self.subtitle_seconds <= 3600:
                 raise SettingError.about("subtitle_seconds", f"must be from 0 to 3600, not {self.subtitle_seconds}")
 

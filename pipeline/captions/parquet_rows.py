@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import resource
@@ -76,6 +77,7 @@ def _send_blocks(path: Path, columns: Columns, send: Connection) -> None:
 
 def _contain() -> None:
     """What a hostile file may take: so much memory, and no word or core dump when it ends this process."""
+    faulthandler.disable()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
