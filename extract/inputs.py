@@ -18,9 +18,9 @@ from ..pipeline.store.schema import FULL
 from ..pipeline.wording import short_hash
 from .config import AUTO, DEFAULT_CLIP, ExtractConfig
 from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
+from .datasets.subtitles import SECONDS
 from .encoder import Encoder
 from .encoders import has_family, is_named, load_encoder
-from .datasets.subtitles import SECONDS
 from .ffmpeg import Binary
 from .files import find_videos
 from .precision import BATCH_BEFORE, PRECISIONS
