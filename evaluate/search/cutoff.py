@@ -3,7 +3,7 @@
 Every query has a best video, one that nothing fits too. With captions in the store the cut-off is what 95 of 100 of
 them reach with their own video, captions that the run was not trained on where there are enough. Short queries score
 less, and how much less depends on the query. So for those of up to three words it is a margin above the query's own
-median over the gallery: the one that 90 of 100 short phrases from these captions reach with the best of the videos
+median over the gallery: the one that 80 of 100 short phrases from these captions reach with the best of the videos
 whose captions hold them. It is never above the cut-off of captions, and grows to that with a query's length. Without
 captions it is what the best video of 9 of 10 unlikely sentences (`unlikely.txt`) stays below, whatever the length.
 
@@ -26,7 +26,7 @@ from .phrases import LONGEST, Phrase, length_of, phrases, places
 if TYPE_CHECKING:
     from .searcher import Searcher
 
-KEPT_SHARE, KEPT_SHORT_SHARE, REFUSED_SHARE = 0.95, 0.9, 0.9
+KEPT_SHARE, KEPT_SHORT_SHARE, REFUSED_SHARE = 0.95, 0.8, 0.9
 MOST_CAPTIONS, LEAST_CAPTIONS = 512, 20
 MOST_PHRASES, LEAST_PHRASES = 200, 20
 MOST_OWN = 32

@@ -332,14 +332,12 @@ class Searcher:
         """`c (S, M, D)`, each against one video of the gallery, `rows (M,)`: `(S, M)`."""
         found = np.empty(texts.shape[:2], np.float32)
         for place, row in enumerate(rows.tolist()):
-            frames, mask = self.gallery.take(np.array([row]), self.ranker.device, raw=self.ranker.raw)
-            found[:, place] = self.ranker.pairs(texts[:, place : place + 1], frames, mask)[:, 0, 0].cpu().numpy()
+            found[:, place] = self.ranker.of_rows(texts[:, [place]], np.array([row]))[:, 0, 0].cpu().numpy()
         return found
 
     def pair_scores(self, texts: torch.Tensor, rows: np.ndarray) -> np.ndarray:
         """`c (S, M, D)` against some videos of the gallery, `rows (B,)`, each pair by the model: `(S, M, B)`."""
-        frames, mask = self.gallery.take(rows, self.ranker.device, raw=self.ranker.raw)
-        found = [self.ranker.pairs(part, frames, mask).cpu().numpy() for part in texts.split(_TEXTS_AT_ONCE, dim=1)]
+        found = [self.ranker.of_rows(part, rows).cpu().numpy() for part in texts.split(_TEXTS_AT_ONCE, dim=1)]
         return np.concatenate(found, axis=1)
 
     def text_scores(self, texts: Sequence[str], best: int) -> np.ndarray:
