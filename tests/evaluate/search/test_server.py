@@ -12,7 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 from camoe.evaluate.search.searcher import Searcher
+from camoe.evaluate.search.web.crowd import Crowd
 from camoe.evaluate.search.web.media import MOST_PREVIEWS
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 QUERY = "a pink moon expands over the grass"
 NONSENSE = "the parliament debates a law about the price of bread"
@@ -304,6 +307,23 @@ def test_many_at_once_and_dropped_connections_leave_it_running(address: str, soa
     assert found.count(200) > 50
     assert set(found) <= {200, 503, "ReadError", "ConnectError", "RemoteProtocolError"}
     assert httpx.get(f"{address}/api/search", params={"q": QUERY}).json()["hits"]
+
+
+def test_of_too_many_at_once_some_are_answered_and_the_others_refused() -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.05)
+        await JSONResponse({})(scope, receive, send)
+
+    async def ask() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(Crowd(slow, most=2))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            first = await asyncio.gather(*[client.get("/api/search") for _ in range(5)])
+            return [*first, await client.get("/api/search")]
+
+    answers = asyncio.run(ask())
+    assert [answer.status_code for answer in answers] == [200, 200, 503, 503, 503, 200]
+    assert answers[2].json() == {"error": "too many ask at the same time; try again in a moment"}
+    assert answers[2].headers["retry-after"] == "2"
 
 
 def test_dropped_connections_leave_nothing_behind(address: str) -> None:
