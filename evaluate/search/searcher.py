@@ -497,16 +497,14 @@ class Searcher:
         """
         if query.length is None:
             return None
-        cutoff = self.cutoff
-        if cutoff.short is None or not cutoff.is_short(query.length):
-            return cutoff.at(weights)
-        sample = cutoff.short.sample
-        if self.ranker.candidates is None:
-            typical = (self.wanted_score(query) if wanted is None else wanted)[:, sample]
+        if (sample := self.cutoff.sample_for(query.length)) is None:
+            return self.cutoff.at(weights)
+        if wanted is not None and self.ranker.candidates is None:
+            typical = wanted[:, sample]
         else:
             assert query.parts[0].texts is not None
             typical = self.pair_scores(query.parts[0].texts, sample)[:, 0]
-        return cutoff.of_short(query.length, typical, weights)
+        return self.cutoff.of_short(query.length, typical, weights)
 
 
 def _open_index(index: str | PathLike[str] | None, store: FeatureStore, subset: str | None) -> VideoIndex | None:

@@ -49,7 +49,7 @@ def test_the_cut_off_grows_with_a_querys_length_to_that_of_captions(searcher: Se
     assert values[0] == values[1] == values[2] < values[3] <= values[4]
     assert values == sorted(values)
     assert values[-1] == pytest.approx(cutoff.at())
-    assert not cutoff.is_short(20)
+    assert cutoff.sample_for(20) is None
     long = "there is a small red star that falls above the water"
     assert searcher.auto_cutoff(searcher.query(long)) == cutoff.at()
     assert cutoff.basis_of(20) == cutoff.basis
