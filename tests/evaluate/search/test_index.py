@@ -10,7 +10,7 @@ from camoe.evaluate.search.searcher import Searcher
 from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore
 from camoe.pipeline.store.cli import main as store_main
-from camoe.pipeline.store.stored_frames import StoredFrames
+from camoe.pipeline.store.stored import StoredFrames
 from camoe.pipeline.store.video_index import VideoIndex, build_index, mean_pooled
 
 pytest.importorskip("faiss")
