@@ -18,10 +18,10 @@ class SweepConfig(Config):
     search: str | None = setting(
         None, help="Instead of a grid: a search over ranges of settings, a shipped one's name or a YAML file."
     )
-    out: Path | None = setting(None, help="Folder for results, tables and plots; none: sweeps/GRID.")
+    out: Path | None = setting(None, help="Folder for results, tables and plots; none: sweeps/GRID, or sweeps/SEARCH-search.")
     protocol: str | None = setting(None, help="Which captions are train, val and test; none: the store's only one.")
     allow_missing: bool = setting(False, help="Leave out captions whose video has no features.")
-    seeds: tuple[int, ...] = setting((), help="Seeds of every cell, as 0,1,2; none: the grid's.")
+    seeds: tuple[int, ...] = setting((), help="Seeds of every cell, as 0,1,2; none: the file's.")
     epochs: int | None = setting(None, help="Of every training; none: the grid's, or camoe-train's default.")
     skip_unavailable: bool = setting(False, help="Leave out cells whose sentences the store lacks, and say which.")
     extend: bool = setting(False, help="Go on in a folder whose sweep had another grid; what both share is kept.")

@@ -88,6 +88,7 @@ def read_search(config: SweepConfig) -> Search:
         own["include"] = [{"label": TUNED}]
     base = {} if config.epochs is None else {"epochs": config.epochs}
     sweep = sweep_of(path, own, config.features, config.seeds, base)
+    sweep = replace(sweep, name=f"{sweep.name}-search")  # so that it has another folder than the grid of that name
     given = content.get("trial_seeds")
     search = Search(
         sweep=sweep,

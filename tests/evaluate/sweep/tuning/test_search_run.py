@@ -84,8 +84,9 @@ def killed(search: Search) -> SweepConfig:
 
 
 def test_a_killed_search_ends_like_another_and_like_training_by_hand(
-    killed: SweepConfig, search: Search, store: Path, tmp_path: Path
+    killed: SweepConfig, search: Search, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("camoe.evaluate.sweep.stages.write_plots", lambda tables, folder: [])  # slow, and tested
     folder = killed.folder("mine")
     before = {path: path.stat().st_mtime_ns for path in (folder / CELLS).iterdir()}
     done = recorded(folder)
