@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...pipeline.config import Config, SettingError, setting
 from ...pipeline.engines import ENGINES
+from ...train.names import RESIDENCE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,9 @@ class SweepConfig(Config):
     search: str | None = setting(
         None, help="Instead of a grid: a search over ranges of settings, a shipped one's name or a YAML file."
     )
-    out: Path | None = setting(None, help="Folder for results, tables and plots; none: sweeps/GRID, or sweeps/SEARCH-search.")
+    out: Path | None = setting(
+        None, help="Folder for results, tables and plots; none: sweeps/GRID, or sweeps/SEARCH-search."
+    )
     protocol: str | None = setting(None, help="Which captions are train, val and test; none: the store's only one.")
     allow_missing: bool = setting(False, help="Leave out captions whose video has no features.")
     seeds: tuple[int, ...] = setting((), help="Seeds of every cell, as 0,1,2; none: the file's.")
@@ -33,6 +36,11 @@ class SweepConfig(Config):
         2.0, help="Above this size, in each process, scores are ranked in blocks, without re-ranking."
     )
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
+    resident: str = setting(
+        "auto",
+        help="Where features stay: on the device, as float16 in host memory, or in the store; auto: by what is free.",
+        choices=RESIDENCE,
+    )
     workers: int | None = setting(None, help="Processes; none: one per core, or one on a GPU.")
     engine: str = setting("local", help="Where runs are trained: here, or on a Ray cluster.", choices=ENGINES)
     ray_address: str = setting(

@@ -40,7 +40,7 @@ def sweep(config: SweepConfig, say: Callable[[str], None] = print, *, ensemble: 
             say(line)
         costs = measure_costs(plan, folder)  # before the processes that would share its core
         try:
-            train(plan, results, Crew.of(plan, config, device, cluster), folder, say, ensemble=ensemble)
+            train(plan, results, Crew.of(plan, config, device, cluster, say), folder, say, ensemble=ensemble)
         finally:
             told = report(plan, results, costs, folder)
     return Outcome(folder, results, told)

@@ -13,6 +13,8 @@ from ...pipeline.atomic import write_atomic
 from ...pipeline.engines.ray import RayEngine
 from ...pipeline.errors import CamoeError
 from ...pipeline.wording import counted
+from ...train.names import DEVICE
+from ...train.residence import Residence, choose_residence
 from ..report.sweeps import write_sweep_page
 from .cells import Cells
 from .code import code_version
@@ -59,9 +61,14 @@ class Crew:
     cluster: RayEngine | None
 
     @classmethod
-    def of(cls, plan: Plan, config: SweepConfig, device: torch.device, cluster: RayEngine | None) -> Crew:
-        """As the config asks for it."""
-        source = Source(config.features, plan.protocol, config.allow_missing, str(device), plan.store.content_hash)
+    def of(cls, plan: Plan, config: SweepConfig, device: torch.device, cluster: RayEngine | None, say: Say) -> Crew:
+        """As the config asks for it; `say` hears where features stay that the device does not hold."""
+        chosen = _residence(plan, config, device)
+        if chosen.told and chosen.name != DEVICE:
+            say(chosen.told)
+        source = Source(
+            config.features, plan.protocol, config.allow_missing, str(device), plan.store.content_hash, chosen.name
+        )
         return cls(source, device, cluster.room() if cluster is not None else processes(config, device), cluster)
 
     def work(self, groups: Sequence[Group]) -> Iterator[Event]:
@@ -136,6 +143,19 @@ def _of_other_code(plan: Plan, config: SweepConfig, other: dict[str, Result]) ->
     if config.other_code == "refuse":
         raise CamoeError(f"{told}; train them again with --other-code train, or mix them with --other-code keep")
     return told + ("; they are trained again" if config.other_code == "train" else "; they are kept beside new ones")
+
+
+def _residence(plan: Plan, config: SweepConfig, device: torch.device) -> Residence:
+    """Every process holds what the runs read, once for each of raw and normalised."""
+    configs = [run.config for run in plan.runs.values()]
+    return choose_residence(
+        plan.store,
+        config.resident,
+        {pair for own in configs for pair in own.strategies.items()},
+        words=any(own.facts.words for own in configs),
+        device=device,
+        copies=processes(config, device) * len({own.facts.raw for own in configs}),
+    )
 
 
 def processes(config: SweepConfig, device: torch.device) -> int:

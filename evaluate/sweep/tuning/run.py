@@ -51,7 +51,7 @@ def search(config: SweepConfig, say: Say, *, ensemble: bool | None = None) -> Ou
             config.folder(plan.sweep.name), replace(plan, runs={}), extend=config.extend, search=note
         ) as folder,
     ):
-        crew = Crew.of(plan, config, device, cluster)
+        crew = Crew.of(plan, config, device, cluster, say)
         runs = Runs(asked, plan, Cells(folder / CELLS), any_code=config.other_code == KEPT)
         studies = _studies(asked, plan, folder)
         results = _results(studies, runs, folder, say)
