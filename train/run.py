@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,14 +31,14 @@ SMALL_BATCH = 1 << 18
 """Numbers in a batch's frames below which one CPU thread is enough."""
 
 
-def fit(config: TrainConfig, *, resume: bool = False) -> Path:
+def fit(config: TrainConfig, *, resume: bool = False, say: Callable[[str], object] = lambda line: None) -> Path:
     """Train as configured and return the run folder, which is written whole at the end or not at all.
 
     The epoch with the best mean of text-to-video and video-to-text R@1 on `val` is kept; epoch 0 is the untrained
     model. On a CPU the same config gives the same bits. With `resume` a run that was killed goes on from its last
-    checkpoint, to the same bits; one that is finished is left as it is, one that never began is begun. Raises
-    `CamoeError` for a store, protocol, stream, folder or begun run that does not fit, `RunStoppedError` when the loss
-    is no longer a number, explodes, or memory runs out.
+    checkpoint, to the same bits; one that is finished is left as it is, one that never began is begun. `say` is told
+    where `resident` auto puts the features, and why. Raises `CamoeError` for a store, protocol, stream, folder or begun
+    run that does not fit, `RunStoppedError` when the loss is no longer a number, explodes, or memory runs out.
     """
     started = time.perf_counter()
     device = resolve_device(config.device)
@@ -55,7 +54,7 @@ def fit(config: TrainConfig, *, resume: bool = False) -> Path:
         store, config.resident, config.strategies.items(), words=config.facts.words, device=device
     )
     if chosen.told:
-        print(chosen.told, file=sys.stderr, flush=True)
+        say(chosen.told)
     features = load_features(
         store,
         config.strategies,
@@ -81,7 +80,13 @@ def fit(config: TrainConfig, *, resume: bool = False) -> Path:
     with new_run_folder(config.folder, overwrite=config.overwrite, resume=resume) as folder:
         with cpu_threads(features, batch_size=config.batch_size, threads=config.threads) as threads:
             outcome = _train_in(folder, model, features, config, identity, resume=resume)
-        record = source | features_record(features) | outcome_record(outcome, model) | cost_record(device, threads)
+        record = (
+            source
+            | {"resident": chosen.name}
+            | features_record(features)
+            | outcome_record(outcome, model)
+            | cost_record(device, threads)
+        )
         write_run(folder, config, record, outcome.state)
     return config.folder
 
