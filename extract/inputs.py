@@ -18,6 +18,7 @@ from ..pipeline.store.schema import FULL
 from ..pipeline.wording import short_hash
 from .config import AUTO, DEFAULT_CLIP, ExtractConfig
 from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
+from .datasets.subtitles import SECONDS
 from .encoder import Encoder
 from .encoders import has_family, is_named, load_encoder
 from .ffmpeg import Binary
@@ -105,7 +106,13 @@ def read_inputs(config: ExtractConfig, there: FeatureStore | None) -> Inputs:
     if files is None and config.into is not None and there is not None:
         files = _files_of_store(there)
     captions, items = load_dataset(
-        config.dataset_name, config.captions, files, seed=config.seed, known_split=known_split(there)
+        config.dataset_name,
+        config.captions,
+        files,
+        columns=config.columns,
+        subtitle_seconds=SECONDS if config.subtitle_seconds is None else config.subtitle_seconds,
+        seed=config.seed,
+        known_split=known_split(there),
     )
     return Inputs([item for item in items if item.id not in dropped], _without(captions, dropped), streams)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..atomic import write_atomic
+from ..captions.columns import Columns
 from ..command import camoe_group, say
 from ..config import SettingError
 from ..csv_text import csv_text
@@ -148,6 +149,9 @@ def export(paths: tuple[Path, ...], out: Path, form: str | None) -> None:
 )
 @click.option("--captions", type=click.Path(path_type=Path), metavar="FILE", help="As camoe-extract reads them.")
 @click.option(
+    "--caption-columns", multiple=True, metavar="OURS=THEIRS,…", help="What its columns are called, as caption=text."
+)
+@click.option(
     "--texts", multiple=True, metavar="[STRATEGY/STREAM=]FILE.npy", help="Embeddings of its captions, (M, D)."
 )
 @click.option(
@@ -172,6 +176,7 @@ def import_(
     fps: float | None,
     max_frames: int,
     captions: Path | None,
+    caption_columns: tuple[str, ...],
     texts: tuple[str, ...],
     seed: int,
     write_captions: Path | None,
@@ -195,16 +200,9 @@ def import_(
         if clip_model is None or logit_scale is None:
             raise CamoeError("--clip-model and --logit-scale say which model made the features; give both")
         options = ImportOptions(
-            clip_model,
-            logit_scale,
-            clip_sha256,
-            precision,
-            fps,
-            max_frames,
-            captions,
-            parse_texts(texts),
-            seed,
-            logit_bias,
+            *(clip_model, logit_scale, clip_sha256, precision, fps, max_frames, captions, parse_texts(texts), seed),
+            logit_bias=logit_bias,
+            columns=Columns.of(pair for given in caption_columns for pair in given.split(",")),
         )
         try:
             done = import_store(source, out, options)

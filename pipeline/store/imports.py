@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..captions.columns import KNOWN, Columns
 from ..captions.names import VideoFile
 from ..errors import CamoeError
 from ..wording import counted
@@ -43,7 +44,7 @@ class ImportOptions:
     """How the features were made; `texts` maps `(strategy, stream)` to an `.npy (M, D)`, one row a caption.
 
     `sha256` is that of the model's weights; where it is not known, the model's name tells it from others. `seed` splits
-    captions that come without a split.
+    captions that come without a split, `columns` says what their file calls its columns.
     """
 
     model: str
@@ -56,6 +57,7 @@ class ImportOptions:
     texts: Mapping[TextName, Path] = field(default_factory=dict)
     seed: int = 0
     logit_bias: float | None = None
+    columns: Columns = KNOWN
 
     @property
     def identity(self) -> str:
@@ -106,7 +108,9 @@ def import_store(source: Path, out: Path, options: ImportOptions) -> Imported:
     captions, skipped = None, {}
     if options.captions is not None:
         videos = [VideoFile(item.id, Path(item.source)) for item in items]
-        read, captions, texts = read_texts(options.captions, options.texts, videos, width, options.seed)
+        read, captions, texts = read_texts(
+            options.captions, options.texts, videos, width, options.seed, options.columns
+        )
         skipped = read.skipped
     settings = _settings(options, width)
     with StoreBuilder(out, settings) as builder:
