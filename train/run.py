@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -35,15 +34,21 @@ SMALL_BATCH = 1 << 18
 """Numbers in a batch's frames below which one CPU thread is enough."""
 
 
-def fit(config: TrainConfig, *, resume: bool = False, reporters: Sequence[Reporter] = ()) -> Path:
+def fit(
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    say: Callable[[str], object] = lambda line: None,
+    reporters: Sequence[Reporter] = (),
+) -> Path:
     """Train as configured and return the run folder, which is written whole at the end or not at all.
 
     The epoch with the best mean of text-to-video and video-to-text R@1 on `val` is kept; epoch 0 is the untrained
     model. On a CPU the same config gives the same bits. With `resume` a run that was killed goes on from its last
-    checkpoint, to the same bits; one that is finished is left as it is, one that never began is begun. `reporters` are
-    told of every epoch beside those that the config names; their errors end no run. Raises
-    `CamoeError` for a store, protocol, stream, folder or begun run that does not fit, `RunStoppedError` when the loss
-    is no longer a number, explodes, or memory runs out.
+    checkpoint, to the same bits; one that is finished is left as it is, one that never began is begun. `say` is told
+    where `resident` auto puts the features, and why; `reporters` are told of every epoch beside those that the config
+    names, and their errors end no run. Raises `CamoeError` for a store, protocol, stream, folder or begun run that does
+    not fit, `RunStoppedError` when the loss is no longer a number, explodes, or memory runs out.
     """
     started = time.perf_counter()
     device = resolve_device(config.device)
@@ -60,7 +65,7 @@ def fit(config: TrainConfig, *, resume: bool = False, reporters: Sequence[Report
         store, config.resident, config.strategies.items(), words=config.facts.words, device=device
     )
     if chosen.told:
-        print(chosen.told, file=sys.stderr, flush=True)
+        say(chosen.told)
     features = load_features(
         store,
         config.strategies,
@@ -93,7 +98,8 @@ def fit(config: TrainConfig, *, resume: bool = False, reporters: Sequence[Report
             outcome = _train(model, features, config, reports, saver, begun)
             came_to = outcome_record(outcome, model)
             reports.results = came_to
-        record = source | features_record(features) | came_to | cost_record(device, threads)
+        record = source | {"resident": chosen.name} | features_record(features) | came_to
+        record |= cost_record(device, threads)
         write_run(folder, config, record, outcome.state)
     return config.folder
 

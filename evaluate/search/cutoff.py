@@ -3,7 +3,7 @@
 Every query has a best video, one that nothing fits too. With captions in the store the cut-off is what 95 of 100 of
 them reach with their own video, captions that the run was not trained on where there are enough. Short queries score
 less, and how much less depends on the query. So for those of up to three words it is a margin above the query's own
-median over the gallery: the one that 90 of 100 short phrases from these captions reach with the best of the videos
+median over the gallery: the one that 80 of 100 short phrases from these captions reach with the best of the videos
 whose captions hold them. It is never above the cut-off of captions, and grows to that with a query's length. Without
 captions it is what the best video of 9 of 10 unlikely sentences (`unlikely.txt`) stays below, whatever the length.
 
@@ -26,7 +26,7 @@ from .phrases import LONGEST, Phrase, length_of, phrases, places
 if TYPE_CHECKING:
     from .searcher import Searcher
 
-KEPT_SHARE, KEPT_SHORT_SHARE, REFUSED_SHARE = 0.95, 0.9, 0.9
+KEPT_SHARE, KEPT_SHORT_SHARE, REFUSED_SHARE = 0.95, 0.8, 0.9
 MOST_CAPTIONS, LEAST_CAPTIONS = 512, 20
 MOST_PHRASES, LEAST_PHRASES = 200, 20
 MOST_OWN = 32
@@ -46,7 +46,8 @@ Weights = Mapping[str, float]
 @dataclass(frozen=True)
 class Short:
     """Of `K` short phrases their scores with own videos `(S, K, n)`, minus infinity where there are fewer, and with the
-    gallery's `sample (n',)`, rows of it: `typical (S, K, n')`. `whole_length` is that of a shortish caption."""
+    gallery's `sample (n',)`, rows of it: `typical (S, K, n')`. `whole_length`, over `LONGEST`, is that of a shortish
+    caption."""
 
     own: np.ndarray
     typical: np.ndarray
@@ -74,16 +75,19 @@ class Cutoff:
         best = self.searcher.mix(self.scores, weights).max(axis=1)
         return float(np.quantile(best, self.share))
 
-    def is_short(self, length: int) -> bool:
-        """Whether a query of so many words (`length_of`) has a cut-off of its own."""
-        return self.short is not None and length < max(self.short.whole_length, LONGEST + 1)
+    def sample_for(self, length: int) -> np.ndarray | None:
+        """The rows of videos whose scores `of_short` needs, of a query of so many words (`length_of`).
+
+        None where it is long enough to count as a caption, or there is no calibration for short ones.
+        """
+        return None if self.short is None or length >= self.short.whole_length else self.short.sample
 
     def of_short(self, length: int, typical: np.ndarray, weights: Weights | None = None) -> float:
         """That of a short query, by its scores `(S, n')` with the videos of `short.sample`."""
         assert self.short is not None
         whole = self.at(weights)
         least = min(whole, float(np.median(self.searcher.mix(typical, weights))) + self._margin(weights))
-        return float(np.interp(length, [LONGEST, max(self.short.whole_length, LONGEST + 1)], [least, whole]))
+        return float(np.interp(length, [LONGEST, self.short.whole_length], [least, whole]))
 
     def _margin(self, weights: Weights | None) -> float:
         assert self.short is not None
@@ -93,7 +97,7 @@ class Cutoff:
 
     def basis_of(self, length: int | None) -> str:
         """What the cut-off of a query of so many words rests on."""
-        if length is None or self.short is None or not self.is_short(length):
+        if length is None or self.short is None or self.sample_for(length) is None:
             return self.basis
         return self.short.basis if length <= LONGEST else f"between short phrases and {self.basis}"
 
@@ -141,7 +145,7 @@ def _short(searcher: Searcher, captions: np.ndarray) -> Short | None:
         "videos as much, with a video of theirs"
     )
     length = float(np.quantile([length_of(split_words(text)) for text in texts], SHORT_CAPTION))
-    return Short(own, searcher.pair_scores(encoded, sample), sample, length, basis)
+    return Short(own, searcher.pair_scores(encoded, sample), sample, max(length, LONGEST + 1), basis)
 
 
 def _own_videos(searcher: Searcher, chosen: list[Phrase]) -> list[np.ndarray]:

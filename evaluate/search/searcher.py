@@ -332,14 +332,12 @@ class Searcher:
         """`c (S, M, D)`, each against one video of the gallery, `rows (M,)`: `(S, M)`."""
         found = np.empty(texts.shape[:2], np.float32)
         for place, row in enumerate(rows.tolist()):
-            frames, mask = self.gallery.take(np.array([row]), self.ranker.device, raw=self.ranker.raw)
-            found[:, place] = self.ranker.pairs(texts[:, place : place + 1], frames, mask)[:, 0, 0].cpu().numpy()
+            found[:, place] = self.ranker.of_rows(texts[:, [place]], np.array([row]))[:, 0, 0].cpu().numpy()
         return found
 
     def pair_scores(self, texts: torch.Tensor, rows: np.ndarray) -> np.ndarray:
         """`c (S, M, D)` against some videos of the gallery, `rows (B,)`, each pair by the model: `(S, M, B)`."""
-        frames, mask = self.gallery.take(rows, self.ranker.device, raw=self.ranker.raw)
-        found = [self.ranker.pairs(part, frames, mask).cpu().numpy() for part in texts.split(_TEXTS_AT_ONCE, dim=1)]
+        found = [self.ranker.of_rows(part, rows).cpu().numpy() for part in texts.split(_TEXTS_AT_ONCE, dim=1)]
         return np.concatenate(found, axis=1)
 
     def text_scores(self, texts: Sequence[str], best: int) -> np.ndarray:
@@ -499,16 +497,14 @@ class Searcher:
         """
         if query.length is None:
             return None
-        cutoff = self.cutoff
-        if cutoff.short is None or not cutoff.is_short(query.length):
-            return cutoff.at(weights)
-        sample = cutoff.short.sample
-        if self.ranker.candidates is None:
-            typical = (self.wanted_score(query) if wanted is None else wanted)[:, sample]
+        if (sample := self.cutoff.sample_for(query.length)) is None:
+            return self.cutoff.at(weights)
+        if wanted is not None and self.ranker.candidates is None:
+            typical = wanted[:, sample]
         else:
             assert query.parts[0].texts is not None
             typical = self.pair_scores(query.parts[0].texts, sample)[:, 0]
-        return cutoff.of_short(query.length, typical, weights)
+        return self.cutoff.of_short(query.length, typical, weights)
 
 
 def _open_index(index: str | PathLike[str] | None, store: FeatureStore, subset: str | None) -> VideoIndex | None:

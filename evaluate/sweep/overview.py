@@ -20,10 +20,15 @@ from .tables import markdown
 
 
 def overview(
-    plan: Plan, tables: Sequence[TableRows], results: Mapping[str, Result], costs: Costs, plots: Sequence[Path]
+    plan: Plan,
+    tables: Sequence[TableRows],
+    results: Mapping[str, Result],
+    costs: Costs,
+    plots: Sequence[Path],
+    before: Sequence[str] = (),
 ) -> str:
-    """The whole page; `plots` are shown below the tables."""
-    parts = ["\n".join([f"# Sweep {plan.sweep.name}", "", *_counts(plan, results), "", LINK])]
+    """The whole page; `plots` are shown below the tables, and sections from elsewhere `before` the choice."""
+    parts = ["\n".join([f"# Sweep {plan.sweep.name}", "", *_counts(plan, results), "", LINK]), *before]
     for shown in tables:
         parts.append("\n".join([f"## {shown.table.title}: the choice", "", *winners(plan, shown)]))
     for shown in tables:

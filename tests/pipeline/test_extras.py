@@ -53,6 +53,13 @@ def _join_cluster(folder: Path) -> None:
     RayEngine()
 
 
+def _search(folder: Path) -> None:
+    from camoe.evaluate.sweep.config import SweepConfig
+    from camoe.evaluate.sweep.run import sweep
+
+    sweep(SweepConfig(features=(str(folder / "none.h5"),), search="field"))
+
+
 @pytest.mark.parametrize(
     ("package", "use", "said"),
     [
@@ -66,6 +73,7 @@ def _join_cluster(folder: Path) -> None:
             _tag,
             "--tagger spacy:en_core_web_sm needs spacy, which is not installed; run: pip install 'camoe[spacy]'",
         ),
+        ("optuna", _search, "--search needs optuna, which is not installed; run: pip install 'camoe[optuna]'"),
         ("ray", _join_cluster, "--engine ray needs ray, which is not installed; run: pip install 'camoe[ray]'"),
     ],
 )
