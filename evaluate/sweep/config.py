@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...pipeline.config import Config, SettingError, setting
 from ...pipeline.engines import ENGINES
+from ...pipeline.tags import check_tags
 from ...train.names import RESIDENCE
 
 
@@ -48,6 +49,10 @@ class SweepConfig(Config):
     )
     ray_gpus: float = setting(1.0, help="With --engine ray: GPUs a worker takes; two share one with 0.5.")
 
+    tags: tuple[str, ...] = setting(
+        (), flag="--tag", repeat=True, help="A word to find the sweep by, kept with its results; repeatable."
+    )
+
     def check(self) -> None:
         if not self.features:
             raise SettingError.about("features", "is empty; name one")
@@ -57,6 +62,7 @@ class SweepConfig(Config):
             raise SettingError("{retry_failed} has no effect with {search}; raise trials in its file for more of them")
         if self.search and self.other_code == "train":
             raise SettingError("{other_code} train has no effect with {search}; keep them, or give another {out}")
+        check_tags(self.tags)
         if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < 2**63 for seed in self.seeds):
             raise SettingError("{seeds} must be different whole numbers from 0, as 0,1,2")
         if not self.max_matrix_gb > 0:

@@ -94,5 +94,6 @@ def _note(plan: Plan, search: Note | None) -> Note:
         "store": plan.store.content_hash,
         "protocol": plan.protocol,
         "seeds": list(plan.sweep.seeds),
+        "tags": list(plan.tags),
         "trainings": {key: run.name for key, run in plan.runs.items()},
     }

@@ -28,6 +28,7 @@ class Plan:
     keys: dict[str, list[str]]
     left_out: list[str]
     """One sentence for each cell that the store has no sentences for."""
+    tags: tuple[str, ...] = ()
 
 
 def make_plan(config: SweepConfig) -> Plan:
@@ -58,7 +59,7 @@ def plan_of(sweep: Sweep, config: SweepConfig, store: FeatureStore | None = None
             run = replace(run, max_matrix_bytes=int(config.max_matrix_gb * 2**30))
             runs.setdefault(run.key, run)
             keys[cell.identity].append(run.key)
-    return Plan(sweep, store, protocol, runs, keys, left_out)
+    return Plan(sweep, store, protocol, runs, keys, left_out, config.tags)
 
 
 def _runs_of(

@@ -16,6 +16,7 @@ from ...pipeline.wording import counted
 from ...train.names import DEVICE
 from ...train.residence import Residence, choose_residence
 from ..report.sweeps import write_sweep_page
+from ..tidy import write_metrics
 from .cells import Cells
 from .code import code_version
 from .config import SweepConfig
@@ -23,6 +24,7 @@ from .costs import Costs, cost_tables
 from .export import write_tidy
 from .folder import CELLS
 from .grouping import group_runs
+from .metrics import sweep_rows
 from .on_cluster import work_on_cluster
 from .overview import headlines, overview
 from .plan import Plan
@@ -99,6 +101,7 @@ def report(plan: Plan, results: dict[str, Result], costs: Costs, folder: Path, b
     `before`: further sections of the overview.
     """
     write_tidy(plan, results, costs, folder)
+    write_metrics(folder / "metrics.parquet", sweep_rows(plan, results, costs))
     tables = summarise(plan, results)
     plots = write_plots(tables, folder / "plots")
     write_atomic(folder / "table.md", markdown(plan, tables))

@@ -41,14 +41,30 @@ def records(folder: Path) -> dict[str, float]:
     return {path.name: path.stat().st_mtime for path in (folder / CELLS).iterdir()}
 
 
+def _check_metrics(tidy: pandas.DataFrame, table: pandas.DataFrame) -> None:
+    """A row a run, re-ranking, direction and metric; `results.csv` has the same numbers in columns."""
+    assert len(tidy) == 4 * 2 * 2 * 6
+    assert set(map(tuple, tidy["tags"])) == {("a|b",)}
+    assert (tidy["transductive"] == (tidy["rerank"] == "dsl")).all()
+    assert tidy["ms_per_query_100000"].notna().all()
+    for row in table.to_dict("records"):
+        own = tidy[(tidy["run"] == row["training"]) & (tidy["rerank"] == row["rerank"])]
+        assert set(own["name"]) == {row["cell"]}
+        values = {f"{one['direction']} {one['metric']}": one["value"] for one in own.to_dict("records")}
+        assert all(row[name] == value for name, value in values.items() if "R@50" not in name)
+
+
 def test_cells_have_the_numbers_of_the_commands(quick: Quick, store: Path, tmp_path: Path) -> None:
-    config = quick(FOUR, workers=2)
+    config = quick(FOUR, workers=2, tags=("a|b",))
     outcome = sweep(config, quiet)
     assert outcome.status == 0
     table = pandas.read_csv(outcome.folder / "results.csv")
     assert len(table) == 8
     assert table["training"].nunique() == 4
     assert pandas.read_parquet(outcome.folder / "results.parquet").shape == table.shape
+    _check_metrics(pandas.read_parquet(outcome.folder / "metrics.parquet"), table)
+    assert json.loads((outcome.folder / "sweep.json").read_text())["tags"] == ["a|b"]
+    assert "Tags: a|b." in (outcome.folder / "overview.md").read_text()
     settings = {"epochs": 2, "batch_size": 8, "aggregator": "mean", "loss": "dsl", "seed": 1, "device": "cpu"}
     run = fit(TrainConfig(features=(str(store),), out=tmp_path / "run", **settings))
     expected = evaluate(EvaluateConfig(run=run, rerank=("none", "dsl"), device="cpu")).rerankings
