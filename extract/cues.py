@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from ..pipeline.extras import needs_extra
 
-EXTRA = "subtitles"
 PAUSE_S = 2.0
 """A longer silence ends a caption."""
 _ROLLED_S = 0.5
@@ -43,7 +42,7 @@ class Cue:
 
 def parse_cues(text: str) -> list[Cue]:
     """The cues of a SubRip or WebVTT text as they stand there, by their times; none where there is none."""
-    with needs_extra(EXTRA, "reading subtitles"):
+    with needs_extra("subtitles", "reading subtitles"):
         from webvtt import WebVTT
         from webvtt.errors import MalformedCaptionError, MalformedFileError
 
