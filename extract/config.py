@@ -47,9 +47,10 @@ class ExtractConfig(Config):
 
     clip: str | None = setting(
         None,
-        help="OpenAI's name, a weights file, or tiny (built in, for trials); none: the store's model, else ViT-B/32.",
+        help="OpenAI's name, a weights file, open_clip:NAME/TAG or open_clip:NAME/FILE (SigLIP and others), or tiny "
+        "(built in, for trials); none: the store's model, else ViT-B/32.",
     )
-    clip_cache: Path | None = setting(None, help="Where weights by name lie; none: ~/.cache/clip.")
+    clip_cache: Path | None = setting(None, help="Where weights by name lie; none: ~/.cache/clip, open_clip's own.")
     precision: str = setting(
         "auto",
         help="Of the encoder; auto: the store's, else what suits the machine (fp16 on a GPU, bf16 or fp32 on a CPU).",

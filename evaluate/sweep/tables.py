@@ -66,6 +66,8 @@ def notes(plan: Plan, shown: TableRows) -> list[str]:
         found.append("*: needs all queries at once (transductive)")
     if any(row.missing for row in shown.rows):
         found.append("‡: seeds missing")
+    if plan.tags:
+        found.append(f"tags: {', '.join(plan.tags)}")
     return found
 
 

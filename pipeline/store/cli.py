@@ -140,6 +140,7 @@ def export(paths: tuple[Path, ...], out: Path, form: str | None) -> None:
 @_out("The new store: FILE.h5 or a folder.")
 @click.option("--clip-model", metavar="NAME", help="Which model made the features, for example ViT-B-16-SigLIP.")
 @click.option("--logit-scale", type=float, metavar="NUMBER", help="What the model multiplies cosines by (CLIP: 100).")
+@click.option("--logit-bias", type=float, metavar="NUMBER", help="What it adds to the product, if anything (SigLIP).")
 @click.option("--clip-sha256", metavar="HEX", help="Of the model's weights, where known; else its name stands for it.")
 @click.option("--precision", default="imported", show_default=True, metavar="TEXT", help="That the model ran in.")
 @click.option("--fps", type=float, metavar="NUMBER", help="Frames a second that were encoded, where it is known.")
@@ -169,6 +170,7 @@ def import_(
     out: Path,
     clip_model: str | None,
     logit_scale: float | None,
+    logit_bias: float | None,
     clip_sha256: str | None,
     precision: str,
     fps: float | None,
@@ -199,6 +201,7 @@ def import_(
             raise CamoeError("--clip-model and --logit-scale say which model made the features; give both")
         options = ImportOptions(
             *(clip_model, logit_scale, clip_sha256, precision, fps, max_frames, captions, parse_texts(texts), seed),
+            logit_bias=logit_bias,
             columns=Columns.of(pair for given in caption_columns for pair in given.split(",")),
         )
         try:

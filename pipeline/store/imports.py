@@ -56,6 +56,7 @@ class ImportOptions:
     captions: Path | None = None
     texts: Mapping[TextName, Path] = field(default_factory=dict)
     seed: int = 0
+    logit_bias: float | None = None
     columns: Columns = KNOWN
 
     @property
@@ -68,6 +69,8 @@ class ImportOptions:
             raise CamoeError("--clip-model is empty; name the model, for it tells features of different models apart")
         if not (math.isfinite(self.logit_scale) and self.logit_scale > 0):
             raise CamoeError(f"--logit-scale {self.logit_scale} should be a positive number (100 for CLIP's models)")
+        if self.logit_bias is not None and not math.isfinite(self.logit_bias):
+            raise CamoeError(f"--logit-bias {self.logit_bias} should be a number (-10 or so for SigLIP's models)")
         if self.max_frames < 1:
             raise CamoeError(f"--max-frames {self.max_frames} should be at least 1")
         if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
@@ -261,6 +264,7 @@ def _settings(options: ImportOptions, width: int) -> StoreSettings:
         clip_model=options.model,
         clip_sha256=options.identity,
         clip_logit_scale=options.logit_scale,
+        clip_logit_bias=options.logit_bias,
         embed_dim=width,
         precision=options.precision,
         fps=options.fps,

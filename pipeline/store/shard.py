@@ -207,6 +207,13 @@ def read_captions(path: Path) -> Captions:
             return Captions(**columns, protocols=protocols, shortfall=shortfall)
 
 
+def frames_row_shape(path: Path) -> tuple[int, int]:
+    """`(T, D)` of a shard that holds frames, from the header."""
+    with open_hdf5(path) as file:
+        _, frames, width = video_dataset(child_group(file, "videos"), "frames").shape
+        return int(frames), int(width)
+
+
 def text_table_shape(path: Path, name: TextName) -> tuple[int, int]:
     """`(U, D)` of one strategy and stream, from the header."""
     with open_hdf5(path) as file:
@@ -230,6 +237,19 @@ def read_text_table(path: Path, name: TextName, room: np.ndarray | None = None) 
             group["embedding"].read_direct(room)
         with as_damage(path):
             return TextTable(sentence=read_strings(group, "sentence"), embedding=room, row=row)
+
+
+def read_sentences(path: Path, name: TextName) -> tuple[list[str], np.ndarray]:
+    """`U` sentences of one strategy and stream, and each caption's `row (M,)` among them, without embeddings."""
+    with open_hdf5(path) as file:
+        group, rows = _table_groups(file, name)
+        sentence, row = read_strings(group, "sentence"), read_column(rows, name[1], "i")
+        width, embed_dim = checked_dataset(group, "embedding", "f", 2).shape[1], read_attribute(file, "embed_dim")
+        count = len(checked_dataset(child_group(file, "captions"), "id", "S"))
+        sound = len(group["embedding"]) == len(sentence) and len(row) == count and width == embed_dim
+        if not sound or (len(row) and not (0 <= int(row.min()) and int(row.max()) < len(sentence))):
+            raise StoreError(f"{path}: texts {'/'.join(name)} do not fit together; the file is not a sound store")
+        return sentence, row.astype(np.int64)
 
 
 @contextmanager
@@ -306,6 +326,7 @@ _SOUND: dict[str, Callable[[Any], bool]] = {
     "clip_model": _is_text,
     "clip_sha256": _is_text,
     "clip_logit_scale": _is_positive,
+    "clip_logit_bias": lambda value: value is None or (isinstance(value, int | float) and math.isfinite(value)),
     "embed_dim": _is_count,
     "precision": _is_text,
     "fps": lambda value: value is None or _is_positive(value),

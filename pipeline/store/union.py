@@ -23,7 +23,7 @@ from .schema import (
     TextTable,
     unite_precisions,
 )
-from .shard import ShardIndex, read_captions, read_text_table, text_table_shape
+from .shard import ShardIndex, read_captions, read_sentences, read_text_table, text_table_shape
 from .tokens import StoredTokens, TokenPart, find_tokens, read_tokens, unite_tokens
 
 _UNITED = ("strategies", "streams", "captions_sha256")
@@ -83,6 +83,20 @@ class _Part:
 
 
 @dataclass(frozen=True)
+class TextPlaces:
+    """Where the embeddings of `U` distinct sentences lie: row `rows (U,)` of the file `paths[files (U,)]`.
+
+    `row (M,)` is each caption's sentence; all int64. `name` is the strategy and stream.
+    """
+
+    name: TextName
+    paths: list[Path]
+    files: np.ndarray
+    rows: np.ndarray
+    row: np.ndarray
+
+
+@dataclass(frozen=True)
 class UnitedCaptions:
     """Captions of several shards as one sorted table; a caption may recur where shards hold different texts of it."""
 
@@ -125,10 +139,7 @@ class UnitedCaptions:
         for part, (rows, _) in zip(holders, shapes, strict=True):
             before = len(place)
             table = part.read_table(name, embedding[before : before + rows])
-            if (row[part.position] >= 0).any():
-                raise StoreError(
-                    f"texts {'/'.join(name)} of a caption lie in {part.shard.path} and in another shard; give one"
-                )
+            self._refuse_second(name, part, row)
             if len(self.parts) == 1 and part.is_whole:
                 table.row[part.position] = table.row.copy()
                 return table
@@ -136,13 +147,47 @@ class UnitedCaptions:
             if len(place) - before < rows:
                 embedding[united[united >= before]] = table.embedding[united >= before]
             row[part.position] = united[table.row]
+        self._refuse_without(name, row)
+        table = TextTable(list(place), embedding[: len(place)], row)
+        return table if all(part.is_whole for part in holders) else _without_unused(table)
+
+    def places(self, name: TextName) -> TextPlaces:
+        """Where the embeddings of a strategy and stream lie; raises `StoreError` as `table`."""
+        holders = [part for part in self.parts if name in part.shard.text_names]
+        row = np.full(len(self.captions.id), -1, np.int64)
+        place: dict[str, int] = {}
+        files, rows = [], []
+        for number, part in enumerate(holders):
+            sentence, mine = read_sentences(part.shard.path, name)
+            self._refuse_second(name, part, row)
+            before = len(place)
+            if len(self.parts) == 1 and part.is_whole:  # as it stands, as `table` takes it
+                row[part.position] = mine
+                rows.append(np.arange(len(sentence)))
+                files.append(np.zeros(len(sentence), np.int64))
+                break
+            united = np.array([place.setdefault(text, len(place)) for text in sentence], np.int64)
+            last = np.full(len(place), -1, np.int64)
+            last[united] = np.arange(len(united))
+            rows.append(last[before:])
+            files.append(np.full(len(place) - before, number, np.int64))
+            row[part.position] = united[mine[part.rows]]
+        self._refuse_without(name, row)
+        paths = [part.shard.path for part in holders]
+        return TextPlaces(name, paths, np.concatenate(files), np.concatenate(rows), row)
+
+    def _refuse_second(self, name: TextName, part: _Part, row: np.ndarray) -> None:
+        if (row[part.position] >= 0).any():
+            raise StoreError(
+                f"texts {'/'.join(name)} of a caption lie in {part.shard.path} and in another shard; give one"
+            )
+
+    def _refuse_without(self, name: TextName, row: np.ndarray) -> None:
         if (row < 0).any():
             raise StoreError(
                 f"{int((row < 0).sum())} of {counted(len(row), 'caption')} lack the texts {'/'.join(name)} "
                 f"(first: {self.captions.id[int(np.argmin(row))]!r}); run the same camoe-extract command again"
             )
-        table = TextTable(list(place), embedding[: len(place)], row)
-        return table if all(part.is_whole for part in holders) else _without_unused(table)
 
     def find_sentences(self, name: TextName, wanted: Container[str]) -> dict[str, np.ndarray]:
         """The embeddings `(D,)` float16 of those of the `wanted` sentences that some shard holds."""

@@ -23,7 +23,7 @@ from camoe.pipeline.store.verify import verify_store
 
 ShardMaker = Callable[..., Shard]
 PARTS = ("sentence", "embedding", "row")
-MODEL = ["--clip-model", "SigLIP", "--logit-scale", "117.3"]
+MODEL = ["--clip-model", "SigLIP", "--logit-scale", "117.3", "--logit-bias", "-12.9"]
 
 
 def call(*arguments: object) -> int:
@@ -282,7 +282,8 @@ def check_imported(path: Path, features: dict[str, np.ndarray]) -> FeatureStore:
     np.testing.assert_array_equal(frames[1], features["b_1"][chosen].astype(np.float16))
     np.testing.assert_array_equal(frames[2, 0], features["c"])
     assert not frames[0, 3:].any()
-    assert (store.settings.clip_model, store.settings.clip_logit_scale) == ("SigLIP", 117.3)
+    made = store.settings
+    assert (made.clip_model, made.clip_logit_scale, made.clip_logit_bias) == ("SigLIP", 117.3, -12.9)
     return store
 
 
