@@ -102,6 +102,8 @@ def _blocks(path: Path, columns: Columns) -> Iterator[list[dict[str, Any]]]:
                 _refuse_beyond_reason(unfolded, path)
                 yield [dict(zip(names, map(_plain, row), strict=True)) for row in zip(*values, strict=True)]
     except (pyarrow.ArrowException, ValueError, OverflowError, OSError, MemoryError) as error:
+        if isinstance(error, OSError) and error.filename:
+            raise CamoeError(f"--captions {path} cannot be read: {error.strerror}") from error
         kind = file_kind(path)
         if kind not in (None, PARQUET):
             raise CamoeError(f"{path.name} is {kind}, and not a parquet file") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from datetime import time, timedelta
 from pathlib import Path
@@ -170,6 +171,8 @@ def test_other_files_are_called_what_they_are(tmp_path: Path) -> None:
     write(tmp_path, {"video_id": ["a\xff"], "caption": ["é"]}, compression="zstd").rename(tmp_path / "c.csv")
     (tmp_path / "c.csv").write_bytes((tmp_path / "c.csv").read_bytes() + b"\xff")
     assert refused(tmp_path / "c.csv") == f"{tmp_path}/c.csv is a parquet file; name it c.parquet"
+    os.mkfifo(tmp_path / "d.parquet")
+    assert refused(tmp_path / "d.parquet").endswith("d.parquet cannot be read: it is not a regular file")
 
 
 @pytest.mark.parametrize("use_dictionary", [False, True])
