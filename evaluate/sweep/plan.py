@@ -28,6 +28,8 @@ class Plan:
     keys: dict[str, list[str]]
     left_out: list[str]
     """One sentence for each cell that the store has no sentences for."""
+    tuned: str = ""
+    """How its cells' settings were searched, where they were: for the notes below its tables."""
 
 
 def make_plan(config: SweepConfig) -> Plan:
