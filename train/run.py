@@ -38,17 +38,17 @@ def fit(
     config: TrainConfig,
     *,
     resume: bool = False,
-    say: Callable[[str], object] = lambda line: None,
     reporters: Sequence[Reporter] = (),
+    say: Callable[[str], object] = lambda line: None,
 ) -> Path:
     """Train as configured and return the run folder, which is written whole at the end or not at all.
 
     The epoch with the best mean of text-to-video and video-to-text R@1 on `val` is kept; epoch 0 is the untrained
     model. On a CPU the same config gives the same bits. With `resume` a run that was killed goes on from its last
-    checkpoint, to the same bits; one that is finished is left as it is, one that never began is begun. `say` is told
-    where `resident` auto puts the features, and why; `reporters` are told of every epoch beside those that the config
-    names, and their errors end no run. Raises `CamoeError` for a store, protocol, stream, folder or begun run that does
-    not fit, `RunStoppedError` when the loss is no longer a number, explodes, or memory runs out.
+    checkpoint, to the same bits; one that is finished is left as it is, one that never began is begun. `reporters` are
+    told of every epoch beside those that the config names; their errors end no run. `say` is told where `resident` auto
+    puts the features, and why. Raises `CamoeError` for a store, protocol, stream, folder or begun run that does not
+    fit, `RunStoppedError` when the loss is no longer a number, explodes, or memory runs out.
     """
     started = time.perf_counter()
     device = resolve_device(config.device)
@@ -98,8 +98,7 @@ def fit(
             outcome = _train(model, features, config, reports, saver, begun)
             came_to = outcome_record(outcome, model)
             reports.results = came_to
-        record = source | {"resident": chosen.name} | features_record(features) | came_to
-        record |= cost_record(device, threads)
+        record = source | {"resident": chosen.name} | features_record(features) | came_to | cost_record(device, threads)
         write_run(folder, config, record, outcome.state)
     return config.folder
 

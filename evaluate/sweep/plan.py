@@ -29,6 +29,8 @@ class Plan:
     left_out: list[str]
     """One sentence for each cell that the store has no sentences for."""
     tags: tuple[str, ...] = ()
+    tuned: str = ""
+    """How its cells' settings were searched, where they were: for the notes below its tables."""
 
 
 def make_plan(config: SweepConfig) -> Plan:

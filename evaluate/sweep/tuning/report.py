@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from ....pipeline.atomic import write_atomic
@@ -67,7 +68,7 @@ def told(search: Search, studies: Sequence[Tuned], folder: Path) -> list[str]:
         line = f"- {tuned.name}: {counted(counts.total(), 'trial')}" + (f" ({', '.join(ends)})" if ends else "")
         if best is not None:
             line += f"; best on val: trial {best.number} ({named(best.values)}), {search.objective} {best.value:.1f}."
-            line += f" Train it alone: `camoe-train --config {folder / BEST / name}`"
+            line += f" Train it alone: `camoe-train --config {quote(str(folder / BEST / name))}`"
         lines.append(line)
     return lines
 

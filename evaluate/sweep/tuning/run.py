@@ -178,4 +178,6 @@ def _chosen(search: Search, plan: Plan, studies: Sequence[Tuned], config: SweepC
     if not tables:
         raise RunStoppedError(f"no trial came to its end; trials.md in {config.folder(plan.sweep.name)} says why")
     chosen = plan_of(Sweep(plan.sweep.name, tables, plan.sweep.seeds), config, plan.store)
-    return replace(chosen, left_out=[*plan.left_out, *left_out])
+    names = ", ".join(name.replace("_", " ") for name in search.space)
+    tuned_by = f"{names} of each model chosen on val {search.objective} among {counted(search.trials, 'trial')}"
+    return replace(chosen, left_out=[*plan.left_out, *left_out], tuned=tuned_by)

@@ -285,11 +285,11 @@ def test_groups_are_halved_when_memory_runs_out(quick: Quick, monkeypatch: pytes
     sizes: list[int] = []
     step = Ensemble.step
 
-    def small_memory(self: Ensemble, captions: torch.Tensor) -> torch.Tensor:
+    def small_memory(self: Ensemble, *drawn: Any) -> torch.Tensor:
         if len(self) > 2:
             sizes.append(len(self))
             raise torch.OutOfMemoryError("no")
-        return step(self, captions)
+        return step(self, *drawn)
 
     monkeypatch.setattr(Ensemble, "step", small_memory)
     results = list(run_as_ensemble(cache, runs, lambda key, row: None))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -133,3 +135,22 @@ def test_the_shipped_search_tunes_every_head_that_learns() -> None:
     untuned = {cell.config.model for cell in search.sweep.cells if not search.space_of(cell)}
     assert untuned == {"zero-shot", "query-scoring"}
     assert all(len(search.space_of(cell)) == 3 for cell in search.sweep.cells if cell.config.model not in untuned)
+
+
+@pytest.mark.soak
+def test_no_altered_file_is_a_traceback(
+    tmp_path: Path, soak_count: Callable[[int, int], int], mutants: Callable[..., Iterator[bytes]]
+) -> None:
+    text = """base: {loss: dsl}
+search: {learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}, epochs: {low: 8, high: 48, step: 4}, gate: [none, full]}
+trials: 20
+trial_seeds: [0, 1]
+pruner: {name: percentile, percentile: 25, startup_trials: 5, warmup: 0.2}
+objective: {metric: R@1, direction: maximize}
+"""
+    path, read = tmp_path / "mutant.yaml", 0
+    for mutant in mutants(text.encode(), soak_count(100, 1000)):
+        path.write_bytes(mutant)
+        with suppress(CamoeError):
+            read += read_search(SweepConfig(features=("store.h5",), search=str(path))).trials > 0
+    assert read > 0

@@ -102,6 +102,8 @@ def test_a_killed_search_ends_like_another_and_like_training_by_hand(
     ours, theirs = trials_of(folder), trials_of(clean.folder)
     pandas.testing.assert_frame_equal(ours, theirs)
     assert (folder / "table.md").read_text() == (clean.folder / "table.md").read_text()
+    tuned = "learning rate, epochs of each model chosen on val R@1 among 6 trials"
+    assert tuned in (folder / "table.md").read_text()
     check_rows(ours)
     check_by_hand(folder, ours, store, tmp_path)
     before = {path: path.read_bytes() for path in folder.glob("[cs]*/*")}
