@@ -141,8 +141,8 @@ def _short(searcher: Searcher, captions: np.ndarray) -> Short | None:
     for place, rows in enumerate(_own_videos(searcher, chosen)):
         own[:, place, : len(rows)] = searcher.pair_scores(encoded[:, [place]], rows)[:, 0]
     basis = (
-        f"{counted(len(chosen), 'short phrase')} of captions: {KEPT_SHORT_SHARE:.0%} of them stand out from the other "
-        "videos as much, with a video of theirs"
+        f"{counted(len(chosen), 'short phrase')} from captions: "
+        f"{KEPT_SHORT_SHARE:.0%} of them have a video that stands out as much from the others"
     )
     length = float(np.quantile([length_of(split_words(text)) for text in texts], SHORT_CAPTION))
     return Short(own, searcher.pair_scores(encoded, sample), sample, max(length, LONGEST + 1), basis)
