@@ -2,14 +2,16 @@
 
     python benchmarks/large_store.py [--small] [--shards 1000] [--videos 1000000] [--captions 20000000] [--folder DIR]
 
-The store is made up: half of its shards hold videos (4 frames of 8 numbers), half captions with two text tables, so that
-what is measured is the number of rows, not the width of features. Ids, captions and sentences are as long as real ones.
-Each line is a process of its own. `--small` is 100 shards, 20,000 videos and 400,000 captions; `--keep` leaves the store.
+The store is made up: half of its shards hold videos (4 frames of 8 numbers), half captions with two text tables, so
+that what is measured is the number of rows, not the width of features. Ids, captions and sentences are as long as real
+ones. Each line is a process of its own. `--small` is 100 shards, 20,000 videos and 400,000 captions; `--keep`
+leaves the store.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import resource
@@ -74,7 +76,7 @@ def main() -> None:
         size = sum(path.stat().st_size for path in out.iterdir())
         shards = len(list(out.glob("*.h5")))
         print(f"{shards:,} shards, {options.videos:,} videos, {options.captions:,} captions, {size / 1e9:.2f} GB")
-        print(f"{'':44}{'seconds':>9}{'MB':>9}")
+        print(f"{'':44}{'seconds':>9}{'CPU s':>9}{'MB':>9}")
         for name in MEASURED:
             if name.startswith(options.only):
                 print(f"{name:<44}{in_own_process(name, out, options.limit)}", flush=True)
@@ -89,15 +91,16 @@ def in_own_process(name: str, out: Path, limit: float) -> str:
     if done.returncode:
         return f"  failed: {(done.stderr.strip().splitlines() or [f'exit status {done.returncode}'])[-1]}"
     found = json.loads(done.stdout.splitlines()[-1])
-    return f"{found['seconds']:9.2f}{found['mb']:9,.0f}   {found['told']}"
+    return f"{found['seconds']:9.2f}{found['cpu']:9.2f}{found['mb']:9,.0f}   {found['told']}"
 
 
 def measure(name: str, out: Path) -> dict[str, Any]:
     work = MEASURED[name]
     prepared = PREPARED.get(name, lambda: None)()
-    before, began = peak_mb(), time.perf_counter()
+    before, began, cpu_began = peak_mb(), time.perf_counter(), time.process_time()
     told = work(out) if prepared is None else work(out, prepared)
-    return {"seconds": time.perf_counter() - began, "mb": peak_mb() - before, "told": told}
+    seconds, cpu = time.perf_counter() - began, time.process_time() - cpu_began
+    return {"seconds": seconds, "cpu": cpu, "mb": peak_mb() - before, "told": told}
 
 
 def peak_mb() -> float:
@@ -144,10 +147,12 @@ def tell(out: Path) -> str:
 def load(out: Path, device: Any) -> str:
     from camoe.train.data import load_features
 
-    features = load_features(
-        FeatureStore.open(out), {"fusion": "full", "entity": "muw"}, protocol="own", device=device
-    )
-    arrays = [features.frames, features.mask, *(part for table in features.texts for part in (table.embedding, table.row))]
+    features = load_features(FeatureStore.open(out), {"fusion": "full", "entity": "muw"}, protocol="own", device=device)
+    arrays = [
+        features.frames,
+        features.mask,
+        *(part for table in features.texts for part in (table.embedding, table.row)),
+    ]
     size = sum(array.numel() * array.element_size() for array in arrays)
     return f"of which {size / 1e6:,.0f} MB are tensors"
 
@@ -164,14 +169,14 @@ def go_on(out: Path) -> str:
 
 
 def search(out: Path, device: Any) -> str:
-    from camoe.evaluate.search import Searcher
+    from camoe.evaluate.search.searcher import Searcher
 
     return f"{len(Searcher.open(None, out, device='cpu').gallery):,} videos"
 
 
 def torch_device() -> Any:
     import camoe.evaluate.search.searcher
-    import camoe.train.data
+    import camoe.train.data  # noqa: F401
     import torch
 
     return torch.device("cpu")
@@ -219,7 +224,7 @@ def make(out: Path, shards: int, videos: int, captions: int) -> None:
 
 def cut(total: int, parts: int) -> list[tuple[int, int]]:
     ends = np.linspace(0, total, parts + 1).astype(int).tolist()
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    return list(itertools.pairwise(ends))
 
 
 def numbered(stem: str, start: int, end: int, digits: int = 8) -> np.ndarray:
@@ -288,16 +293,15 @@ def make_texts(out: Path, number: int, start: int, end: int, videos: int, captio
         write_column(group, "id", np.char.add(owners, tails))
         write_column(group, "video_id", owners)
         write_column(group, "text", text)
-        codes = write_column(file.create_group("protocols"), "own", (owner % 10 // 8 + owner % 10 // 9 + 1).astype(np.uint8))
+        subset = 1 + (owner % 10 >= 8) + (owner % 10 >= 9)
+        codes = write_column(file.create_group("protocols"), "own", subset.astype(np.uint8))
         write_attribute(codes, "shortfall", "{}")
         for (strategy, stream), (distinct, words, row) in tables.items():
             table = file.create_group(f"texts/{strategy}/{stream}")
             write_attribute(table, "content_sum", f"{number + 1:064x}")
             write_attribute(table, "notes", "{}")
             write_column(table, "sentence", text if strategy == "full" else sentences(draw, distinct, words))
-            write_column(
-                table, "embedding", draw.standard_normal((distinct, DIM), np.float32).astype(np.float16)
-            )
+            write_column(table, "embedding", draw.standard_normal((distinct, DIM), np.float32).astype(np.float16))
             write_column(group, f"{strategy}/{stream}", np.minimum(row, distinct - 1))
     return path.name, file_sha256(path)
 

@@ -61,7 +61,7 @@ def _captions(searcher: Searcher) -> np.ndarray:
     store = searcher.store
     if not searcher.has_captions:
         return np.empty(0, np.int64)
-    usable = np.array([searcher.has(video) for video in store.caption_video_ids], bool)
+    usable = store.caption_video_ids.among(searcher.gallery.ids)
     unseen = usable & ~searcher.trained_on()
     rows = np.flatnonzero(unseen if unseen.sum() >= LEAST_CAPTIONS else usable)
     draw = np.random.default_rng(0)

@@ -79,7 +79,10 @@ class Inventory:
         """Whether the store has this strategy and stream of a caption."""
         if self.store is None or name not in (held := self.store.captions_with_texts()):
             return False
-        video_id, caption_id = caption
-        rows = np.flatnonzero(self.store.caption_video_ids.among([video_id]))
-        mine = rows[self.store.caption_ids.take(rows).among([caption_id])]
-        return bool(held[name][mine].any())
+        return caption in self._row_of_caption and bool(held[name][self._row_of_caption[caption]])
+
+    @cached_property
+    def _row_of_caption(self) -> dict[CaptionKey, int]:
+        assert self.store is not None
+        keys = zip(self.store.caption_video_ids, self.store.caption_ids, strict=True)
+        return {key: row for row, key in enumerate(keys)}

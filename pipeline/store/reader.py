@@ -21,7 +21,7 @@ from .resolve import dropped_videos, removed_videos, standing_failures
 from .rows import gather_rows
 from .safe_open import StoreError, decode_strings
 from .schema import FULL, FUSION, Captions, Failure, TextName, TextTable, Videos, broken_rows
-from .shard import VIDEO_COLUMNS, ShardIndex, read_index
+from .shard import VIDEO_COLUMNS, ShardIndex, file_stamp, read_index
 from .strings import CodedStrings, Strings
 from .tokens import StoredTokens
 from .union import UnitedCaptions, united_settings
@@ -72,13 +72,20 @@ class FeatureStore:
         self._ids, self._places = self._locate_videos()
 
     @classmethod
-    def open(cls, paths: StorePaths) -> FeatureStore:
+    def open(cls, paths: StorePaths, before: FeatureStore | None = None) -> FeatureStore:
         """Open a file, several, a glob or a folder of shards.
 
+        What the store `before` read of files that are still the same is not read again.
         Raises `StoreError` when a path is not a store, when two shards were made with different settings, or when
         a video or text lies in two of them.
         """
-        return cls([read_index(path) for path in find_shards(paths)])
+        known = {shard.path: shard for shard in before.shards} if before is not None else {}
+        return cls(
+            [
+                known[path] if path in known and known[path].stamp == file_stamp(path) else read_index(path)
+                for path in find_shards(paths)
+            ]
+        )
 
     def _locate_videos(self) -> tuple[Strings, np.ndarray]:
         """The videos that still count, sorted by id, and the shard number and row of each, `(N, 2)`."""

@@ -107,7 +107,8 @@ def _read_into(result: np.ndarray, dataset: h5py.Dataset | np.ndarray, rows: np.
     order = np.argsort(rows, kind="stable")
     rows, targets = rows[order], targets[order]
     step = max(1, _BLOCK_BYTES // max(1, result[:1].nbytes))
-    piece = dataset.chunks[0] if getattr(dataset, "chunks", None) else step
+    chunks = getattr(dataset, "chunks", None)
+    piece = chunks[0] if chunks else step
     gaps = np.append(1 + np.flatnonzero(np.diff(rows) > piece), len(rows))
     start = 0
     while start < len(rows):

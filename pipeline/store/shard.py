@@ -19,6 +19,7 @@ from .safe_open import (
     checked_dataset,
     child_group,
     decode_strings,
+    has_attribute,
     open_hdf5,
     read_attribute,
     read_column,
@@ -78,10 +79,22 @@ class ShardIndex:
     sums: dict[str, str]
     """Content sums: `videos`, `captions`, `tokens`, and one per `strategy/stream`."""
     text_notes: dict[str, dict]
+    stamp: tuple[int, ...] = ()
+    """Tells whether the file is still the one that was read."""
+
+
+def file_stamp(path: Path) -> tuple[int, ...]:
+    """Of a file as it is now, empty where it cannot be seen; another file, or a changed one, has another."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def read_index(path: Path) -> ShardIndex:
     """The index of one shard; raises `StoreError` for a file that is not one."""
+    stamp = file_stamp(path)
     with open_hdf5(path) as file:
         schema = read_attribute(file, "schema")
         if schema not in READABLE_VERSIONS:
@@ -122,6 +135,7 @@ def read_index(path: Path) -> ShardIndex:
             has_tokens=tokens is not None,
             sums=sums,
             text_notes=notes,
+            stamp=stamp,
         )
 
 
@@ -340,7 +354,7 @@ def _text_names(file: h5py.File) -> Iterator[TextName]:
 def _read_settings(file: h5py.File) -> StoreSettings:
     values: dict[str, Any] = {}
     for item in fields(StoreSettings):
-        if item.name not in file.attrs:
+        if not has_attribute(file, item.name):
             continue
         if item.name in JSON_SETTINGS:
             values[item.name] = read_json_attribute(file, item.name, list if item.name == "strategies" else dict)

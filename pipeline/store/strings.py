@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, overload
 
 import numpy as np
@@ -230,8 +231,8 @@ def _decoded(values: Any) -> list[str]:
     content, offsets = _letters(values).tobytes(), (_offsets(values) - _offsets(values)[0]).tolist()
     if content.isascii():
         text = content.decode("ascii")
-        return [text[start:end] for start, end in zip(offsets, offsets[1:], strict=False)]
-    return [content[start:end].decode("utf-8", TEXT_ERRORS) for start, end in zip(offsets, offsets[1:], strict=False)]
+        return [text[start:end] for start, end in pairwise(offsets)]
+    return [content[start:end].decode("utf-8", TEXT_ERRORS) for start, end in pairwise(offsets)]
 
 
 def _rows(found: Any) -> np.ndarray:

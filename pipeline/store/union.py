@@ -37,6 +37,7 @@ from .shard import (
     caption_texts,
     open_table,
     read_caption_keys,
+    read_captions,
     read_text_table,
     text_table_shape,
 )
@@ -93,14 +94,11 @@ class _Part:
     """
 
     shard: ShardIndex
-    keys: CaptionKeys
+    protocols: dict[str, np.ndarray]
+    count: int
     whole: int
     rows: np.ndarray | slice
     position: np.ndarray | slice
-
-    @property
-    def count(self) -> int:
-        return len(self.keys.id)
 
     @property
     def is_whole(self) -> bool:
@@ -116,9 +114,8 @@ class _Part:
 
     def captions(self) -> Captions:
         """The captions that count, with their texts."""
-        with open_hdf5(self.shard.path) as file:
-            texts = Strings.of(caption_texts(file)[()]).take(self.rows)
-        return Captions(self.keys.id, self.keys.video_id, texts, self.keys.protocols, self.keys.shortfall)
+        captions = read_captions(self.shard.path)
+        return captions if self.is_whole else caption_rows(captions, np.arange(self.whole)[self.rows])
 
     def read_table(self, name: TextName, room: np.ndarray | None = None) -> TextTable:
         """The shard's texts of the captions that still count."""
@@ -148,22 +145,23 @@ class UnitedCaptions:
             for shard in by_order(shards)
             if shard.kind != "frames"
         ]
-        counts = [part.count for part in found]
-        ends = np.cumsum([0, *counts])
-        arranged = arrange([part.keys for part in found])
+        shortfall = {name: lack for _, keys in found for name, lack in keys.shortfall.items()}
+        ends = np.cumsum([0, *(part.count for part, _ in found)])
+        arranged = arrange([keys for _, keys in found])
         _refuse_doubles(found, arranged, ends)
         parts = [
             replace(part, position=arranged.position(int(start), int(end)))
-            for part, start, end in zip(found, ends[:-1], ends[1:], strict=True)
+            for (part, _), start, end in zip(found, ends[:-1], ends[1:], strict=True)
         ]
+        del found
         if arranged.recurs:
-            _refuse_different_texts(parts, len(arranged.ids))
+            _refuse_different_texts(parts, arranged)
         captions = Captions(
             id=arranged.ids,
             video_id=arranged.videos,
             text=StoredStrings(len(arranged.ids), _texts_of(parts, arranged.first, ends)),
             protocols=_united_protocols(parts, len(arranged.ids)),
-            shortfall={name: lack for part in parts for name, lack in part.keys.shortfall.items()},
+            shortfall=shortfall,
         )
         return cls(captions, parts, arranged.first, arranged.recurs)
 
@@ -248,7 +246,7 @@ class UnitedCaptions:
         sums, start = [], 0
         for part in self.parts:
             stated = part.shard.sums["captions"]
-            if self.recurs or not part.is_whole or set(part.keys.protocols) != set(protocols) or not int(stated, 16):
+            if self.recurs or not part.is_whole or set(part.protocols) != set(protocols) or not int(stated, 16):
                 sums.append(self._captions_sum_of(part, start))
             else:
                 sums.append(stated)
@@ -268,11 +266,7 @@ class UnitedCaptions:
     def table_sums(self) -> list[str]:
         """The content sums of each shard's texts and word tokens, counting only captions that still count."""
         tokens = [_live_tokens_sum(part) for part in self.parts if part.shard.has_tokens]
-        return tokens + [
-            part.shard.sums["/".join(name)] if part.is_whole else table_sum(part.captions(), name, part.read_table(name))
-            for part in self.parts
-            for name in part.shard.text_names
-        ]
+        return tokens + [_live_table_sum(part, name) for part in self.parts for name in part.shard.text_names]
 
     @cached_property
     def holding(self) -> Mapping[TextName, np.ndarray]:
@@ -363,6 +357,12 @@ def _in_none(name: TextName, row: np.ndarray, ids: Sequence[str]) -> StoreError:
     )
 
 
+def _live_table_sum(part: _Part, name: TextName) -> str:
+    if part.is_whole:
+        return part.shard.sums["/".join(name)]
+    return table_sum(part.captions(), name, part.read_table(name))
+
+
 def _live_tokens_sum(part: _Part) -> str:
     if part.is_whole:
         return part.shard.sums["tokens"]
@@ -370,7 +370,7 @@ def _live_tokens_sum(part: _Part) -> str:
     return tokens_sum(part.captions(), replace(tokens, row=tokens.row[part.rows]))
 
 
-def _live_part(shard: ShardIndex, removed: frozenset[CaptionKey]) -> _Part:
+def _live_part(shard: ShardIndex, removed: frozenset[CaptionKey]) -> tuple[_Part, CaptionKeys]:
     keys = read_caption_keys(shard.path)
     whole = len(keys.id)
     rows: np.ndarray | slice = slice(0, whole)
@@ -382,7 +382,7 @@ def _live_part(shard: ShardIndex, removed: frozenset[CaptionKey]) -> _Part:
             protocols = {name: codes[rows] for name, codes in keys.protocols.items()}
             videos = CodedStrings(keys.video_id.distinct, keys.video_id.codes[rows])
             keys = CaptionKeys(keys.id.take(rows), videos, protocols, keys.shortfall)
-    return _Part(shard, keys, whole, rows, slice(0, 0))
+    return _Part(shard, keys.protocols, len(keys.id), whole, rows, slice(0, 0)), keys
 
 
 def _texts_of(parts: Sequence[_Part], first: np.ndarray | None, ends: np.ndarray) -> StackedTexts:
@@ -397,20 +397,21 @@ def _texts_of(parts: Sequence[_Part], first: np.ndarray | None, ends: np.ndarray
     return StackedTexts([part.shard.path for part in parts], caption_texts, starts[:-1], chosen)
 
 
-def _refuse_doubles(parts: Sequence[_Part], arranged: Arrangement, ends: np.ndarray) -> None:
+def _refuse_doubles(parts: Sequence[tuple[_Part, CaptionKeys]], arranged: Arrangement, ends: np.ndarray) -> None:
     """A caption may stand in several shards, and once in each."""
     double = arranged.first_double(ends)
     if double is not None:
         number = int(np.searchsorted(ends, double, "right")) - 1
-        keys, row = parts[number].keys, double - int(ends[number])
+        (part, keys), row = parts[number], double - int(ends[number])
         raise StoreError(
-            f"{parts[number].shard.path}: video {keys.video_id[row]!r} has two captions {keys.id[row]!r}; "
+            f"{part.shard.path}: video {keys.video_id[row]!r} has two captions {keys.id[row]!r}; "
             "the file is not a sound store"
         )
 
 
-def _refuse_different_texts(parts: Sequence[_Part], count: int) -> None:
+def _refuse_different_texts(parts: Sequence[_Part], arranged: Arrangement) -> None:
     """A caption that stands in several shards reads the same in all."""
+    count = len(arranged.ids)
     seen = np.zeros((2, count), np.uint64)
     is_seen = np.zeros(count, bool)
     for part in parts:
@@ -418,9 +419,9 @@ def _refuse_different_texts(parts: Sequence[_Part], count: int) -> None:
             hashes = text_hashes(caption_texts(file)[()])[:, part.rows]
         differs = is_seen[part.position] & (seen[:, part.position] != hashes).any(axis=0)
         if differs.any():
-            row = int(differs.argmax())
+            row = int(part.places()[differs.argmax()])
             raise StoreError(
-                f"caption {part.keys.id[row]!r} of video {part.keys.video_id[row]!r} reads differently in "
+                f"caption {arranged.ids[row]!r} of video {arranged.videos[row]!r} reads differently in "
                 f"{part.shard.path} and in another shard; they were made from different caption files"
             )
         seen[:, part.position] = hashes
@@ -430,7 +431,7 @@ def _refuse_different_texts(parts: Sequence[_Part], count: int) -> None:
 def _united_protocols(parts: Sequence[_Part], count: int) -> dict[str, np.ndarray]:
     protocols: dict[str, np.ndarray] = {}
     for part in parts:
-        for name, codes in part.keys.protocols.items():
+        for name, codes in part.protocols.items():
             united = protocols.setdefault(name, np.zeros(count, np.uint8))
             there = united[part.position]
             if ((there != codes) & (there != UNUSED) & (codes != UNUSED)).any():
