@@ -16,9 +16,9 @@ from .build import StoreBuilder
 from .place import Place
 from .reader import FeatureStore
 from .schema import SUBSETS, UNUSED, CaptionKey, Captions, Removed, Shard, no_videos
+from .shortfall import more_lacking
 
 _NAMED = 3
-_FIRST_MISSING = 5
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _shortfall(store: FeatureStore, keys: Sequence[CaptionKey]) -> dict[str, dic
     for name, codes in store.protocols.items():
         lost = sorted(set(store.caption_video_ids.take(np.flatnonzero(~stays & (codes != UNUSED)))))
         if lost and name != OWN:
-            told[name] = _more_lacking(told.get(name, {}), _sizes(store, codes), _sizes(store, codes * stays), lost)
+            told[name] = more_lacking(told.get(name, {}), _sizes(store, codes), _sizes(store, codes * stays), lost)
     return told
 
 
@@ -109,15 +109,3 @@ def _sizes(store: FeatureStore, codes: np.ndarray) -> Counter[str]:
         sizes[f"{subset} videos"] = len(np.unique(store.caption_video_ids.codes[rows]))
         sizes[f"{subset} captions"] = len(rows)
     return sizes
-
-
-def _more_lacking(before: dict, had: Counter[str], has: Counter[str], lost: Sequence[str]) -> dict:
-    """The shortfall `before`, whose sizes were published ones or, where the store `had` all, are those."""
-    fewer = [what for what in had if has[what] < had[what]]
-    return {
-        "expected": {what: had[what] for what in fewer} | before.get("expected", {}),
-        "found": before.get("found", {}) | {what: has[what] for what in fewer},
-        "missing_videos": before.get("missing_videos", 0) + len(lost),
-        "first_missing": [*before.get("first_missing", ()), *lost][:_FIRST_MISSING],
-        "missing_files": list(before.get("missing_files", ())),
-    }
