@@ -91,6 +91,25 @@ def _difference(mine: Captions, row: int, theirs: Captions, there: int) -> str:
     return f"{key} moved {', '.join(moved)}"
 
 
+def compare_captions(
+    captions: CaptionSet | None, store: FeatureStore | None, *, out: object, may_change: bool, tokens: bool
+) -> Reconciled | None:
+    """A file's captions beside those of the store `out`; without a file, the store's own where its `tokens` are wanted.
+
+    Raises `CamoeError` where captions would change though they must not, or where there are none.
+    """
+    if captions is None:
+        if not tokens:
+            return None
+        if store is None or not store.has_captions:
+            raise CamoeError(f"--tokens: {out} holds no captions; give --captions FILE")
+        return unchanged(store)
+    found = reconcile(captions, store)
+    if not may_change:
+        found.refuse_changes(out)
+    return found
+
+
 def unchanged(store: FeatureStore) -> Reconciled:
     """The store's captions as they are, where no file is held against them."""
     none = np.empty(0, np.int64)
