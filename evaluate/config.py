@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..pipeline.config import Config, SettingError, setting
+from ..train.names import RESIDENCE
 from .checks import CHECKS
 from .names import NONE, RERANKINGS, SUBSET_NAMES, V2T_NAMES, Reranking
 
@@ -85,6 +86,11 @@ class EvaluateConfig(Config):
 
     seed: int = setting(0, help="Of everything that is drawn.")
     device: str = setting("auto", help="Where to compute.", choices=("auto", "cpu", "cuda"))
+    resident: str = setting(
+        "auto",
+        help="Where features stay: on the device, as float16 in host memory, or in the store; auto: by what is free.",
+        choices=RESIDENCE,
+    )
     max_matrix_gb: float = setting(2.0, help="Above this size the scores are ranked in blocks, and never held whole.")
 
     def check(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..train.names import DEVICE
 from ..train.run_folder import load_run
 from .compare import differences, refuse_unlike, unlike_settings
 from .config import EvaluateConfig
@@ -125,14 +127,19 @@ def compare(subject: Subject, other: Subject, ranked: Ranked, method: Method, su
 
 
 def _open(config: EvaluateConfig, run: Path) -> Subject:
-    return open_subject(
+    subject = open_subject(
         load_run(run),
         config.features,
         protocol=config.protocol,
         subset=config.subset,
         allow_missing=config.allow_missing,
         device=config.device,
+        resident=config.resident,
     )
+    chosen = subject.scorer.residence
+    if chosen.told and chosen.name != DEVICE:
+        print(chosen.told, file=sys.stderr, flush=True)
+    return subject
 
 
 def _intervals(ranked: Ranked, name: str, method: Method) -> Intervals:

@@ -28,11 +28,11 @@ from ..pipeline.store.plan import Plan, planned_now
 from ..pipeline.store.schema import WORD_TOKENS, no_videos
 from ..pipeline.store.union import caption_rows
 from ..pipeline.wording import counted
-from .clip_encoder import ClipEncoder
 from .config import ExtractConfig
+from .encoder import Encoder
 from .ffmpeg import Binary, inspect_binary
 from .frames import FrameCounts, FrameWork
-from .inputs import Inputs, choose_batch, load_encoder, make_settings, read_inputs, store_of
+from .inputs import Inputs, choose_batch, choose_encoder, make_settings, read_inputs, store_of
 from .pending import pending_items
 from .reconcile import compare_captions, text_work
 from .streams import text_names
@@ -96,7 +96,7 @@ def estimate(config: ExtractConfig) -> Estimate:
     inputs = read_inputs(config, there)
     binary = inspect_binary(find_ffmpeg(config.ffmpeg)) if config.videos is not None else None
     tagger = load_tagger(config.tagger)
-    encoder = load_encoder(config, there)
+    encoder = choose_encoder(config, there)
     settings = make_settings(config, inputs, encoder, binary, tagger.name, there)
     place = Place.of(config.store)
     if there is not None:
@@ -130,7 +130,7 @@ def _chunks(config: ExtractConfig, inputs: Inputs, there: FeatureStore | None, p
 def _sample_videos(
     config: ExtractConfig,
     chunks: Sequence[Chunk],
-    encoder: ClipEncoder,
+    encoder: Encoder,
     binary: Binary,
     settings: StoreSettings,
     folder: Path,
@@ -167,7 +167,7 @@ def _sample_captions(
     config: ExtractConfig,
     inputs: Inputs,
     there: FeatureStore | None,
-    encoder: ClipEncoder,
+    encoder: Encoder,
     tagger: WordTagger,
     settings: StoreSettings,
     folder: Path,

@@ -17,6 +17,7 @@ from .names import (
     MODELS,
     PADDING,
     PRECISIONS,
+    RESIDENCE,
     TEXT_HEADS,
     ModelFacts,
 )
@@ -80,6 +81,11 @@ class TrainConfig(Config):
     shuffle_frames: bool = setting(False, help="Control: permute every video's frames, by seed, always.")
     seed: int = setting(0, help="Of everything random.")
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
+    resident: str = setting(
+        "auto",
+        help="Where features stay: on the device, as float16 in host memory, or in the store; auto: by what is free.",
+        choices=RESIDENCE,
+    )
     precision: str = setting(
         "fp32", help="Of the encoders' matrix products in training; the loss is fp32.", choices=PRECISIONS
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from .course import Outcome
 from .data import Features, hold_out_videos, load_features, resolve_device, resolve_protocol
 from .describe import cost_record, features_record, outcome_record, store_record
 from .report import reporter
+from .residence import choose_residence
 from .run_folder import RECORD, load_run, new_run_folder, partial_folder, refuse_existing, tidy, write_run
 from .scorer import Scorer
 from .start import begin_model, start_layers, start_name
@@ -48,6 +51,11 @@ def fit(config: TrainConfig, *, resume: bool = False) -> Path:
     protocol = resolve_protocol(store, config.protocol)
     recipe, trains = config.recipe, config.facts.trains
     held_out = hold_out_videos(store, protocol, config.validation_fraction, config.seed) if trains else []
+    chosen = choose_residence(
+        store, config.resident, config.strategies.items(), words=config.facts.words, device=device
+    )
+    if chosen.told:
+        print(chosen.told, file=sys.stderr, flush=True)
     features = load_features(
         store,
         config.strategies,
@@ -59,6 +67,7 @@ def fit(config: TrainConfig, *, resume: bool = False) -> Path:
         subsets=("train", "val") if trains else ("val",),
         held_out=held_out,
         allow_missing=config.allow_missing,
+        resident=chosen.name,
     )
     layers = start_layers(config.model, config.features, store.settings.clip_sha256)
     model, start = begin_model(recipe, features.shape, layers).to(device), start_name(config.model, layers)
@@ -111,7 +120,7 @@ def cpu_threads(features: Features, *, batch_size: int, threads: int | None) -> 
     Threads that wait for each other on small work, with other processes about, slow it down many times.
     """
     before = torch.get_num_threads()
-    small = batch_size * features.frames[0].numel() < SMALL_BATCH
+    small = batch_size * math.prod(features.frames.shape[1:]) < SMALL_BATCH
     chosen = threads or (1 if small else before)
     torch.set_num_threads(chosen)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,15 +35,6 @@ def choose_queries(ranks: np.ndarray, margins: np.ndarray, count: int, seed: int
     return Chosen(worst, luckiest.tolist(), np.sort(drawn).tolist())
 
 
-def own_margins(scores: np.ndarray, is_own: np.ndarray) -> np.ndarray:
-    """`(Q,)`: the best own item's score less the best other one's; infinite where there is no other.
-
-    `is_own (Q, G)` marks each query's own items.
-    """
-    own = np.where(is_own, scores, -np.inf).max(axis=1)
-    return own - np.where(is_own, -np.inf, scores).max(axis=1, initial=-np.inf)
-
-
 def best_items(scores: np.ndarray, count: int) -> np.ndarray:
     """`(…, count)` columns of the best items, best first, equal ones in their order."""
     return np.argsort(-scores, axis=-1, kind="stable")[..., :count]
@@ -67,24 +58,9 @@ def rank_bins(ranks: np.ndarray, items: int) -> list[tuple[str, int]]:
     return bins
 
 
-@dataclass(frozen=True)
-class Hub:
-    """A gallery item, for how many queries it is first, and for how many among the ten best."""
-
-    item: int
-    first: int
-    among_ten: int
-
-
-def find_hubs(blocks: Iterable[np.ndarray], items: int, count: int, k: int = 10) -> list[Hub]:
-    """The `count` items that are among the `k` best of most queries; `blocks` of queries are `(Q, items)` scores."""
-    among, first = np.zeros(items, np.int64), np.zeros(items, np.int64)
-    for scores in blocks:
-        best = best_items(scores, min(k, items))
-        among += np.bincount(best.ravel(), minlength=items)
-        first += np.bincount(best[:, 0], minlength=items)
-    order = np.lexsort((np.arange(len(among)), -first, -among))[:count]
-    return [Hub(int(item), int(first[item]), int(among[item])) for item in order]
+def most_found(among: np.ndarray, first: np.ndarray, count: int) -> list[int]:
+    """The `count` items that are `among` the best of most queries; of equal ones those that are `first` more often."""
+    return np.lexsort((np.arange(len(among)), -first, -among))[:count].tolist()
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...pipeline.errors import CamoeError
-from ..compare import differences, refuse_unlike, unlike_settings
+from ..compare import differences, unlike_settings
 from ..names import NONE
 from .choose import disagreements
 from .examples import Caption, caption_view
@@ -38,14 +37,6 @@ class Compared:
     settings: list[tuple[str, list[str]]]
     tables: list[Table]
     disagree: list[Disagreement]
-
-
-def check_alike(materials: Sequence[Material]) -> None:
-    """Raise `CamoeError` where runs cannot be compared, or are one run named twice."""
-    for other in materials[1:]:
-        if other.path.resolve() == materials[0].path.resolve():
-            raise CamoeError(f"{other.path} is named twice; name each run once")
-        refuse_unlike(materials[0].subject, other.subject, other.config.subset)
 
 
 def compare_runs(materials: Sequence[Material], pictures: Pictures) -> Compared | None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ...pipeline.reranking.table import turned
 from ..names import NONE
-from .choose import Chosen, best_items, choose_queries, own_margins
+from .choose import Chosen, best_items, choose_queries
 from .material import Material
 from .pictures import Frame, Pictures
-from .scores import query_blocks
 from .words import read_words
 
 TOP = 5
@@ -83,7 +83,7 @@ def text_examples(material: Material, pictures: Pictures) -> list[Group]:
 
 
 def _text_example(material: Material, pictures: Pictures, row: int) -> Example:
-    own, scores = int(material.owner[row]), material.scores.of_captions(np.array([row]))[0]
+    own, scores = int(material.owner[row]), _scores_of(material, row, "t2v")
     best = best_items(scores, TOP).tolist()
     ids = [material.video_ids[column] for column in [own, *best]]
     frames = frame_scores(material, row, ids)
@@ -108,7 +108,7 @@ def video_examples(material: Material, pictures: Pictures) -> list[Group]:
 
 
 def _video_example(material: Material, pictures: Pictures, row: int) -> Example:
-    video_id, scores = material.video_ids[row], material.scores.of_videos(np.array([row]))[0]
+    video_id, scores = material.video_ids[row], _scores_of(material, row, "v2t")
     captions = np.flatnonzero(material.owner == row)
     own = int(captions[np.argmax(scores[captions])])
     found = []
@@ -151,13 +151,14 @@ def _order(material: Material, pictures: Pictures, video_id: str) -> list[int]:
     return np.argsort(np.argsort(gallery.times_s[row, :count], kind="stable"), kind="stable").tolist()
 
 
+def _scores_of(material: Material, row: int, direction: str) -> np.ndarray:
+    """`(G,)`: one query against all."""
+    return turned(material.scores, direction).block(slice(row, row + 1))[0].cpu().numpy()
+
+
 def _choose(material: Material, direction: str) -> Chosen:
-    config, owner = material.config, material.owner
-    margins = []
-    for rows, block in query_blocks(material.scores, direction):
-        own = owner[rows][:, None] == np.arange(block.shape[1]) if direction == "t2v" else owner == rows[:, None]
-        margins.append(own_margins(block, own))
-    return choose_queries(material.ranked.ranks[NONE][direction], np.concatenate(margins), config.examples, config.seed)
+    config, margins = material.config, material.surveys[direction].margins
+    return choose_queries(material.ranked.ranks[NONE][direction], margins, config.examples, config.seed)
 
 
 def _groups(chosen: Chosen, make: Callable[[int], Example]) -> list[Group]:

@@ -3,42 +3,58 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from ...pipeline.reranking.table import make, turned
+from ...pipeline.scores import MatrixScores, Scores
 from ...pipeline.store.schema import FULL, FUSION
 from ...train.config import TrainConfig
 from ...train.model import FeatureShape, build_model
-from ...train.run_folder import METRICS, load_run
+from ...train.run_folder import METRICS, Run
+from ..compare import refuse_unlike
 from ..names import NONE, Reranking
-from ..ranked import Ranked, rank_subset
+from ..ranked import Method, Ranked, rank_subset
 from ..result import Evaluation, RerankingResult
 from ..run import describe, reranking_results
+from ..score_source import model_scores
 from ..search.searcher import Searcher
 from ..subject import Subject, open_subject
 from .choose import ambiguous_rows
 from .config import ReportConfig
-from .scores import ComputedScores, HeldScores, SubsetScores
 from .streams import StreamNumbers, gate_shares, mixed_ranking, stream_numbers, stream_scores, weighted_ranking
+from .survey import Survey, survey
 
 ZERO_SHOT = "zero-shot"
+DSL = ("dsl", "dsl-log")
 
 
 @dataclass(frozen=True)
 class Material:
     """One run on the subset. `rows (M,)` are the queries' captions in the store, in the order of `ranked.queries`."""
 
-    path: Path
     subject: Subject
     ranked: Ranked
     evaluation: Evaluation
     config: ReportConfig
     epochs: list[dict[str, Any]]
     rows: list[int]
+
+    @property
+    def path(self) -> Path:
+        """The run's folder, as it was named."""
+        return self.subject.run.path
+
+    @property
+    def method(self) -> Method:
+        """How its scores became numbers."""
+        return self.config.evaluation(self.path).method
 
     @property
     def owner(self) -> np.ndarray:
@@ -62,11 +78,34 @@ class Material:
         return ambiguous_rows(self.captions, self.owner)
 
     @cached_property
-    def scores(self) -> SubsetScores:
-        """The raw scores: the evaluation's matrix, or computed where they are needed if that was too large to hold."""
+    def scores(self) -> Scores:
+        """The raw scores `(M, N)`: the evaluation's matrix, or blocks of it if that was too large to hold."""
         if self.ranked.scored:
-            return HeldScores(self.ranked.scored.similarity)
-        return ComputedScores(self.subject.scorer, self.config.subset)
+            return MatrixScores.of(self.ranked.scored.similarity)
+        scorer, subset = self.subject.scorer, self.config.subset
+        captions, videos = scorer.features.captions_of(subset), scorer.features.videos_of(subset)
+        return model_scores(scorer.model, scorer.features, captions, videos, most_bytes=self.method.max_matrix_bytes)
+
+    @cached_property
+    def surveys(self) -> dict[str, Survey]:
+        """By direction, what all of its scores say."""
+        device, name = self.scores.device, self.dsl
+        captions = torch.from_numpy(self.owner).to(device)
+        videos = torch.arange(len(self.video_ids), device=device)
+        return {
+            direction: survey(
+                turned(self.scores, direction),
+                own_of,
+                item_of,
+                None if name is None else make(name, self.ranked.settings[name]),
+            )
+            for direction, own_of, item_of in (("t2v", captions, videos), ("v2t", videos, captions))
+        }
+
+    @property
+    def dsl(self) -> str | None:
+        """The Dual Softmax re-ranking that the report holds, if any."""
+        return next((name for name in DSL if name in self.ranked.ranks), None)
 
     @cached_property
     def streams(self) -> list[StreamNumbers]:
@@ -76,10 +115,9 @@ class Material:
             return []
         weights = dict(zip(strategies, self.subject.scorer.model.weights.tolist(), strict=True))
         size = 4 * len(strategies) * self.scores.shape[0] * self.scores.shape[1]
-        if self.ranked.scored is None or size > self.config.max_matrix_gb * 2**30:
-            method = self.config.evaluation(self.path).method
+        if self.ranked.scored is None or size > self.method.max_matrix_bytes:
             return stream_numbers(
-                weighted_ranking(self.subject.scorer, self.config.subset, method), weights, strategies
+                weighted_ranking(self.subject.scorer, self.config.subset, self.method), weights, strategies
             )
         found = stream_scores(self.subject.scorer, self.config.subset)
         return stream_numbers(mixed_ranking(found, self.ranked), weights, strategies)
@@ -120,25 +158,34 @@ class Reference:
     ranked: Ranked
 
 
-def open_material(path: Path, config: ReportConfig) -> Material:
+def open_subjects(runs: Sequence[Run], config: ReportConfig) -> list[Subject]:
+    """Runs with their stores, on the device; raises `CamoeError` for those that do not fit, or not each other."""
+    subjects = [
+        open_subject(
+            run,
+            config.features,
+            protocol=config.protocol,
+            subset=config.subset,
+            allow_missing=config.allow_missing,
+            device=config.device,
+        )
+        for run in runs
+    ]
+    for other in subjects[1:]:
+        refuse_unlike(subjects[0], other, config.subset)
+    return subjects
+
+
+def evaluated(subject: Subject, config: ReportConfig) -> Material:
     """Evaluate a run as `camoe-evaluate` does, without writing anything; raises `CamoeError` as that."""
-    subject = open_subject(
-        load_run(path),
-        config.features,
-        protocol=config.protocol,
-        subset=config.subset,
-        allow_missing=config.allow_missing,
-        device=config.device,
-    )
-    method = config.evaluation(path).method
+    method = config.evaluation(subject.run.path).method
     ranked = rank_subset(subject.scorer, config.subset, method)
     return Material(
-        path=path,
         subject=subject,
         ranked=ranked,
         evaluation=describe(subject, ranked, method, subset=config.subset),
         config=config,
-        epochs=read_epochs(path / METRICS),
+        epochs=read_epochs(subject.run.path / METRICS),
         rows=subject.scorer.features.captions_of(config.subset).tolist(),
     )
 
@@ -158,7 +205,7 @@ def zero_shot(material: Material) -> Reference | None:
         allow_missing=config.allow_missing,
         device=config.device,
     )
-    method = replace(config.evaluation(material.path).method, rerankings=(Reranking(NONE),))
+    method = replace(material.method, rerankings=(Reranking(NONE),))
     ranked = rank_subset(subject.scorer, config.subset, method)
     return Reference(reranking_results(ranked, method)[NONE], ranked)
 

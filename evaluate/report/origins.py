@@ -9,14 +9,12 @@ import numpy as np
 from markupsafe import Markup
 
 from ..names import NONE
-from .choose import Hub, find_hubs, rerank_effect
+from .choose import most_found, rerank_effect
 from .examples import Caption, caption_view
 from .material import Material
 from .pictures import Frame, Pictures
 from .plots import effect_plot, gate_plot
-from .scores import query_blocks
 
-DSL = ("dsl", "dsl-log")
 SHOWN, CHANGES = 8, 6
 ENDS = 3
 ALIKE = 1e-4
@@ -25,15 +23,18 @@ ALIKE = 1e-4
 
 @dataclass(frozen=True)
 class HubRow:
-    """A video, or a caption, that is found for many queries; `owned` is how many of them are right to."""
+    """A video, or a caption, that is found for many queries: for how many it is `first`, or `among_ten`.
+
+    `owned` is how many of them are right to find it; for `first_after` it is first after DSL, where the report has it.
+    """
 
     video_id: str
     frame: Frame
     caption: Caption | None
-    hub: Hub
+    first: int
+    among_ten: int
     owned: int
-    after: int | None
-    """For how many it is first after DSL."""
+    first_after: int | None
 
 
 @dataclass(frozen=True)
@@ -81,50 +82,32 @@ class GateView:
 
 def hub_rows(material: Material, pictures: Pictures) -> dict[str, list[HubRow]]:
     """The items that are found for most queries, by direction."""
-    scores, scored = material.scores, material.ranked.scored
-    name = dsl_name(material)
-    found = {}
-    for direction in ("t2v", "v2t"):
-        items = scores.shape[1] if direction == "t2v" else scores.shape[0]
-        after = None
-        if name and scored:
-            reranked = scored.reranked(name, direction)
-            best = (reranked if direction == "t2v" else reranked.T).argmax(axis=1)
-            after = np.bincount(best, minlength=items)
-        hubs = find_hubs((block for _, block in query_blocks(scores, direction)), items, SHOWN)
-        captions_of = np.bincount(material.owner, minlength=scores.shape[1])
-        found[direction] = [_hub_row(material, pictures, hub, direction, captions_of, after) for hub in hubs]
-    return found
+    return {
+        direction: [
+            _hub_row(material, pictures, item, direction) for item in most_found(found.among_ten, found.first, SHOWN)
+        ]
+        for direction, found in material.surveys.items()
+    }
 
 
-def _hub_row(
-    material: Material,
-    pictures: Pictures,
-    hub: Hub,
-    direction: str,
-    captions_of: np.ndarray,
-    after: np.ndarray | None,
-) -> HubRow:
-    column = hub.item if direction == "t2v" else int(material.owner[hub.item])
+def _hub_row(material: Material, pictures: Pictures, item: int, direction: str) -> HubRow:
+    found, is_video = material.surveys[direction], direction == "t2v"
+    column = item if is_video else int(material.owner[item])
     video_id = material.video_ids[column]
     return HubRow(
         video_id=video_id,
         frame=pictures.middle(video_id),
-        caption=None if direction == "t2v" else caption_view(material, hub.item),
-        hub=hub,
-        owned=int(captions_of[column]) if direction == "t2v" else 1,
-        after=None if after is None else int(after[hub.item]),
+        caption=None if is_video else caption_view(material, item),
+        first=round(found.first[item]),
+        among_ten=round(found.among_ten[item]),
+        owned=int(np.count_nonzero(material.owner == column)) if is_video else 1,
+        first_after=None if found.first_after is None else round(found.first_after[item]),
     )
-
-
-def dsl_name(material: Material) -> str | None:
-    """The Dual Softmax re-ranking that the report holds, if any."""
-    return next((name for name in DSL if name in material.ranked.ranks), None)
 
 
 def dsl_effect(material: Material, pictures: Pictures) -> DslEffect | None:
     """Who gained and who lost."""
-    name = dsl_name(material)
+    name = material.dsl
     if name is None:
         return None
     before, after = material.ranked.ranks[NONE].t2v, material.ranked.ranks[name].t2v

@@ -17,6 +17,7 @@ from ...pipeline.atomic import write_atomic
 from ...pipeline.errors import CamoeError
 from ...pipeline.ffmpeg_binary import find_ffmpeg
 from ...pipeline.store import FeatureStore
+from .folder import PICTURES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,9 +26,14 @@ if TYPE_CHECKING:
     from ...extract.ffmpeg import Binary
     from .frames import Source
 
-FOLDER = "pictures"
 QUALITY = 82
 LEFT_OUT = "pictures were left out (--no-pictures)"
+
+
+def check_videos(videos: Path | None) -> None:
+    """Raise `CamoeError` where the folder that is named for the videos is none."""
+    if videos is not None and not videos.is_dir():
+        raise CamoeError(f"--videos {videos} is not a folder; give the one that camoe-extract read")
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,6 @@ class Pictures:
         """Of a store whose files lie in `videos`, or where that is none, near the store."""
         from .frames import find_folder, sources
 
-        if videos is not None and not videos.is_dir():
-            raise CamoeError(f"--videos {videos} is not a folder; give the one that camoe-extract read")
         listed = sources(store)
         return cls(store, videos or find_folder(store, listed), listed)
 
@@ -105,15 +109,17 @@ class Pictures:
         """Why tiles are grey, each reason once."""
         return list(dict.fromkeys(tile.reason for tile in self._tiles.values() if tile.image is None))
 
-    def make(self, out: Path, advance: Callable[[], object]) -> None:
-        """Write the images that are not there yet into `out`/pictures, and take those away that no page shows.
+    @property
+    def shown(self) -> set[str]:
+        """Addresses of the images that were made, relative to the page."""
+        return {tile.image for tile in self._tiles.values() if tile.image is not None}
 
-        `advance` is called after each video.
-        """
+    def make(self, out: Path, advance: Callable[[], object]) -> None:
+        """Write the images that are not there yet into `out`/pictures; `advance` is called after each video."""
         from ...extract.child import Children
         from ...extract.ffmpeg import inspect_binary
 
-        folder = out / FOLDER
+        folder = out / PICTURES
         folder.mkdir(parents=True, exist_ok=True)
         binary = inspect_binary(find_ffmpeg(prefer_bundled=True))
         children = Children()
@@ -126,10 +132,6 @@ class Pictures:
             for done in pool.map(one, self._wanted):
                 self._tiles |= done
                 advance()
-        shown = {tile.image for tile in self._tiles.values()}
-        for path in folder.glob("*.jpg"):
-            if f"{FOLDER}/{path.name}" not in shown:
-                path.unlink()
 
     def _make_video(
         self, video_id: str, frames: list[Frame], folder: Path, binary: Binary, children: Children
@@ -150,7 +152,7 @@ class Pictures:
                     write_atomic(folder / names[frame], _jpeg(image))
         except FrameDecodeError as error:
             return {frame: Tile(None, error.reason) for frame in frames}
-        return {frame: Tile(f"{FOLDER}/{names[frame]}") for frame in frames}
+        return {frame: Tile(f"{PICTURES}/{names[frame]}") for frame in frames}
 
 
 @contextmanager

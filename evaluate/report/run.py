@@ -9,19 +9,21 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ...pipeline.errors import CamoeError
 from ...pipeline.progress import Bar
-from ...pipeline.store import describe_shortfall
 from ...pipeline.too_few import too_few
 from ...pipeline.wording import counted
-from ..table import told_otherwise
-from .compared import check_alike, compare_runs, distinct_names
+from ...train.run_folder import Run, load_run
+from .compared import compare_runs, distinct_names
 from .config import ReportConfig
 from .examples import Group, text_examples, video_examples
-from .material import Material, Reference, open_material, zero_shot
+from .facts import facts, notes, warnings
+from .folder import check_out, remove_unused, report_folder, write_page
+from .material import Material, Reference, evaluated, open_subjects, zero_shot
 from .numbers import headline, run_kind, stream_table
 from .origins import DslEffect, GateView, HubRow, dsl_effect, gate_views, hub_rows
-from .page import check_out, render, write
-from .pictures import Pictures
+from .page import render
+from .pictures import Pictures, check_videos
 from .plots import learning_curves, rank_plot, recall_plot
 from .sweeps import FOLDER, Part, is_sweep, read_sweep
 from .tables import Table
@@ -50,31 +52,41 @@ class RunView:
 def report(paths: Sequence[Path], config: ReportConfig, say: Callable[[str], None] = lambda line: None) -> Path:
     """Write the report of runs, or of a sweep's folder; returns its page.
 
-    `say` is told what is being done. Raises `CamoeError` for what is neither, for runs that cannot be compared, or for
-    an `out` that holds something else; nothing is written then.
+    `say` is told what is being done. Raises `CamoeError` for what is neither, for runs that cannot be compared, for an
+    `out` that holds something else, or where another report is being written; nothing is written then.
     """
+    _refuse_twice(paths)
+    sweeps = [read_sweep(path) for path in paths if is_sweep(path)]
+    runs = [load_run(path) for path in paths if not is_sweep(path)]
+    check_videos(config.videos)
     out = config.out or (paths[0] / FOLDER if len(paths) == 1 else Path(FOLDER))
     check_out(out)
-    sweeps = [read_sweep(path) for path in paths if is_sweep(path)]
-    runs = [path for path in paths if not is_sweep(path)]
-    return write(out, _page(sweeps, runs, config, out, say))
+    with report_folder(out):
+        text, shown = _page(sweeps, runs, config, out, say)
+        page = write_page(out, text)
+        remove_unused(out, shown)
+    return page
+
+
+def _refuse_twice(paths: Sequence[Path]) -> None:
+    seen = set()
+    for path in paths:
+        if path.resolve() in seen:
+            raise CamoeError(f"{path} is named twice; name each run once")
+        seen.add(path.resolve())
 
 
 def _page(
-    sweeps: list[list[Part]],
-    runs: list[Path],
-    config: ReportConfig,
-    out: Path,
-    say: Callable[[str], None],
-) -> str:
+    sweeps: list[list[Part]], runs: list[Run], config: ReportConfig, out: Path, say: Callable[[str], None]
+) -> tuple[str, set[str]]:
+    """The page, and the addresses of the pictures that it shows, which are there then."""
     values: dict[str, Any] = {"sweeps": sweeps, "title": " · ".join(parts[0].title for parts in sweeps)}
     if not runs:
-        return render(values)
+        return render(values), set()
     materials = []
-    for run in runs:
-        say(f"evaluating {run}")
-        materials.append(open_material(run, config))
-    check_alike(materials)
+    for subject in open_subjects(runs, config):
+        say(f"evaluating {subject.run.path}")
+        materials.append(evaluated(subject, config))
     reference = zero_shot(materials[0])
     pictures = Pictures.of(materials[0].subject.store, config.videos)
     names = distinct_names(materials)
@@ -82,7 +94,7 @@ def _page(
     values |= {
         "title": " · ".join([*names, *(parts[0].title for parts in sweeps)]),
         "headline": headline(materials, reference),
-        "notes": _notes(materials),
+        "notes": notes(materials),
         "few": too_few(first.videos, f"{first.subset} videos"),
         "compared": compare_runs(materials, pictures),
         "runs": [
@@ -92,7 +104,7 @@ def _page(
     if config.pictures:
         _make_pictures(pictures, out, say)
         values["grey"] = pictures.missing
-    return render(values | {"tile": pictures.tile})
+    return render(values | {"tile": pictures.tile}), pictures.shown
 
 
 def _make_pictures(pictures: Pictures, out: Path, say: Callable[[str], None]) -> None:
@@ -122,66 +134,3 @@ def _run_view(material: Material, name: str, reference: Reference | None, pictur
         videos=video_examples(material, pictures),
         emcl=material.subject.run.config.emcl,
     )
-
-
-def facts(material: Material) -> list[tuple[str, str]]:
-    """What a reviewer asks first, as names and values."""
-    found, run, store = material.evaluation, material.subject.run, material.subject.store
-    training, settings = found.training, store.settings
-    selection = training.selection
-    chosen = f"epoch {selection['epoch']} of {run.record['epochs']}" if "epoch" in selection else "nothing to choose"
-    if "R@1" in selection:
-        chosen += f", by R@1 {selection['R@1']:.1f} on val (mean of both directions, raw)"
-    streams = ", ".join(f"{name} ({strategy})" for name, strategy in training.streams.items())
-    sampling = f"{settings.fps:g} frames a second, at most {settings.max_frames}, {settings.sampling}"
-    own = "" if found.store.own else f", while the run was trained on {found.store.trained_on[:12]}"
-    return [
-        ("run", found.run),
-        ("model", f"{run_kind(material)}, {run.record['parameters']:,} parameters"),
-        ("streams", streams),
-        ("chosen", chosen),
-        ("protocol", f"{found.protocol}, subset {found.subset}, video to text as {found.v2t}"),
-        ("queries", f"{found.captions:,} captions of {found.videos:,} videos"),
-        ("shortfall", "; ".join(_shortfall(material)) or "none"),
-        ("store", f"{found.store.name}, content {found.store.content_hash[:12]}{own}"),
-        ("CLIP", f"{found.store.clip_model}, SHA-256 {found.store.clip_sha256[:12]}"),
-        ("frames", sampling if settings.fps else "how they were sampled is not known"),
-        ("seed", f"{training.seed} in training, {material.config.seed} of the bootstrap and of what is drawn here"),
-    ]
-
-
-def _shortfall(material: Material) -> list[str]:
-    found = material.evaluation
-    lines = list(describe_shortfall(found.shortfall))
-    if found.missing_captions:
-        lines.append(f"{counted(found.missing_captions, 'caption')} left out for want of features of the video")
-    return lines
-
-
-def warnings(material: Material) -> list[str]:
-    """What a reader must know before the numbers."""
-    found = material.evaluation
-    lines = [f"Incomplete: {line}." for line in _shortfall(material)]
-    if found.store.made_otherwise:
-        lines.append(f"The store was {told_otherwise(found.store)}.")
-    if not found.store.own:
-        lines.append("The store is not the one that the run was trained on.")
-    lines += [f"{name} is left out: {reason}." for name, reason in found.left_out.items()]
-    if material.ambiguous:
-        count = len(material.ambiguous)
-        lines.append(f"Captions that several videos share word for word: {count} of {found.captions}; they are marked.")
-    return lines
-
-
-def _notes(materials: Sequence[Material]) -> list[str]:
-    config = materials[0].config
-    notes = [
-        f"R@K in percent; ranks from 1, ties rank last. Below each number its 95 % interval: {config.bootstrap} "
-        "bootstrap resamples of the queries, the captions of a video drawn together."
-    ]
-    if any(result.transductive for one in materials for result in one.evaluation.rerankings.values()):
-        notes.append("* needs all queries at once (transductive): a search engine does not have them.")
-    notes.append(
-        "zero-shot: mean-pooled frames against the whole caption, nothing learnt. chance: a guess, in expectation."
-    )
-    return notes

@@ -11,7 +11,8 @@ from markupsafe import Markup, escape
 
 from ...pipeline.errors import CamoeError
 from ..names import COSTS
-from .page import render, write
+from .folder import write_page
+from .page import render
 from .tables import Cell, Row, Table
 
 NOTE, OVERVIEW, FOLDER = "sweep.json", "overview.md", "report"
@@ -50,7 +51,7 @@ def read_sweep(path: Path) -> list[Part]:
 
 def write_sweep_page(path: Path) -> Path:
     """Write the page of a sweep's folder into it."""
-    return write(path / FOLDER, render({"title": path.resolve().name, "sweeps": [read_sweep(path)]}))
+    return write_page(path / FOLDER, render({"title": path.resolve().name, "sweeps": [read_sweep(path)]}))
 
 
 def _blocks(text: str) -> list[list[str]]:

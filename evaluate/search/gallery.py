@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ...pipeline.captions.names import without_suffix
 from ...pipeline.errors import CamoeError
 from ...pipeline.store import SUBSETS, FeatureStore, subset_code
-from ...pipeline.store.stored_frames import StoredFrames
+from ...pipeline.store.stored import StoredFrames
 from ...train.data import resolve_protocol, shuffle_frames
 
 _WINDOW = re.compile(r"@(\d+(?:\.\d+)?)?-(?:\d+(?:\.\d+)?)?")

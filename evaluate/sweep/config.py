@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...pipeline.config import Config, SettingError, setting
 from ...pipeline.engines import ENGINES
+from ...train.names import RESIDENCE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,11 @@ class SweepConfig(Config):
         2.0, help="Above this size, in each process, scores are ranked in blocks, without re-ranking."
     )
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
+    resident: str = setting(
+        "auto",
+        help="Where features stay: on the device, as float16 in host memory, or in the store; auto: by what is free.",
+        choices=RESIDENCE,
+    )
     workers: int | None = setting(None, help="Processes; none: one per core, or one on a GPU.")
     engine: str = setting("local", help="Where runs are trained: here, or on a Ray cluster.", choices=ENGINES)
     ray_address: str = setting(

@@ -13,6 +13,8 @@ from ...pipeline.atomic import write_atomic
 from ...pipeline.errors import CamoeError
 from ...pipeline.wording import counted
 from ...train.data import resolve_device
+from ...train.names import DEVICE
+from ...train.residence import Residence, choose_residence
 from ..report.sweeps import write_sweep_page
 from .cells import Cells
 from .code import code_version
@@ -71,7 +73,12 @@ def sweep(config: SweepConfig, say: Callable[[str], None] = print, *, ensemble: 
         processes = cluster.room() if cluster is not None else _processes(config, device)
         groups = group_runs(list(open_runs.values()), device, processes, ensemble=ensemble)
         say(f"{folder}: {len(results)} of {counted(len(plan.runs), 'run')} finished, {len(open_runs)} to do")
-        source = Source(config.features, plan.protocol, config.allow_missing, str(device), plan.store.content_hash)
+        chosen = _residence(plan, config, device)
+        if chosen.told and chosen.name != DEVICE:
+            say(chosen.told)
+        source = Source(
+            config.features, plan.protocol, config.allow_missing, str(device), plan.store.content_hash, chosen.name
+        )
         costs = measure_costs(plan, folder)  # before the processes that would share its core
         try:
             events = work(source, groups, processes) if cluster is None else work_on_cluster(source, groups, cluster)
@@ -148,6 +155,19 @@ def _run(events: Iterator[Event], progress: SweepProgress, stored: Cells, result
             else:
                 results[event.key] = stored.write(event)
                 progress.result(event)
+
+
+def _residence(plan: Plan, config: SweepConfig, device: torch.device) -> Residence:
+    """Every process holds what the runs read, once for each of raw and normalised."""
+    configs = [run.config for run in plan.runs.values()]
+    return choose_residence(
+        plan.store,
+        config.resident,
+        {pair for own in configs for pair in own.strategies.items()},
+        words=any(own.facts.words for own in configs),
+        device=device,
+        copies=_processes(config, device) * len({own.facts.raw for own in configs}),
+    )
 
 
 def _processes(config: SweepConfig, device: torch.device) -> int:

@@ -22,6 +22,7 @@ BY_THE_SWEEP = {
     "seed": "list the seeds beside the grid, as seeds: [0, 1]",
     "out": "give the folder as --out",
     "device": "give it as --device",
+    "resident": "give it as --resident",
     "threads": "a CPU runs one cell a core, see --workers",
     "overwrite": "cells write no run folders",
     "tensorboard": "cells write no run folders",

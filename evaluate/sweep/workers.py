@@ -21,6 +21,7 @@ from ...pipeline.errors import CamoeError, RunStoppedError
 from ...train.data import resolve_device
 from ...train.feature_cache import FeatureCache
 from ...train.many_runs import out_of_memory
+from ...train.names import DEVICE
 from .result import Result
 from .training_run import Group, Report, TrainingRun, failed_result, run_alone, run_as_ensemble
 
@@ -36,6 +37,7 @@ class Source:
     allow_missing: bool
     device: str
     content_hash: str
+    resident: str = DEVICE
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,7 @@ def load_source(source: Source) -> FeatureCache:
             allow_missing=source.allow_missing,
             device=resolve_device(source.device),
             content_hash=source.content_hash,
+            resident=source.resident,
         )
     except OSError as error:
         raise RunStoppedError(f"the store cannot be read any more: {error}") from None

@@ -47,8 +47,9 @@ def size_text(size: int) -> str:
 
 
 def _settings(settings: StoreSettings) -> Iterator[str]:
+    bias = f" and bias {settings.clip_logit_bias:g}" if settings.clip_logit_bias is not None else ""
     yield (
-        f"model     {settings.clip_model}, {settings.embed_dim} wide, logit scale {settings.clip_logit_scale:g}, "
+        f"model     {settings.clip_model}, {settings.embed_dim} wide, logit scale {settings.clip_logit_scale:g}{bias}, "
         f"{settings.precision}, SHA-256 {settings.clip_sha256[:16]}"
     )
     if settings.max_frames is not None:

@@ -21,10 +21,10 @@ from .resolve import dropped_videos, removed_videos, standing_failures
 from .rows import gather_rows
 from .safe_open import StoreError, decode_strings
 from .schema import FULL, FUSION, Captions, Failure, TextName, TextTable, Videos, broken_rows
-from .shard import VIDEO_COLUMNS, ShardIndex, file_stamp, read_index
+from .shard import VIDEO_COLUMNS, ShardIndex, file_stamp, frames_row_shape, read_index, text_table_shape
 from .strings import CodedStrings, Strings
 from .tokens import StoredTokens
-from .union import UnitedCaptions, united_settings
+from .union import TextPlaces, UnitedCaptions, united_settings
 
 IMPORTED = "imported"
 """What a store of features made elsewhere says of their precision, and where it is not known of the weights."""
@@ -158,6 +158,12 @@ class FeatureStore:
             )
         return frames
 
+    @cached_property
+    def frames_shape(self) -> tuple[int, int, int]:
+        """`(N, T, D)` of `frames`, without reading them; raises `StoreError` where the store holds no videos."""
+        first = self.shards[int(self._places_of_videos()[0, 0])].path
+        return len(self._places), *frames_row_shape(first)
+
     def frame_times(self, rows: np.ndarray | None = None) -> np.ndarray:
         """`(N, T)` float32 seconds, or of some `rows`; NaN past `frame_count`."""
         return self._video_column("frame_time_s", rows)
@@ -167,10 +173,13 @@ class FeatureStore:
         return self._video_column(name, rows)
 
     def _video_column(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        places = self._places_of_videos()
+        return gather_rows([shard.path for shard in self.shards], name, places if rows is None else places[rows])
+
+    def _places_of_videos(self) -> np.ndarray:
         if not len(self._ids):
             raise StoreError(f"{self.shards[0].path} holds no videos; add the store with the frames to --features")
-        places = self._places if rows is None else self._places[rows]
-        return gather_rows([shard.path for shard in self.shards], name, places)
+        return self._places
 
     @property
     def video_places(self) -> np.ndarray:
@@ -250,6 +259,19 @@ class FeatureStore:
         The stream `fusion`, and the strategy `full` of any stream, are the whole captions. Raises `StoreError`
         naming what there is when the store lacks it.
         """
+        name = self._text_name(strategy, stream)
+        return self._captions.table(name) if captions is None else self._captions.table_of(name, captions)
+
+    def text_places(self, strategy: str, stream: str) -> TextPlaces:
+        """Where the embeddings of `text_table` lie, without reading them; raises as it does."""
+        return self._captions.places(self._text_name(strategy, stream))
+
+    def text_count(self, strategy: str, stream: str) -> int:
+        """How many embeddings the shards hold for that stream, from their headers; raises as `text_table`."""
+        name = self._text_name(strategy, stream)
+        return sum(text_table_shape(shard.path, name)[0] for shard in self.shards if name in shard.text_names)
+
+    def _text_name(self, strategy: str, stream: str) -> TextName:
         wanted = (FULL, FUSION) if FUSION == stream or strategy == FULL else (strategy, stream)
         if wanted not in self.text_names:
             raise StoreError(
@@ -257,7 +279,7 @@ class FeatureStore:
                 f"{', '.join('/'.join(name) for name in self.text_names) or 'none'} "
                 "(camoe-extract --captions FILE --into STORE adds more)"
             )
-        return self._captions.table(wanted) if captions is None else self._captions.table_of(wanted, captions)
+        return wanted
 
     @property
     def has_word_tokens(self) -> bool:

@@ -262,6 +262,13 @@ def _coded(column: np.ndarray) -> CodedStrings:
     return CodedStrings(distinct, np.repeat(codes, np.diff(np.append(starts, len(column)))))
 
 
+def frames_row_shape(path: Path) -> tuple[int, int]:
+    """`(T, D)` of a shard that holds frames, from the header."""
+    with open_hdf5(path) as file:
+        _, frames, width = video_dataset(child_group(file, "videos"), "frames").shape
+        return int(frames), int(width)
+
+
 def text_table_shape(path: Path, name: TextName) -> tuple[int, int]:
     """`(U, D)` of one strategy and stream, from the header."""
     with open_hdf5(path) as file:
@@ -395,6 +402,7 @@ _SOUND: dict[str, Callable[[Any], bool]] = {
     "clip_model": _is_text,
     "clip_sha256": _is_text,
     "clip_logit_scale": _is_positive,
+    "clip_logit_bias": lambda value: value is None or (isinstance(value, int | float) and math.isfinite(value)),
     "embed_dim": _is_count,
     "precision": _is_text,
     "fps": lambda value: value is None or _is_positive(value),

@@ -33,6 +33,7 @@ from .schema import (
 from .sentence_index import SentenceIndex
 from .shard import (
     CaptionKeys,
+    OpenTable,
     ShardIndex,
     caption_texts,
     open_table,
@@ -124,6 +125,20 @@ class _Part:
 
 
 @dataclass(frozen=True)
+class TextPlaces:
+    """Where the embeddings of `U` distinct sentences lie: row `rows (U,)` of the file `paths[files (U,)]`.
+
+    `row (M,)` is each caption's sentence; all int64. `name` is the strategy and stream.
+    """
+
+    name: TextName
+    paths: list[Path]
+    files: np.ndarray
+    rows: np.ndarray
+    row: np.ndarray
+
+
+@dataclass(frozen=True)
 class UnitedCaptions:
     """Captions of several shards as one sorted table; a caption may recur where shards hold different texts of it.
 
@@ -190,7 +205,32 @@ class UnitedCaptions:
                 hashes[:, start:end] = text_hashes(open_table(file, name).sentence[()])
         if (row < 0).any():
             raise _in_none(name, row, self.captions.id)
-        return _united_table(name, holders, starts, embedding, hashes, row)
+        first, row = _distinct(holders, hashes, row)
+        return _united_table(name, holders, starts, embedding, first, row)
+
+    def places(self, name: TextName) -> TextPlaces:
+        """Where the embeddings of a strategy and stream lie; raises `StoreError` as `table`."""
+        holders = self._holders(name)
+        row = np.full(len(self.captions.id), -1, np.int64)
+        hashes, starts = [np.empty((2, 0), np.uint64)], [0]
+        for part in holders:
+            with open_hdf5(part.shard.path) as file:
+                table = open_table(file, name)
+                mine: np.ndarray = table.row[()]
+                hashes.append(text_hashes(table.sentence[()]))
+                _check_rows(table, mine)
+            if (row[part.position] >= 0).any():
+                raise _in_two(name, part)
+            row[part.position] = starts[-1] + mine[part.rows]
+            starts.append(starts[-1] + hashes[-1].shape[1])
+        if (row < 0).any():
+            raise _in_none(name, row, self.captions.id)
+        first = np.arange(starts[-1])
+        if not (len(self.parts) == 1 and holders[0].is_whole):  # as it stands, as `table` takes it
+            first, row = _distinct(holders, np.concatenate(hashes, axis=1), row)
+        files = np.searchsorted(starts, first, "right") - 1
+        paths = [part.shard.path for part in holders]
+        return TextPlaces(name, paths, files, first - np.array(starts)[files], row)
 
     def table_of(self, name: TextName, captions: np.ndarray) -> TextTable:
         """`table` of some captions, by their rows; nothing else is read."""
@@ -208,8 +248,7 @@ class UnitedCaptions:
             with open_hdf5(part.shard.path) as file:
                 table = open_table(file, name)
                 distinct, inverse = np.unique(_any_rows(table.row, part.in_shard(there)), return_inverse=True)
-                if len(distinct) and not 0 <= distinct[0] <= distinct[-1] < len(table.sentence):
-                    raise StoreError(f"{part.shard.path}: a caption points outside the sentences of its table")
+                _check_rows(table, distinct)
                 texts = Strings.of(rows_of(table.sentence, distinct)).tolist()
                 vectors = rows_of(table.embedding, distinct)
             before = len(place)
@@ -304,10 +343,31 @@ def part_rows(part: _Part, captions: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return wanted, np.repeat(order, many)
 
 
+def _check_rows(table: OpenTable, row: np.ndarray) -> None:
+    """Raises `StoreError` where captions point outside a table, or it has other embeddings than sentences."""
+    is_inside = not len(row) or 0 <= int(row.min()) <= int(row.max()) < len(table.sentence)
+    if not is_inside or len(table.sentence) != len(table.embedding):
+        where = table.sentence.file.filename
+        raise StoreError(f"{where}: {table.sentence.parent.name} does not fit together; the file is not a sound store")
+
+
 def _any_rows(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
     """Rows in any order, some of them twice."""
     distinct, inverse = np.unique(rows, return_inverse=True)
     return rows_of(dataset, distinct)[inverse]
+
+
+def _distinct(holders: Sequence[_Part], hashes: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each distinct sentence stands first, counted through the holders, and which of these a caption has.
+
+    Those that no caption has any more are left out.
+    """
+    first, place = first_of_each(hashes)
+    row = place[row]
+    if not all(part.is_whole for part in holders):
+        used, row = np.unique(row, return_inverse=True)
+        first = first[used]
+    return first, row.astype(np.int64)
 
 
 def _united_table(
@@ -315,22 +375,17 @@ def _united_table(
     holders: Sequence[_Part],
     starts: np.ndarray,
     embedding: np.ndarray,
-    hashes: np.ndarray,
+    first: np.ndarray,
     row: np.ndarray,
 ) -> TextTable:
-    """Tables one below the other as one in which each sentence stands once, those of no caption left out."""
-    first, place = first_of_each(hashes)
-    row = place[row]
-    if not all(part.is_whole for part in holders):
-        used, row = np.unique(row, return_inverse=True)
-        first = first[used]
+    """Tables one below the other as one of the sentences that stand `first`."""
     chosen = None if len(first) == len(embedding) else first
     if chosen is not None:
         for start in range(0, len(first), _BLOCK_ROWS):
             block = first[start : start + _BLOCK_ROWS]
             embedding[start : start + len(block)] = embedding[block]
     read = StackedTexts([part.shard.path for part in holders], _SentencesOf(name), starts[:-1], chosen)
-    return TextTable(StoredStrings(len(first), read), embedding[: len(first)], row.astype(np.int64))
+    return TextTable(StoredStrings(len(first), read), embedding[: len(first)], row)
 
 
 _BLOCK_ROWS = 65_536

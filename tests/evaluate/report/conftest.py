@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from camoe.evaluate.report.config import ReportConfig
+from camoe.evaluate.report.material import Material, evaluated, open_subjects
 from camoe.evaluate.report.run import report
 from camoe.extract.config import ExtractConfig
 from camoe.extract.run import extract
 from camoe.pipeline.demo.dataset import write_dataset
 from camoe.train.config import TrainConfig
 from camoe.train.loop import fit
+from camoe.train.run_folder import load_run
 
 HOSTILE = (
     '<script>document.title = "taken"</script> a red star',
@@ -84,6 +86,17 @@ def _make_report(out: Path, *runs: Path, **changes: Any) -> Report:
 def make_report() -> Callable[..., Report]:
     """`make_report(out, *runs, **settings)`."""
     return _make_report
+
+
+@pytest.fixture(scope="session")
+def open_material() -> Callable[..., Material]:
+    """`open_material(run, **settings)`."""
+
+    def open_one(run: Path, **changes: Any) -> Material:
+        config = ReportConfig(**({"device": "cpu", "bootstrap": 10} | changes))
+        return evaluated(*open_subjects([load_run(run)], config), config)
+
+    return open_one
 
 
 @pytest.fixture(scope="session")

@@ -4,31 +4,44 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from camoe.evaluate.metrics import summarise_ranks
 from camoe.evaluate.report.choose import (
     ambiguous_rows,
     best_items,
     choose_queries,
     disagreements,
-    find_hubs,
-    own_margins,
+    most_found,
     rank_bins,
     recall_curve,
     rerank_effect,
 )
 from camoe.evaluate.report.numbers import chance_metrics
+from camoe.evaluate.report.survey import own_margins, survey
+from camoe.pipeline.reranking.table import make, rerank
+from camoe.pipeline.scores import MatrixScores
 from hypothesis import given
 from hypothesis import strategies as st
 
 SCORES = np.array([[3.0, 1.0, 0.0], [2.0, 1.0, 0.0], [5.0, 1.0, 4.9], [0.0, 9.0, 1.0]])
 OWNER = np.array([0, 1, 2, 1])
 RANKS = np.array([1, 2, 2, 1])
-OWN = OWNER[:, None] == np.arange(3)
 
 
-def test_margin_is_the_own_score_less_the_best_other() -> None:
-    np.testing.assert_allclose(own_margins(SCORES, OWN), [2.0, -1.0, -0.1, 8.0])
-    assert own_margins(np.ones((1, 1)), np.ones((1, 1), bool)).tolist() == [np.inf]
+@pytest.mark.parametrize("piece", [3, 10**6])
+def test_survey(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    """Whether the scores come in blocks of one query or all at once."""
+    monkeypatch.setattr("camoe.pipeline.scores.PIECE", piece)
+    found = survey(MatrixScores.of(SCORES), torch.from_numpy(OWNER), torch.arange(3), make("dsl", {}))
+    np.testing.assert_allclose(found.margins, [2.0, -1.0, -0.1, 8.0])
+    assert (found.first.tolist(), found.among_ten.tolist()) == ([3, 1, 0], [4, 4, 4])
+    after = rerank(SCORES, "dsl").argmax(axis=1)
+    assert found.first_after is not None
+    assert found.first_after.tolist() == np.bincount(after, minlength=3).tolist() != [3, 1, 0]
+
+
+def test_margin_where_there_is_no_other() -> None:
+    assert own_margins(torch.ones(1, 1), torch.ones(1, 1, dtype=torch.bool)).tolist() == [np.inf]
 
 
 def test_chosen_queries() -> None:
@@ -74,10 +87,8 @@ def test_bins_end_where_the_gallery_does() -> None:
     assert rank_bins(np.array([1, 2, 4]), 8) == [("1", 1), ("2", 1), ("3–5", 1), ("6–8", 0)]
 
 
-def test_hubs() -> None:
-    first, second = find_hubs([SCORES[:1], SCORES[1:]], SCORES.shape[1], 2, k=1)
-    assert (first.item, first.first, first.among_ten) == (0, 3, 3)
-    assert (second.item, second.first) == (1, 1)
+def test_most_found() -> None:
+    assert most_found(np.array([3, 5, 5, 0]), np.array([3, 0, 1, 0]), 3) == [2, 1, 0]
 
 
 def test_effect_goes_by_the_ratio_of_ranks() -> None:

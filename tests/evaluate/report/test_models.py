@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from camoe.evaluate.report.config import ReportConfig
 from camoe.evaluate.report.examples import frame_scores
-from camoe.evaluate.report.material import open_material
 from camoe.extract.config import ExtractConfig
 from camoe.extract.run import extract
 from camoe.train.config import TrainConfig
@@ -19,14 +17,14 @@ LEFT_OUT = "Those of single frames leave EMCL out"
 
 
 def test_a_run_with_emcl_has_a_report_whose_frames_are_compared_without_it(
-    world: Any, make_report: Any, one: Any, tmp_path: Path
+    world: Any, make_report: Any, open_material: Any, one: Any, tmp_path: Path
 ) -> None:
     shared: dict[str, Any] = {"features": (str(world.store),), "device": "cpu", "model": "zero-shot"}
     run, plain = (fit(TrainConfig(out=tmp_path / name, emcl=name == "emcl", **shared)) for name in ("emcl", "plain"))
     text = make_report(tmp_path / "page", run, pictures=False).text
     assert LEFT_OUT in text
     assert LEFT_OUT not in one.text
-    material, other = (open_material(path, ReportConfig(device="cpu", bootstrap=1)) for path in (run, plain))
+    material, other = (open_material(path) for path in (run, plain))
     found, expected = (frame_scores(each, 0, each.video_ids[:2]) for each in (material, other))
     np.testing.assert_allclose(found, expected)
     assert material.ranked.scored.similarity.tolist() != other.ranked.scored.similarity.tolist()

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,8 @@ import numpy as np
 import pytest
 from camoe.evaluate.config import EvaluateConfig
 from camoe.evaluate.report.cli import main
-from camoe.evaluate.report.config import ReportConfig
 from camoe.evaluate.report.examples import frame_scores, text_examples, video_examples
-from camoe.evaluate.report.material import open_material
-from camoe.evaluate.report.origins import hub_rows
+from camoe.evaluate.report.origins import dsl_effect, hub_rows
 from camoe.evaluate.report.pictures import Pictures
 from camoe.evaluate.report.streams import stream_scores
 from camoe.evaluate.run import evaluate
@@ -86,7 +83,10 @@ def test_every_picture_is_the_frame_that_was_encoded(one: Any, world: Any) -> No
         assert difference.mean() < 6
 
 
-def test_pictures_are_made_once_and_only_those_shown_are_kept(world: Any, tmp_path: Path, make_report: Any) -> None:
+def test_pictures_are_made_once_and_only_those_shown_are_kept(
+    world: Any, tmp_path: Path, make_report: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is killed before its page is in place leaves the page before it with all its pictures."""
     first = make_report(tmp_path / "out", world.run)
     folder = tmp_path / "out" / "pictures"
     made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
@@ -94,8 +94,17 @@ def test_pictures_are_made_once_and_only_those_shown_are_kept(world: Any, tmp_pa
     assert set(re.findall(r'src="pictures/([0-9a-f]+\.jpg)"', first.text)) == set(made)
     make_report(tmp_path / "out", world.run)
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == made
+    with monkeypatch.context() as patched:
+        patched.setattr("camoe.evaluate.report.run.write_page", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            make_report(tmp_path / "out", world.run, examples=0)
+    assert {path.name for path in folder.iterdir()} == set(made)
     make_report(tmp_path / "out", world.run, examples=0)
     assert {path.name for path in folder.iterdir()} < set(made)
+
+
+def _killed(out: Path, text: str) -> Path:
+    raise KeyboardInterrupt
 
 
 def test_missing_and_changed_sources_are_grey_tiles_that_say_so(world: Any, tmp_path: Path, make_report: Any) -> None:
@@ -137,8 +146,8 @@ def test_no_pictures(world: Any, tmp_path: Path, make_report: Any) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["index.html"]
 
 
-def test_streams_mix_to_the_scores_that_were_ranked(world: Any) -> None:
-    material = open_material(world.run, ReportConfig(device="cpu", bootstrap=10))
+def test_streams_mix_to_the_scores_that_were_ranked(world: Any, open_material: Any) -> None:
+    material = open_material(world.run)
     by_stream = stream_scores(material.subject.scorer, "test")
     weights = material.subject.scorer.model.weights.numpy()
     np.testing.assert_allclose(np.tensordot(weights, by_stream, axes=1), material.ranked.scored.similarity, atol=1e-4)
@@ -148,9 +157,9 @@ def test_streams_mix_to_the_scores_that_were_ranked(world: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["run", "other"])
-def test_examples_show_the_ranks_scores_and_frames_that_there_are(world: Any, name: str) -> None:
+def test_examples_show_the_ranks_scores_and_frames_that_there_are(world: Any, open_material: Any, name: str) -> None:
     """Also of a run that shuffles frames: the frame below which the best score stands is the one that has it."""
-    material = open_material(getattr(world, name), ReportConfig(device="cpu", bootstrap=10, examples=4))
+    material = open_material(getattr(world, name), examples=4)
     pictures = Pictures.of(material.subject.store, world.videos)
     ranks, similarity = material.ranked.ranks["none"], material.ranked.scored.similarity
     assert similarity is not None
@@ -212,7 +221,11 @@ def test_the_command_tells_where_the_page_lies(world: Any, capsys: pytest.Captur
     ("arguments", "message"),
     [
         (["{tmp}/nothing"], "is not a run folder"),
+        (["{run}", "{tmp}/nothing"], "is not a run folder"),
+        (["{run}", "{tmp}/table.csv"], "is not a run folder"),
+        (["{tmp}/table.csv"], "table.csv is not a run folder"),
         (["{run}", "{run}"], "is named twice"),
+        (["{other}", "{run}", "{run}/../<b>bold"], "is named twice"),
         (["{run}", "--out", "{run}"], "holds something else and is left alone"),
         (["{run}", "--videos", "{tmp}/nowhere"], "is not a folder"),
         (["{run}", "--examples", "101"], "examples must be from 0 to 100"),
@@ -220,12 +233,16 @@ def test_the_command_tells_where_the_page_lies(world: Any, capsys: pytest.Captur
         ([], "Missing argument"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(world: Any, tmp_path: Path, arguments: list[str], message: str) -> None:
-    given = [part.format(run=world.run, tmp=tmp_path) for part in arguments]
+def test_mistakes_are_told_in_a_sentence_before_anything_is_done(
+    world: Any, tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "table.csv").write_text("a,b\n")
+    given = [part.format(run=world.run, other=world.other, tmp=tmp_path) for part in arguments]
     before = sorted(path.name for path in world.run.iterdir())
     with pytest.raises(CamoeError, match=re.escape(message)):
         main(given, standalone_mode=False)
     assert sorted(path.name for path in world.run.iterdir()) == before
+    assert capsys.readouterr().out == ""
 
 
 def test_an_earlier_run_without_curves_has_a_report(world: Any, tmp_path: Path, make_report: Any) -> None:
@@ -249,12 +266,11 @@ def test_a_zero_shot_run_is_its_own_reference(world: Any, tmp_path: Path, make_r
 
 
 def test_what_is_too_large_to_hold_is_shown_all_the_same(
-    world: Any, tmp_path: Path, make_report: Any, monkeypatch: pytest.MonkeyPatch
+    world: Any, tmp_path: Path, make_report: Any, open_material: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Streams, hubs and examples are those of the whole matrix, in blocks of a few rows."""
-    monkeypatch.setattr("camoe.evaluate.report.scores.BLOCK_BYTES", 4000)
-    small = ReportConfig(device="cpu", bootstrap=10, max_matrix_gb=1e-9, rerank=("none",))
-    blocks, whole = (open_material(world.run, each) for each in (small, replace(small, max_matrix_gb=2.0)))
+    """Streams, hubs, DSL's effect and examples are those of the whole matrix, in blocks of a few rows."""
+    monkeypatch.setattr("camoe.pipeline.scores.PIECE", 5 * 16)
+    blocks, whole = (open_material(world.run, max_matrix_gb=size, rerank=("dsl",)) for size in (1e-9, 2.0))
     assert blocks.ranked.scored is None
     assert whole.ranked.scored is not None
     assert [(each.name, each.alone, each.left_out) for each in blocks.streams] == [
@@ -262,6 +278,7 @@ def test_what_is_too_large_to_hold_is_shown_all_the_same(
     ]
     pictures = Pictures.of(whole.subject.store, None)
     assert hub_rows(blocks, pictures) == hub_rows(whole, pictures)
+    assert dsl_effect(blocks, pictures) == dsl_effect(whole, pictures)
     for make in (text_examples, video_examples):
         for few, all_ in zip(make(blocks, pictures), make(whole, pictures), strict=True):
             assert [each.video_id for each in few.examples] == [each.video_id for each in all_.examples]
@@ -269,8 +286,9 @@ def test_what_is_too_large_to_hold_is_shown_all_the_same(
                 assert [found.video_id for found in one.found] == [found.video_id for found in other.found]
                 np.testing.assert_allclose(one.own_score, other.own_score, atol=1e-4)
     found = make_report(tmp_path / "out", world.run, max_matrix_gb=1e-9, pictures=False, examples=1)
-    assert {"raw", "zero-shot, raw", "chance"} <= set(_numbers(found.text, "headline-1"))
+    assert {"raw", "dsl *", "zero-shot, raw", "chance"} <= set(_numbers(found.text, "headline-1"))
     assert "A fair sample" in found.text
+    assert "None" not in found.text
 
 
 def test_only_the_asked_rerankings_are_there(world: Any, tmp_path: Path, make_report: Any) -> None:

@@ -63,6 +63,8 @@ def test_every_command_says_so(
     (tmp_path / "features").mkdir()
     (tmp_path / "c.csv").write_text("video_id,caption\na,a dog runs\n")
     (tmp_path / "g.yaml").write_text("base: {model: meanp, streams: fusion, epochs: 1}\ngrid: {loss: [ce]}\n")
+    (tmp_path / "sweep.json").write_text("{}")
+    (tmp_path / "overview.md").write_text("# Sweep\n")
     write_shard(store, make_shard())
     read_only(closed)
     words = command.format(here=tmp_path, store=store, out=closed / "x").split()
@@ -74,6 +76,12 @@ def test_every_command_says_so(
     assert f"cannot be written: you may not write in the folder {closed}; " in said
     assert "--out" in said.rpartition(";")[2]
     assert list(closed.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no /proc here")
+def test_a_folder_that_takes_no_files_whatever_its_rights_say() -> None:
+    with pytest.raises(CamoeError, match=r"^/proc/x cannot be written: .*; give another --out$"):
+        check_writable(Path("/proc/x"), inside=True)
 
 
 def test_adding_to_a_store_advises_what_helps(tmp_path: Path, make_shard: Callable, read_only: ReadOnly) -> None:

@@ -220,7 +220,7 @@ function showControls() {
   at("cutoff-value").textContent = isSet ? answer.cutoff.toFixed(1) : "none";
   at("cutoff-auto").hidden = state.cutoff === "auto";
   const calibrated = answer.calibrated === null ? "There is no cut-off for searches by a video."
-    : `Calibrated at ${answer.calibrated.toFixed(1)} on ${about.cutoff_basis}.`;
+    : `Calibrated at ${answer.calibrated.toFixed(1)} on ${answer.basis}.`;
   at("basis").textContent = calibrated + (about.candidates
     ? ` The ${about.candidates} videos nearest by plain CLIP are ranked by the model.` : "");
 }
