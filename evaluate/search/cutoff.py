@@ -125,12 +125,12 @@ def _captions(searcher: Searcher) -> np.ndarray:
 
 
 def _usable(searcher: Searcher) -> np.ndarray:
-    return np.array([searcher.has(video) for video in searcher.store.caption_video_ids], bool)
+    return searcher.store.caption_video_ids.among(searcher.gallery.ids)
 
 
 def _short(searcher: Searcher, captions: np.ndarray) -> Short | None:
     """From phrases of captions, by their rows; none where they hold too few."""
-    texts, tagger = [searcher.store.caption_texts[row] for row in captions], load_tagger()
+    texts, tagger = searcher.store.caption_texts.take(captions).tolist(), load_tagger()
     there = sorted({phrase for text in texts for phrase in phrases(text, tagger)})
     if len(there) < LEAST_PHRASES:
         return None
@@ -141,8 +141,8 @@ def _short(searcher: Searcher, captions: np.ndarray) -> Short | None:
     for place, rows in enumerate(_own_videos(searcher, chosen)):
         own[:, place, : len(rows)] = searcher.pair_scores(encoded[:, [place]], rows)[:, 0]
     basis = (
-        f"{counted(len(chosen), 'short phrase')} of captions: {KEPT_SHORT_SHARE:.0%} of them stand out from the other "
-        "videos as much, with a video of theirs"
+        f"{counted(len(chosen), 'short phrase')} from captions: "
+        f"{KEPT_SHORT_SHARE:.0%} of them have a video that stands out as much from the others"
     )
     length = float(np.quantile([length_of(split_words(text)) for text in texts], SHORT_CAPTION))
     return Short(own, searcher.pair_scores(encoded, sample), sample, max(length, LONGEST + 1), basis)
@@ -152,7 +152,7 @@ def _own_videos(searcher: Searcher, chosen: list[Phrase]) -> list[np.ndarray]:
     """Of each phrase rows of videos that have a caption with it."""
     store = searcher.store
     read = _drawn(np.flatnonzero(_usable(searcher)), MOST_READ)
-    stands = places(chosen, [store.caption_texts[row] for row in read])
+    stands = places(chosen, store.caption_texts.take(read).tolist())
     videos = [[searcher.row_of(store.caption_video_ids[read[place]]) for place in stands[phrase]] for phrase in chosen]
     return [_drawn(np.unique(rows).astype(np.int64), MOST_OWN) for rows in videos]
 

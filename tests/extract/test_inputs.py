@@ -1,12 +1,14 @@
-"""What the settings say of captions reaches whoever reads them."""
+"""What an extraction works on: what the settings say of captions arrives, and dropped videos stay out."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from camoe.extract.config import ExtractConfig
-from camoe.extract.inputs import read_inputs
+from camoe.extract.datasets import CaptionSet, VideoFile
+from camoe.extract.inputs import gone_files, read_inputs, without_dropped
 from camoe.pipeline.errors import CamoeError
 
 SRT = "00:00:01,000 --> 00:00:02,000\nwe take\n\n00:00:02,000 --> 00:00:03,000\nthe eggs\n"
@@ -56,3 +58,24 @@ def test_names_of_columns(videos: Path) -> None:
 def test_settings_that_do_not_go_together(options: dict, message: str) -> None:
     with pytest.raises(CamoeError, match=message):
         ExtractConfig(**options)
+
+
+def test_a_benchmark_lacks_what_was_dropped() -> None:
+    codes = np.array([1, 3, 3, 0], np.uint8)
+    protocols = {"msvd": codes, "own": codes}
+    captions = CaptionSet(["0", "0", "1", "0"], ["a", "b", "b", "c"], ["w", "x", "y", "z"], protocols, {}, {"empty": 1})
+    found = without_dropped(captions, frozenset(["b", "c", "other"]))
+    assert (found.video_id, found.text, found.protocols["msvd"].tolist()) == (["a"], ["w"], [1])
+    assert found.skipped == {"empty": 1, "its video was dropped from the store": 3}
+    assert list(found.shortfall) == ["msvd"]
+    told = found.shortfall["msvd"]
+    assert told["expected"] == {"test videos": 1, "test captions": 2}
+    assert (told["found"], told["missing_videos"]) == ({"test videos": 0, "test captions": 0}, 1)
+    assert told["first_missing"] == ["b"]
+    assert without_dropped(captions, frozenset(["other"])) is captions
+
+
+def test_dropped_videos_without_a_file_are_known_unless_another_has_the_name() -> None:
+    files = [VideoFile("new/a", Path("new/a.mp4")), VideoFile("w", Path("w.mp4"))]
+    found = gone_files({"a", "old/b", "w@0-3", "x@0-3"}, files)
+    assert [file.id for file in found] == ["old/b", "x@0-3"]
