@@ -1,4 +1,4 @@
-"""`camoe-sweep`: a feature store and a grid, or a search, become tables and plots."""
+"""`camoe-sweep`: a feature store and a grid (or a search) become tables and plots."""
 
 from __future__ import annotations
 
