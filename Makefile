@@ -23,8 +23,9 @@ links:
 	cd build/types/camoe && ln -s "$(CURDIR)"/pipeline/root/* \
 		"$(CURDIR)"/pipeline "$(CURDIR)"/extract "$(CURDIR)"/train "$(CURDIR)"/evaluate .
 
+# A process a core, up to four; a file's tests stay together. More threads in each would only wait for one another.
 unit: $(VENV)/.installed-test
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # The attacks that `make test` samples (kills, mutants, drawn sequences of commands), in full.
 soak: $(VENV)/.installed-test

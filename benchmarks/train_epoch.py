@@ -27,6 +27,7 @@ import h5py
 import numpy as np
 import torch
 from camoe.pipeline.store import Captions, FeatureStore, Shard, StoreSettings, TextTable, Videos, write_shard
+from camoe.pipeline.store.schema import TokenTable
 from camoe.train.config import TrainConfig
 from camoe.train.data import Features, StreamTexts, load_features
 from camoe.train.model import build_model
@@ -47,8 +48,11 @@ ROWS: dict[str, dict[str, Any]] = {
 MATMULS = {torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.bmm, torch.ops.aten.baddbmm}
 
 
-def make_store(path: Path, videos: int) -> None:
-    """Random features; every caption has a sentence of its own in every stream, the most that a store can hold."""
+def make_store(path: Path, videos: int, words: int = 0) -> None:
+    """Random features; every caption has a sentence of its own in every stream, the most that a store can hold.
+
+    With `words`, each whole caption has word tokens, as many.
+    """
     draw = np.random.default_rng(0)
     ids = [f"video{index:05d}" for index in range(videos)]
     owner = np.repeat(np.arange(videos), CAPTIONS_PER_VIDEO)
@@ -89,6 +93,14 @@ def make_store(path: Path, videos: int) -> None:
             )
             for stream, strategy in STREAMS.items()
         },
+        tokens=TokenTable(
+            names,
+            np.arange(len(owner) + 1) * words,
+            draw.standard_normal((len(owner) * words, EMBED_DIM), np.float32).astype(np.float16),
+            np.arange(len(owner)),
+        )
+        if words
+        else None,
     )
     write_shard(path, shard)
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..train.names import DEVICE
 from ..train.run_folder import load_run
+from .card import refresh_card
 from .compare import differences, refuse_unlike, unlike_settings
 from .config import EvaluateConfig
+from .cost import run_cost
 from .export import check_exports, rank_table, write_exports
 from .gap import train_val_gap
 from .names import RERANKINGS
@@ -25,6 +29,7 @@ from .result import (
 from .significance import bootstrap_intervals
 from .stress import stress_test
 from .subject import Subject, open_subject
+from .tidy import evaluation_rows, write_metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,10 +52,14 @@ def evaluate(config: EvaluateConfig, say: Callable[[str], None] = lambda line: N
         subset=config.subset,
         other=_open(config, config.compare) if config.compare else None,
         stress=config.stress,
+        cost=config.cost,
     )
     for line in write_exports(evaluation, ranked, ranks=config.ranks, trec=config.trec):
         say(line)
     evaluation.write()
+    write_metrics(evaluation.path.with_suffix(".metrics.parquet"), evaluation_rows(evaluation))
+    if told := refresh_card(subject.run):
+        say(told)
     return evaluation
 
 
@@ -70,8 +79,12 @@ def describe(
     subset: str,
     other: Subject | None = None,
     stress: bool = False,
+    cost: bool = False,
 ) -> Evaluation:
-    """The record of one ranked subset, beside `other` on the same queries where one is given."""
+    """The record of one ranked subset, beside `other` on the same queries where one is given.
+
+    With `stress` and `cost` what these measure is in it too.
+    """
     scorer = subject.scorer
     return Evaluation(
         run=str(subject.run.path),
@@ -89,6 +102,7 @@ def describe(
         gap=train_val_gap(scorer, ranked.v2t, method.seed),
         comparison=compare(subject, other, ranked, method, subset) if other else None,
         stress=stress_test(ranked.scored, method.seed) if stress and ranked.scored else None,
+        cost=run_cost(subject.run, measured=cost),
     )
 
 
@@ -125,14 +139,19 @@ def compare(subject: Subject, other: Subject, ranked: Ranked, method: Method, su
 
 
 def _open(config: EvaluateConfig, run: Path) -> Subject:
-    return open_subject(
+    subject = open_subject(
         load_run(run),
         config.features,
         protocol=config.protocol,
         subset=config.subset,
         allow_missing=config.allow_missing,
         device=config.device,
+        resident=config.resident,
     )
+    chosen = subject.scorer.residence
+    if chosen.told and chosen.name != DEVICE:
+        print(chosen.told, file=sys.stderr, flush=True)
+    return subject
 
 
 def _intervals(ranked: Ranked, name: str, method: Method) -> Intervals:

@@ -59,7 +59,7 @@ class Encoder:
 
     def videos(self, rows: torch.Tensor, *, weighted: bool = False) -> torch.Tensor:
         features, encode = self.features, self.model.encode_videos
-        return self._encoded(rows, lambda part: encode(features.frames[part], features.mask[part]), weighted)
+        return self._encoded(rows, lambda part: encode(features.frames_of(part), features.mask[part]), weighted)
 
     @torch.no_grad()
     def _encoded(
@@ -102,7 +102,7 @@ class PairScores(Scores):
 
     @property
     def device(self) -> torch.device:
-        return self.features.frames.device
+        return self.features.device
 
     @property
     def transposed(self) -> PairScores:
@@ -115,7 +115,7 @@ class PairScores(Scores):
 
     @torch.no_grad()
     def _compared(self, captions: torch.Tensor, videos: torch.Tensor) -> torch.Tensor:
-        scores = self.features.frames.new_empty(len(captions), len(videos), dtype=torch.float32)
+        scores = torch.empty(len(captions), len(videos), device=self.device)
         for start in range(0, len(videos), CHUNK):
             part = videos[start : start + CHUNK]
             encoded, mask = self._encoded(part), self.features.mask[part]
@@ -129,7 +129,7 @@ class PairScores(Scores):
 
     def _encoded(self, videos: torch.Tensor) -> torch.Tensor:
         if self._last is None or not torch.equal(self._last[0], videos):
-            self._last = videos, self.model.encode_videos(self.features.frames[videos], self.features.mask[videos])
+            self._last = videos, self.model.encode_videos(self.features.frames_of(videos), self.features.mask[videos])
         return self._last[1]
 
 

@@ -54,6 +54,7 @@ class Subject:
             shuffle_frames=config.shuffle_frames,
             seed=config.seed,
             selection=self.run.record["selection"],
+            tags=config.tags,
         )
 
 
@@ -65,6 +66,7 @@ def open_subject(
     subset: str = "test",
     allow_missing: bool = False,
     device: str = "auto",
+    resident: str = "auto",
 ) -> Subject:
     """A run with the store at `features`, or where none is named the one that the run was trained on.
 
@@ -73,5 +75,13 @@ def open_subject(
     """
     paths = tuple(features) or run.features
     store = FeatureStore.open(paths)
-    scorer = RunScorer(run, store, protocol=protocol, subset=subset, allow_missing=allow_missing, device=device)
+    scorer = RunScorer(
+        run,
+        store,
+        protocol=protocol,
+        subset=subset,
+        allow_missing=allow_missing,
+        device=device,
+        resident=resident,
+    )
     return Subject(run, store, store_name(paths), scorer)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..pipeline.store.schema import FULL
-from .clip_tokens import analyse
+from .analyse import analyse
+from .clip_tokens import CLIP_TOKENS
 from .strategies import Reading, check_strategies, read_caption
 from .streams import selectors, text_names
+from .text_tokens import Tokens
 from .words import WordTagger
 
 KEPT, MASKED, PLAIN, NOTE = "kept", "masked", "plain", "note"
@@ -41,7 +43,12 @@ class Preview:
 
 
 def preview(
-    captions: Sequence[str], strategies: Sequence[str], streams: dict[str, str], tagger: WordTagger, n: int = 20
+    captions: Sequence[str],
+    strategies: Sequence[str],
+    streams: dict[str, str],
+    tagger: WordTagger,
+    n: int = 20,
+    tokens: Tokens = CLIP_TOKENS,
 ) -> list[Preview]:
     """The first `n` distinct captions, spread evenly over the file, as every strategy and stream reads them."""
     check_strategies(strategies)
@@ -50,7 +57,7 @@ def preview(
     count = min(max(n, 0), len(distinct))
     shown = []
     for place in range(count):
-        caption = analyse(distinct[place * len(distinct) // count], tagger)
+        caption = analyse(distinct[place * len(distinct) // count], tagger, tokens)
         lines = [
             _line(strategy, stream, read_caption(caption, strategy, chosen.get(stream)))
             for strategy, stream in text_names(strategies, streams)

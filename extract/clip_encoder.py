@@ -1,4 +1,4 @@
-"""The frozen CLIP: frames and token sequences in, embeddings out."""
+"""OpenAI's CLIP, frozen: frames and token sequences in, embeddings out."""
 
 from __future__ import annotations
 
@@ -13,38 +13,37 @@ from torch import Tensor, nn
 
 from ..pipeline.errors import CamoeError
 from .clip_files import load_clip
-from .clip_parts import clip_tokenizer
-from .clip_tokens import end_token, start_token
+from .clip_tokens import clip_tokens
 from .clip_weights import Weights, find_weights
+from .encoder import Encoder
 from .precision import PRECISIONS, best_way, units_of
-from .text_tower import encode_tree, prefix_trees, tree_outputs
+from .text_tower import CausalTower
 from .tokens import TokenSequence
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _STD = (0.26862954, 0.26130258, 0.27577711)
-_TEXT_ROWS = {"cpu": 256, "cuda": 16384}
+TEXT_ROWS = {"cpu": 256, "cuda": 16384}
 """Distinct sentence beginnings that are computed at once."""
 
 
-class ClipEncoder:
-    """CLIP with its weights frozen, in inference mode.
+class ClipEncoder(Encoder):
+    """CLIP with its weights frozen, in inference mode; `context_length` bounds a text's tokens (77)."""
 
-    `resolution` is the side of the frames it takes, in pixels; `embed_dim` is D; `logit_scale` is the multiplier of
-    its cosine similarities (100.0 for OpenAI's models); `context_length` bounds a text's tokens (77). `precision` is
-    what it runs in, and `batch_size` how many frames at once suit its device.
-    """
+    packages = ("clip-anytorch",)
 
     def __init__(self, model: Any, weights: Weights, device: torch.device, precision: str) -> None:
         self.model = model
         self.weights = weights
         self.device = device
         self.precision = precision
-        self.batch_size = best_way(units_of(device.type), _parameters(model)).batch_size
+        self.batch_size = best_way(units_of(device.type), count_parameters(model)).batch_size
         self.resolution = int(model.visual.input_resolution)
         self.embed_dim = int(model.text_projection.shape[1])
         self.context_length = int(model.context_length)
         self.logit_scale = float(model.logit_scale.exp())
+        self.tokens = clip_tokens(self.context_length)
+        self._tower = CausalTower(model, TEXT_ROWS[device.type])
 
     @classmethod
     def load(
@@ -61,10 +60,10 @@ class ClipEncoder:
         device is not there.
         """
         place = resolve_device(device)
-        _check_precision(precision)
+        check_precision(precision)
         weights = find_weights(name_or_path, cache_folder)
         model = load_clip(weights)
-        chosen = resolve_precision(precision, place, _parameters(model))
+        chosen = resolve_precision(precision, place, count_parameters(model))
         _cast_weights(model, _DTYPES[chosen])
         return cls(model.to(place), weights, place, chosen)
 
@@ -76,32 +75,12 @@ class ClipEncoder:
 
     @torch.inference_mode()
     def encode_frames(self, frames: np.ndarray | Tensor) -> Tensor:
-        """Frames `(B, H, W, 3)` uint8 RGB of CLIP's own resolution -> float32 `(B, D)` on the CPU, not normalised."""
-        if tuple(frames.shape[1:]) != (self.resolution, self.resolution, 3):
-            raise ValueError(f"frames must be (B, {self.resolution}, {self.resolution}, 3), not {tuple(frames.shape)}")
+        check_frames(frames, self.resolution)
         mean, std = self._normalisation
         pixels = torch.as_tensor(frames).to(self.device).permute(0, 3, 1, 2).float()
         embeddings: Tensor = self.model.encode_image((pixels - mean) / std)
         return embeddings.float().cpu()
 
-    def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """Whole sentences -> float32 `(B, D)`, not normalised; each distinct one is encoded once.
-
-        Texts beyond the context length are truncated as `clip.tokenize(truncate=True)` does.
-        """
-        sequences = [self._whole_sentence(text) for text in texts]
-        distinct = list(dict.fromkeys(sequences))
-        place = {sequence: index for index, sequence in enumerate(distinct)}
-        return self.encode_tokens(distinct)[[place[sequence] for sequence in sequences]]
-
-    def _whole_sentence(self, text: str) -> TokenSequence:
-        """Up to the end token, which may be written in the text itself."""
-        start, end = start_token(), end_token()
-        tokens = [start, *clip_tokenizer().encode(text)[: self.context_length - 2], end]
-        tokens = tokens[: tokens.index(end) + 1]
-        return TokenSequence(tuple(tokens), tuple(range(len(tokens))))
-
-    @torch.inference_mode()
     def encode_tokens(
         self,
         sequences: Sequence[TokenSequence],
@@ -109,32 +88,16 @@ class ClipEncoder:
         *,
         rows: int | None = None,
     ) -> Tensor:
-        """Token sequences -> float32 `(U, D)` on the CPU, not normalised, in the given order.
+        return self._tower.encode(sequences, on_batch, rows)
 
-        A sequence has the same embedding in any company, for the same `rows`: how many tokens are computed at once,
-        at least those of the longest sequence; none is what fills the device, fewer is faster for a few sequences.
-        `on_batch` is told the number of sequences of each batch done.
-        """
-        result = torch.empty(len(sequences), self.embed_dim)
-        rows = rows or _TEXT_ROWS[self.device.type]
-        for tree in prefix_trees(sequences, rows):
-            result[tree.members] = encode_tree(self.model, tree, sequences, rows).float().cpu()
-            if on_batch is not None:
-                on_batch(len(tree.members))
-        return result
-
-    @torch.inference_mode()
     def encode_words(self, sequences: Sequence[TokenSequence]) -> Iterator[tuple[int, Tensor]]:
-        """The output at every token: each sequence's place and its float32 `(L, D)` on the CPU, as they are computed.
+        return self._tower.words(sequences)
 
-        From the start token to the end token, projected, not normalised; the last is what `encode_tokens` gives, and
-        like there it is the same in any company.
-        """
-        rows = _TEXT_ROWS[self.device.type]
-        for tree in prefix_trees(sequences, rows):
-            outputs = tree_outputs(self.model, tree, rows).cpu()
-            for member, path in zip(tree.members, tree.paths, strict=True):
-                yield member, outputs[path]
+
+def check_frames(frames: np.ndarray | Tensor, resolution: int) -> None:
+    """Raises `ValueError` for frames of another size or layout."""
+    if tuple(frames.shape[1:]) != (resolution, resolution, 3):
+        raise ValueError(f"frames must be (B, {resolution}, {resolution}, 3), not {tuple(frames.shape)}")
 
 
 def resolve_device(device: str) -> torch.device:
@@ -150,16 +113,18 @@ def resolve_device(device: str) -> torch.device:
 
 def resolve_precision(precision: str, device: torch.device, parameters: int) -> str:
     """What `auto` stands for on this device for a model of so many parameters; `CamoeError` for an unknown name."""
-    _check_precision(precision)
+    check_precision(precision)
     return best_way(units_of(device.type), parameters).precision if precision == "auto" else precision
 
 
-def _check_precision(precision: str) -> None:
+def check_precision(precision: str) -> None:
+    """Raises `CamoeError` for an unknown name."""
     if precision not in PRECISIONS:
         raise CamoeError(f"--precision {precision}: choose one of {', '.join(PRECISIONS)}")
 
 
-def _parameters(model: Any) -> int:
+def count_parameters(model: Any) -> int:
+    """How many numbers a model has."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 

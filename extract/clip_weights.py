@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import socket
 import tempfile
@@ -26,11 +27,22 @@ _CONNECT_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True)
 class Weights:
-    """A weights file on disk: the name to show, where it lies, and its SHA-256."""
+    """A weights file on disk: the name to show, where it lies, and its SHA-256.
+
+    `config` is what else decides what a model makes of its weights, in JSON, where these do not tell (OpenAI's do).
+    `prefix` and a path name the same model by a file elsewhere, as `--clip` takes it.
+    """
 
     name: str
     path: Path
     sha256: str
+    config: str = ""
+    prefix: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What a store keeps as its model's SHA-256: that of the weights, and of `config` where there is one."""
+        return hashlib.sha256(f"{self.sha256} {self.config}".encode()).hexdigest() if self.config else self.sha256
 
 
 @cache
@@ -64,7 +76,7 @@ def find_weights(name_or_path: str, cache_folder: Path | None = None) -> Weights
         found = "a folder, not a weights file" if path.is_dir() else "neither a file nor a known model"
         raise CamoeError(
             f"--clip {name_or_path}: {found}; give a weights file, or one of {', '.join((*BUILT_IN, *PUBLISHED))}; "
-            "features of other models (SigLIP, OpenCLIP, …) come in by camoe-store import"
+            "other models (SigLIP, …) are --clip open_clip:NAME/TAG, or come in by camoe-store import"
         )
     return _cached_weights(name_or_path, PUBLISHED[name_or_path], cache_folder or Path.home() / ".cache" / "clip")
 

@@ -6,13 +6,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..pipeline.captions.columns import Columns
 from ..pipeline.captions.text import WANTED
 from ..pipeline.config import Config, SettingError, setting
 from ..pipeline.engines import ENGINES
 from ..pipeline.file_kinds import file_kind
 from ..pipeline.store.part import Part
 from ..pipeline.store.place_name import check_store_name
-from .datasets import ADAPTERS, dataset_of
+from .datasets import ADAPTERS, BENCHMARKS, SUBTITLES, dataset_of
 from .precision import PRECISIONS
 from .processes import usable_cores
 from .sampling import MAX_FRAMES, SAMPLING
@@ -28,7 +29,17 @@ class ExtractConfig(Config):
 
     videos: Path | None = setting(None, help="Folder of videos, searched recursively.")
     captions: Path | None = setting(None, help="Caption file, or the folder with a benchmark's annotation files.")
-    dataset: str | None = setting(None, help="Format of the captions; none: by suffix, csv or json.", choices=ADAPTERS)
+    dataset: str | None = setting(
+        None, help="Format of the captions; none: by suffix (csv, json, parquet, subtitles).", choices=ADAPTERS
+    )
+    caption_columns: tuple[str, ...] = setting(
+        (),
+        help="What columns of a table, or keys, are called: OURS=THEIRS, as video=clip_name,caption=text. Ours are "
+        "video, caption, start, end, split, caption_id.",
+    )
+    subtitle_seconds: float | None = setting(
+        None, help="Of subtitles: how long neighbouring cues get that are joined; 0: each stays alone; none: 10."
+    )
     out: Path | None = setting(
         None, help="Store to write or to continue: NAME.h5, or a folder of shards; none: shards.h5."
     )
@@ -36,9 +47,10 @@ class ExtractConfig(Config):
 
     clip: str | None = setting(
         None,
-        help="OpenAI's name, a weights file, or tiny (built in, for trials); none: the store's model, else ViT-B/32.",
+        help="OpenAI's name, a weights file, open_clip:NAME/TAG or open_clip:NAME/FILE (SigLIP and others), or tiny "
+        "(built in, for trials); none: the store's model, else ViT-B/32.",
     )
-    clip_cache: Path | None = setting(None, help="Where weights by name lie; none: ~/.cache/clip.")
+    clip_cache: Path | None = setting(None, help="Where weights by name lie; none: ~/.cache/clip, open_clip's own.")
     precision: str = setting(
         "auto",
         help="Of the encoder; auto: the store's, else what suits the machine (fp16 on a GPU, bf16 or fp32 on a CPU).",
@@ -126,6 +138,28 @@ class ExtractConfig(Config):
             raise SettingError(
                 "{captions} {file}: name its format with {dataset} ({names})", file=self.captions, names=names
             )
+
+        self._check_captions()
+
+    def _check_captions(self) -> None:
+        """What is said of captions, beside which captions they are."""
+        _ = self.columns
+        name = self.dataset_name if self.captions is not None else "none"
+        if self.caption_columns and (self.captions is None or name == SUBTITLES or name in BENCHMARKS):
+            told = "{caption_columns} names columns of a table of your own, and the captions are {format}; leave it out"
+            raise SettingError(told, format=name)
+        if self.subtitle_seconds is not None:
+            if name != SUBTITLES:
+                raise SettingError(
+                    "{subtitle_seconds} is about subtitles, and the captions are {format}; leave it out", format=name
+                )
+            if not 0 <= self.subtitle_seconds <= 3600:
+                raise SettingError.about("subtitle_seconds", f"must be from 0 to 3600, not {self.subtitle_seconds}")
+
+    @property
+    def columns(self) -> Columns:
+        """What the captions' table calls its columns."""
+        return Columns.of(self.caption_columns)
 
     @property
     def chosen_part(self) -> Part | None:

@@ -13,8 +13,9 @@ import numpy as np
 from ..pipeline.checksum import file_sha256
 from ..pipeline.errors import CamoeError
 from ..pipeline.wording import short_hash
-from .clip_encoder import ClipEncoder
 from .clip_weights import BUILT_IN, Weights
+from .encoder import Encoder
+from .encoders import load_encoder
 from .ffmpeg import inspect_binary
 from .frames import FrameWork, FrameWorker
 from .processes import usable_cores
@@ -62,11 +63,13 @@ class FrameWorkElsewhere:
         if not self.work.place.plan.is_file():
             raise CamoeError(f"--out {self.work.place.out} is not the same there; give one that all machines see")
 
-    def _encoder(self) -> ClipEncoder:
+    def _encoder(self) -> Encoder:
+        if self.weights.config and not self.weights.prefix:  # a folder or a repository, which is more than a file
+            return self._load(self.work.clip)
         cache = self.work.clip_cache or Path.home() / ".cache" / "clip"
         for path in (BUILT_IN.get(self.weights.name), self.weights.path, cache / self.weights.path.name):
             if path is not None and path.is_file() and file_sha256(path) == self.weights.sha256:
-                return self._load(path)
+                return self._load(f"{self.weights.prefix}{path}")
         with tempfile.TemporaryDirectory(prefix="camoe-") as folder:
             path = Path(folder) / self.weights.path.name
             self.send().tofile(path)
@@ -75,7 +78,7 @@ class FrameWorkElsewhere:
                     f"{self.weights.path} has changed since the run began: what was sent has the SHA-256 "
                     f"{short_hash(found)}, not {short_hash(self.weights.sha256)}; run the same command again"
                 )
-            return self._load(path)
+            return self._load(f"{self.weights.prefix}{path}")
 
-    def _load(self, path: Path) -> ClipEncoder:
-        return ClipEncoder.load(str(path), self.work.device, self.work.settings.precision)
+    def _load(self, clip: str) -> Encoder:
+        return load_encoder(clip, self.work.device, self.work.settings.precision, self.work.clip_cache)

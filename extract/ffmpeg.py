@@ -16,6 +16,7 @@ import ffmpeg
 
 from ..pipeline.errors import CamoeError
 from .child import kill_children
+from .resize import CLIP_RESIZE, LONGEST, SQUASH, Resize
 
 __all__ = [
     "Binary",
@@ -80,6 +81,7 @@ def frames_command(
     times_to: int,
     select: str,
     resolution: int,
+    resize: Resize = CLIP_RESIZE,
     seek_s: float = 0.0,
     length_s: float | None = None,
     limit: int | None = None,
@@ -88,35 +90,54 @@ def frames_command(
 
     The frames' times go to the descriptor `times_to`, in units of the time base that the log tells beside `mark`.
 
-    The shorter side is resized bicubic to `resolution`, then the centre is cropped (torchvision's rounding); pixels
-    count as square, as in CLIP4Clip. Very long sides are cropped before the resize, which only bounds its cost.
+    They become squares of `resolution` as `resize` says, with torchvision's rounding; pixels count as square, as in
+    CLIP4Clip.
     """
     name, options = binary.input_options(path)
     if seek_s > 0:
         options["ss"] = f"{seek_s:.6f}"
     if length_s is not None:
         options["t"] = f"{length_s:.6f}"
-    short = f"trunc({resolution}*{{}}/{{}})"
-    video = (
-        ffmpeg.input(name, **options)["V:0"]
-        .filter("select", select)
-        .filter("crop", "min(iw,4*ih)", "min(ih,4*iw)")
-        .filter(
-            "scale",
-            w=f"if(lte(iw,ih),{resolution},{short.format('iw', 'ih')})",
-            h=f"if(lte(iw,ih),{short.format('ih', 'iw')},{resolution})",
-            flags="bicubic+accurate_rnd+full_chroma_int",
-            param0=0,
-            param1=0.5,
-        )
-        .filter("format", "rgb24")
-        .filter("crop", resolution, resolution, _margin("iw-ow"), _margin("ih-oh"), exact=1)
-    )
+    video = ffmpeg.input(name, **options)["V:0"].filter("select", select)
+    video = _resized(video, resolution, resize)
     video = _print_times(video, times_to).filter(f"showinfo@{mark}", checksum=0)
     output: dict[str, object] = {"format": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough"}
     if limit is not None:
         output["frames:v"] = limit
     return compile_command(binary, ffmpeg.output(video, "pipe:1", **output))
+
+
+def _resized(video: ffmpeg.nodes.FilterableStream, side: int, resize: Resize) -> ffmpeg.nodes.FilterableStream:
+    """The picture as a square of `side`, in RGB. Where the centre is cropped anyway, very long sides are cropped
+    before, which only bounds the cost."""
+    kernel: dict[str, object] = {"flags": f"{resize.interpolation}+accurate_rnd+full_chroma_int"}
+    if resize.interpolation == "bicubic":
+        kernel |= {"param0": 0, "param1": 0.5}
+    if resize.mode == SQUASH:
+        return video.filter("scale", w=side, h=side, **kernel).filter("format", "rgb24")
+    if resize.mode == LONGEST:
+        fitted = video.filter("scale", w=_fitted(side, "iw"), h=_fitted(side, "ih"), **kernel)
+        margins = ("floor((ow-iw)/2)", "floor((oh-ih)/2)")
+        return fitted.filter("format", "rgb24").filter("pad", side, side, *margins, "0x" + f"{resize.fill:02x}" * 3)
+    short = f"trunc({side}*{{}}/{{}})"
+    return (
+        video.filter("crop", "min(iw,4*ih)", "min(ih,4*iw)")
+        .filter(
+            "scale",
+            w=f"if(lte(iw,ih),{side},{short.format('iw', 'ih')})",
+            h=f"if(lte(iw,ih),{short.format('ih', 'iw')},{side})",
+            **kernel,
+        )
+        .filter("format", "rgb24")
+        .filter("crop", side, side, _margin("iw-ow"), _margin("ih-oh"), exact=1)
+    )
+
+
+def _fitted(side: int, this: str) -> str:
+    """`this` side where the longer one becomes `side`: the nearest whole number, halves going to the even one."""
+    twice = f"2*{side}*{this}/max(iw,ih)"
+    nearest = f"floor(({twice}+1)/2)"
+    return f"max(1,{nearest}-mod({nearest},2)*eq({twice}+1,2*{nearest}))"
 
 
 def _margin(both: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..pipeline.captions.names import VideoFile, is_video_name, without_suffix
@@ -22,7 +22,7 @@ def find_videos(folder: Path) -> list[VideoFile]:
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise CamoeError(f"--videos {folder} {problem}; give the folder that holds the videos")
     found: dict[str, VideoFile] = {}
-    for path in _walk(folder):
+    for path in walk_files(folder, is_video_name):
         path = folder / escape_name(path.relative_to(folder))
         video_id = without_suffix(path.relative_to(folder).as_posix())
         if video_id in found:
@@ -35,7 +35,8 @@ def find_videos(folder: Path) -> list[VideoFile]:
     return [found[video_id] for video_id in sorted(found)]
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def walk_files(folder: Path, is_wanted: Callable[[str], bool]) -> Iterator[Path]:
+    """What is called as `is_wanted` says, files and others, below `folder`; links are followed, loops of them once."""
     seen: set[tuple[int, int]] = set()
     for place, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
         status = os.stat(place)
@@ -45,7 +46,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         seen.add((status.st_dev, status.st_ino))
         folders.sort()
         for name in sorted([*files, *folders]):
-            if is_video_name(name) and not name.startswith("._"):
+            if is_wanted(name) and not name.startswith("._"):
                 yield Path(place, name)
 
 

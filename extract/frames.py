@@ -25,7 +25,8 @@ from ..pipeline.store.place import Claim, Place
 from ..pipeline.store.plan import Planned
 from ..pipeline.store.publish import publish_shard
 from ..pipeline.store.schema import FAILED, PARTIAL, Failure, Removed, no_videos
-from .clip_encoder import ClipEncoder
+from .encoder import Encoder
+from .encoders import load_encoder
 from .ffmpeg import Binary
 from .video import DecodedVideo, Decoder, FrameDecodeError, Window
 
@@ -72,14 +73,14 @@ class FrameWork:
     patience_s: float = 0.0
     """How long one waits for a chunk that another process has: none where it may be another run's."""
 
-    def worker(self, encoder: ClipEncoder | None = None) -> FrameWorker:
+    def worker(self, encoder: Encoder | None = None) -> FrameWorker:
         """A worker with `encoder`, or with one that it loads; raises `CamoeError` where that is another model."""
         if encoder is None:
             own = self.settings.precisions[-1]
-            encoder = ClipEncoder.load(self.clip, self.device, own, self.clip_cache)
-        if encoder.weights.sha256 != self.settings.clip_sha256:
+            encoder = load_encoder(self.clip, self.device, own, self.clip_cache)
+        if encoder.weights.identity != self.settings.clip_sha256:
             raise CamoeError(
-                f"the weights of {self.clip} here have the SHA-256 {encoder.weights.sha256}, and the store's model "
+                f"the weights of {self.clip} here have the SHA-256 {encoder.weights.identity}, and the store's model "
                 f"{self.settings.clip_sha256}; put the same file there"
             )
         return FrameWorker(self, encoder)
@@ -102,13 +103,21 @@ class FrameWork:
             return None
         return claim
 
-    def decoder(self, resolution: int) -> Decoder:
-        """What reads a video as the settings say."""
+    def decoder(self, encoder: Encoder) -> Decoder:
+        """What reads a video as the settings say and the encoder takes it."""
         settings = self.settings
         assert settings.fps is not None
         assert settings.max_frames is not None
         assert settings.sampling is not None
-        return Decoder(self.binary, resolution, settings.fps, settings.max_frames, settings.sampling, self.timeout_s)
+        return Decoder(
+            self.binary,
+            encoder.resolution,
+            settings.fps,
+            settings.max_frames,
+            settings.sampling,
+            self.timeout_s,
+            resize=encoder.resize,
+        )
 
 
 def extract_chunk(work: FrameWork, chunk: Chunk) -> FrameCounts:
@@ -125,7 +134,7 @@ class FrameWorker:
     """An encoder and the way to it; does chunks one after another without a pause between them."""
 
     how: FrameWork
-    encoder: ClipEncoder
+    encoder: Encoder
 
     def work(self, tasks: Iterable[Chunk]) -> Iterator[FrameCounts]:
         """Publish the shard of each chunk, and tell what came of its videos, a few at a time.
@@ -136,7 +145,7 @@ class FrameWorker:
         with ThreadPoolExecutor(1, "publish") as publisher:
             run = _FrameRun(self.how, self.encoder, publisher)
             try:
-                decoder = self.how.decoder(self.encoder.resolution)
+                decoder = self.how.decoder(self.encoder)
                 with closing(_decode_ahead(run.open(tasks), decoder, self.how.root, self.how.workers)) as ready:
                     for video, decoding in ready:
                         run.take(video, decoding)
@@ -173,7 +182,7 @@ class _OpenChunk:
 class _FrameRun:
     """Videos on their way from the decoder through the encoder into shards."""
 
-    def __init__(self, how: FrameWork, encoder: ClipEncoder, publisher: ThreadPoolExecutor) -> None:
+    def __init__(self, how: FrameWork, encoder: Encoder, publisher: ThreadPoolExecutor) -> None:
         self._how, self._encoder, self._publisher = how, encoder, publisher
         self._news = FrameCounts()
         self._unpublished: list[Future[None]] = []

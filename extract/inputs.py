@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
-from ..pipeline.captions.names import without_suffix
+from ..pipeline.captions.collector import subset_sizes
+from ..pipeline.captions.names import plain_name, without_suffix
+from ..pipeline.captions.own import PROTOCOL as OWN
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import FeatureStore, StoreSettings
 from ..pipeline.store.place import Place
 from ..pipeline.store.plan import Plan
-from ..pipeline.store.schema import FULL
+from ..pipeline.store.schema import FULL, UNUSED
+from ..pipeline.store.shortfall import more_lacking
 from ..pipeline.wording import short_hash
-from .clip_encoder import ClipEncoder
-from .clip_parts import PUBLISHED
-from .clip_weights import BUILT_IN
 from .config import AUTO, DEFAULT_CLIP, ExtractConfig
 from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
+from .datasets.subtitles import SECONDS
+from .encoder import Encoder
+from .encoders import has_family, is_named, load_encoder
 from .ffmpeg import Binary
 from .files import find_videos
 from .precision import BATCH_BEFORE, PRECISIONS
@@ -46,7 +50,7 @@ def store_of(config: ExtractConfig) -> FeatureStore | None:
     return FeatureStore.open(shards) if shards else None
 
 
-def load_encoder(config: ExtractConfig, there: FeatureStore | None) -> ClipEncoder:
+def choose_encoder(config: ExtractConfig, there: FeatureStore | None) -> Encoder:
     """The encoder that is asked for; what is left open is as in the store, or as its plan says."""
     clip, precision = config.clip, config.precision
     begun = _precisions_there(config, there)
@@ -54,12 +58,13 @@ def load_encoder(config: ExtractConfig, there: FeatureStore | None) -> ClipEncod
         precision = begun[0]
     if clip is None:
         clip = there.settings.clip_model if there is not None else DEFAULT_CLIP
-        if there is not None and clip not in BUILT_IN and clip not in PUBLISHED:
+        if there is not None and not is_named(clip):
+            file = f"{clip.rpartition('/')[0]}/FILE" if has_family(clip) else "FILE"
             raise CamoeError(
-                f"{config.store} was made with the weights file {clip}; name that file with --clip (its SHA-256 "
-                f"begins with {short_hash(there.settings.clip_sha256)})"
+                f"{config.store} was made with the weights file {clip}; name that file with --clip {file} (the store's "
+                f"SHA-256 begins with {short_hash(there.settings.clip_sha256)})"
             )
-    return ClipEncoder.load(clip, config.device, precision, config.clip_cache)
+    return load_encoder(clip, config.device, precision, config.clip_cache)
 
 
 def _precisions_there(config: ExtractConfig, there: FeatureStore | None) -> tuple[str, ...]:
@@ -78,7 +83,7 @@ def _stated_precision(config: ExtractConfig, there: FeatureStore | None, own: st
     return f"{begun[0]},{own}"
 
 
-def choose_batch(config: ExtractConfig, there: FeatureStore | None, plan: Plan, encoder: ClipEncoder) -> int:
+def choose_batch(config: ExtractConfig, there: FeatureStore | None, plan: Plan, encoder: Encoder) -> int:
     """Frames a batch: as asked for, else as the store or its plan was begun, else as suits the device.
 
     Batches of another size round differently in the last bits, so a store goes on as it was begun.
@@ -98,27 +103,53 @@ def read_inputs(config: ExtractConfig, there: FeatureStore | None) -> Inputs:
     streams = streams_beside(config.stream, there.settings.streams if there is not None else None)
     dropped = frozenset(there.dropped if there is not None else ())
     files = find_videos(config.videos) if config.videos is not None else None
-    if files is not None:
-        files = [file for file in files if file.id not in dropped]
     if config.captions is None:
-        return Inputs([VideoItem(file.id, file.path) for file in files or []], None, streams)
+        kept = [file for file in files or [] if file.id not in dropped]
+        return Inputs([VideoItem(file.id, file.path) for file in kept], None, streams)
     if files is None and config.into is not None and there is not None:
         files = _files_of_store(there)
+    if files is not None:
+        files = files + gone_files(dropped, files)
     captions, items = load_dataset(
-        config.dataset_name, config.captions, files, seed=config.seed, known_split=known_split(there)
+        config.dataset_name,
+        config.captions,
+        files,
+        columns=config.columns,
+        subtitle_seconds=SECONDS if config.subtitle_seconds is None else config.subtitle_seconds,
+        seed=config.seed,
+        known_split=dict.fromkeys(dropped, UNUSED) | known_split(there),
     )
-    return Inputs([item for item in items if item.id not in dropped], _without(captions, dropped), streams)
+    return Inputs([item for item in items if item.id not in dropped], without_dropped(captions, dropped), streams)
 
 
-def _without(captions: CaptionSet, dropped: frozenset[str]) -> CaptionSet:
+def gone_files(dropped: Collection[str], files: Sequence[VideoFile]) -> list[VideoFile]:
+    """Dropped videos whose files are no longer there, so that captions of them are not said to be of no video."""
+    there = {plain_name(file.id.rpartition("/")[2]) for file in files}
+    names = ((video_id, video_id.rpartition("/")[2]) for video_id in sorted(dropped))
+    return [
+        VideoFile(video_id, Path(video_id))
+        for video_id, name in names
+        if not {plain_name(name), plain_name(name.rpartition("@")[0])} & there
+    ]
+
+
+def without_dropped(captions: CaptionSet, dropped: frozenset[str]) -> CaptionSet:
     """The captions but for those of dropped videos, which are windows or names of a benchmark's own."""
     rows = [row for row, video_id in enumerate(captions.video_id) if video_id not in dropped]
     left_out = len(captions.text) - len(rows)
     if not left_out:
         return captions
     chosen = np.array(rows, np.int64)
+    shortfall = dict(captions.shortfall)
+    for name, codes in captions.protocols.items():
+        had, has = (subset_sizes(captions.video_id, part) for part in (codes, _only(codes, chosen)))
+        if name != OWN and had != has:
+            used = np.flatnonzero(codes != UNUSED).tolist()
+            lost = sorted(dropped.intersection(captions.video_id[row] for row in used))
+            shortfall[name] = more_lacking(shortfall.get(name, {}), had, has, lost)
     return replace(
         captions,
+        shortfall=shortfall,
         caption_id=[captions.caption_id[row] for row in rows],
         video_id=[captions.video_id[row] for row in rows],
         text=[captions.text[row] for row in rows],
@@ -126,6 +157,13 @@ def _without(captions: CaptionSet, dropped: frozenset[str]) -> CaptionSet:
         skipped=captions.skipped | {"its video was dropped from the store": left_out},
         row=[captions.row[row] for row in rows] if captions.row else [],
     )
+
+
+def _only(codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Subset codes of some rows; the others are unused."""
+    kept = np.full_like(codes, UNUSED)
+    kept[rows] = codes[rows]
+    return kept
 
 
 def _files_of_store(store: FeatureStore) -> list[VideoFile] | None:
@@ -149,7 +187,7 @@ def _file_id(video_id: str, source: str) -> str:
 def make_settings(
     config: ExtractConfig,
     inputs: Inputs,
-    encoder: ClipEncoder,
+    encoder: Encoder,
     binary: Binary | None,
     tagger: str,
     there: FeatureStore | None,
@@ -157,11 +195,12 @@ def make_settings(
     """What the store will state of itself: the model, and of frames and texts what is to be made."""
     settings = StoreSettings(
         clip_model=encoder.weights.name,
-        clip_sha256=encoder.weights.sha256,
+        clip_sha256=encoder.weights.identity,
         clip_logit_scale=round(encoder.logit_scale, 4),
+        clip_logit_bias=None if encoder.logit_bias is None else round(encoder.logit_bias, 4),
         embed_dim=encoder.embed_dim,
         precision=_stated_precision(config, there, encoder.precision),
-        versions=_versions(binary),
+        versions=_versions(encoder, binary),
     )
     if binary is not None:
         settings = replace(settings, fps=config.fps, max_frames=config.max_frames, sampling=config.sampling)
@@ -176,9 +215,9 @@ def make_settings(
     return settings
 
 
-def _versions(binary: Binary | None) -> dict[str, str]:
+def _versions(encoder: Encoder, binary: Binary | None) -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for package in ("camoe", "torch", "clip-anytorch", "h5py"):
+    for package in ("camoe", "torch", *encoder.packages, "h5py"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

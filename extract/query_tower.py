@@ -18,37 +18,44 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .clip_encoder import ClipEncoder
+from .encoder import Encoder
 from .text_tower import PrefixTree, depth_of, pool, prefix_trees
 from .tokens import TokenSequence
 
 _ROW_STEP = 4
 """Products run over a multiple of so many rows, for each new number costs some preparation."""
 _MOST_ROWS = 256
+_MOST_SENTENCES = 64
 _GELU = 1.702
 
 
 class QueryTower:
-    """The text tower of `encoder`; where its weights cannot be packed (a GPU, another precision), that itself."""
+    """The text tower of `encoder`; where its weights cannot be packed (a GPU, another precision, another family than
+    OpenAI's), that itself."""
 
-    def __init__(self, encoder: ClipEncoder) -> None:
+    def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
 
     @torch.inference_mode()
     def encode_tokens(self, sequences: Sequence[TokenSequence]) -> Tensor:
         """Token sequences -> float32 `(U, D)` on the CPU, not normalised, in the given order."""
-        result = torch.empty(len(sequences), self.encoder.embed_dim)
+        encoder = self.encoder
+        if not isinstance(encoder, ClipEncoder):
+            at_once = min(len(sequences), _MOST_SENTENCES)
+            return encoder.encode_tokens(sequences, rows=max(1, at_once) * encoder.tokens.framing.context)
+        result = torch.empty(len(sequences), encoder.embed_dim)
         for tree in prefix_trees(sequences, _MOST_ROWS):
             rows = -(-len(tree.tokens) // _ROW_STEP) * _ROW_STEP
             if self._blocks:
-                result[tree.members] = self._encode(tree, sequences, rows)
+                result[tree.members] = self._encode(encoder.model, tree, sequences, rows)
             else:
                 chosen = [sequences[member] for member in tree.members]
-                result[tree.members] = self.encoder.encode_tokens(chosen, rows=rows)
+                result[tree.members] = encoder.encode_tokens(chosen, rows=rows)
         return result
 
-    def _encode(self, tree: PrefixTree, sequences: Sequence[TokenSequence], rows: int) -> Tensor:
+    def _encode(self, model: Any, tree: PrefixTree, sequences: Sequence[TokenSequence], rows: int) -> Tensor:
         """Embeddings `(B, D)` of the tree's members."""
-        model, filling, depth = self.encoder.model, rows - len(tree.tokens), depth_of(tree)
+        filling, depth = rows - len(tree.tokens), depth_of(tree)
         tokens, positions = (torch.tensor(each + [0] * filling) for each in (tree.tokens, tree.positions))
         paths = torch.tensor([path + [0] * (depth - len(path)) for path in tree.paths])
         home = torch.tensor([member * depth + place for member, place in tree.home] + [0] * filling)
@@ -70,7 +77,9 @@ class QueryTower:
     @cached_property
     def _blocks(self) -> list[_Block]:
         encoder = self.encoder
-        if encoder.device.type != "cpu" or encoder.precision != "fp32" or not _can_pack():
+        if not isinstance(encoder, ClipEncoder) or (encoder.device.type, encoder.precision) != ("cpu", "fp32"):
+            return []
+        if not _can_pack():
             return []
         return [_Block.of(block) for block in encoder.model.transformer.resblocks]
 

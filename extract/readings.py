@@ -12,10 +12,12 @@ import numpy as np
 
 from ..pipeline.store.notes import merge_notes
 from ..pipeline.store.schema import FULL, TextName
-from .clip_tokens import Caption, analyse, end_token
+from .analyse import analyse
+from .clip_tokens import CLIP_TOKENS
 from .processes import in_processes
 from .strategies import check_strategies, read_caption
 from .streams import Selector, selectors, text_names
+from .text_tokens import Caption, Tokens
 from .tokens import TokenSequence
 from .words import WordTagger
 
@@ -40,6 +42,7 @@ def build_texts(
     streams: dict[str, str],
     tagger: WordTagger | None,
     workers: int = 1,
+    tokens: Tokens = CLIP_TOKENS,
 ) -> dict[tuple[str, str], Readings]:
     """Readings of `M` captions per (strategy, stream): always `("full", "fusion")`; the other strategies for each
     stream but fusion.
@@ -50,9 +53,9 @@ def build_texts(
     chosen = selectors(streams)
     wanted = {name: chosen.get(name[1]) for name in text_names(strategies, streams)}
     is_tagged = any(strategy != FULL for strategy, _ in wanted)
-    read = partial(_read_chunk, wanted=wanted, tagger=tagger if is_tagged else None)
+    read = partial(_read_chunk, wanted=wanted, tagger=tagger if is_tagged else None, tokens=tokens)
     chunks = [captions[start : start + _CHUNK] for start in range(0, len(captions), _CHUNK)]
-    end_token()  # loads the tokenizer here, not once in every process
+    _ = tokens.framing  # loads the tokenizer here, not once in every process
     joined = {name: _Joined() for name in wanted}
     for part in in_processes(read, chunks, workers if len(captions) >= _WORTH_PROCESSES else 1):
         for name, readings in part.items():
@@ -98,9 +101,9 @@ class _Joined:
 
 
 def _read_chunk(
-    texts: Sequence[str], wanted: dict[TextName, Selector | None], tagger: WordTagger | None
+    texts: Sequence[str], wanted: dict[TextName, Selector | None], tagger: WordTagger | None, tokens: Tokens
 ) -> dict[TextName, Readings]:
-    analysed = {text: analyse(text, tagger) for text in dict.fromkeys(texts)}
+    analysed = {text: analyse(text, tagger, tokens) for text in dict.fromkeys(texts)}
     captions = [analysed[text] for text in texts]
     return {(strategy, stream): _read(captions, strategy, selector) for (strategy, stream), selector in wanted.items()}
 

@@ -23,16 +23,17 @@ from ..pipeline.store.plan import Begun, Plan, extend_plan, shard_name
 from ..pipeline.store.schema import FAILED, WORD_TOKENS, Removed, no_videos
 from ..pipeline.writable import check_writable
 from .audit import Preview, preview
-from .clip_encoder import ClipEncoder
 from .clip_layers import read_clip_layers, save_clip_layers
-from .config import ExtractConfig
+from .config import DEFAULT_CLIP, ExtractConfig
 from .datasets import VideoItem
 from .elsewhere import PATIENCE_S, FrameWorkElsewhere
+from .encoder import Encoder
+from .encoders import tokens_of
 from .ffmpeg import Binary, inspect_binary
 from .frames import FrameCounts, FrameWork, FrameWorker
-from .inputs import Inputs, choose_batch, load_encoder, make_settings, read_inputs, store_of
+from .inputs import Inputs, choose_batch, choose_encoder, make_settings, read_inputs, store_of
 from .pending import pending_items
-from .reconcile import Reconciled, describe_changes, reconcile, text_work, unchanged
+from .reconcile import Reconciled, compare_captions, describe_changes, text_work
 from .streams import text_names
 from .texts import TextPlan, describe_size, extract_texts
 from .words import WordTagger, load_tagger
@@ -104,7 +105,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None, engine: Eng
     inputs = read_inputs(config, there)
     binary = inspect_binary(find_ffmpeg(config.ffmpeg)) if config.videos is not None else None
     tagger = load_tagger(config.tagger)
-    encoder = load_encoder(config, there)
+    encoder = choose_encoder(config, there)
     layers = read_clip_layers(encoder, config.clip_layers)
     settings = make_settings(config, inputs, encoder, binary, tagger.name, there)
     part = config.chosen_part
@@ -173,7 +174,7 @@ class _Stage:
 
     config: ExtractConfig
     inputs: Inputs
-    encoder: ClipEncoder
+    encoder: Encoder
     settings: StoreSettings
     builder: StoreBuilder
     progress: Progress
@@ -181,19 +182,14 @@ class _Stage:
 
     def compare_captions(self) -> Reconciled | None:
         """The file's captions beside the store's; raises `CamoeError` where a store that only grows would change."""
-        if self.inputs.captions is None:
-            return self._own_captions() if self.config.tokens else None
-        found = reconcile(self.inputs.captions, self.builder.store)
-        if self.config.into is None:
-            found.refuse_changes(self.config.store)
-        return found
-
-    def _own_captions(self) -> Reconciled:
-        """Word tokens without a file are those of the store's own captions."""
-        store = self.builder.store
-        if store is None or not store.has_captions:
-            raise CamoeError(f"--tokens: {self.config.store} holds no captions; give --captions FILE")
-        return unchanged(store)
+        config = self.config
+        return compare_captions(
+            self.inputs.captions,
+            self.builder.store,
+            out=config.store,
+            may_change=config.into is not None,
+            tokens=config.tokens,
+        )
 
     def plan(self) -> tuple[Plan, Sequence[VideoItem]]:
         """The plan, with the videos that are still to be read, which are all in it; of a part, those of its chunks.
@@ -271,7 +267,7 @@ class _Stage:
         )
         if not work:
             return 0
-        size = describe_size(work, self.encoder.embed_dim)
+        size = describe_size(work, self.encoder.embed_dim, self.encoder.tokens)
         if size is not None:
             self.progress.note(size)
         strategies = dict.fromkeys(strategy for piece in work for strategy, _ in piece.names)
@@ -348,7 +344,8 @@ def preview_captions(config: ExtractConfig, count: int) -> list[Preview]:
     inputs = read_inputs(config, None)
     if inputs.captions is None:
         raise CamoeError("--preview shows captions; give --captions FILE")
-    return preview(inputs.captions.text, config.strategies, inputs.streams, load_tagger(config.tagger), count)
+    tokens, tagger = tokens_of(config.clip or DEFAULT_CLIP, config.clip_cache), load_tagger(config.tagger)
+    return preview(inputs.captions.text, config.strategies, inputs.streams, tagger, count, tokens)
 
 
 class _Nothing(AbstractContextManager[Callable[[object], None]]):

@@ -6,21 +6,22 @@
     muw         mask unimportant words: the kept words stay at their positions, the others are closed to attention
     muw-token   a filler token stands at the places of the others
 
-Leaving tokens out while the rest keep their position embeddings is the same as closing attention to them: causal
-attention then sees the same keys, and no output of a closed token is read. The end token stays at its place, too.
+Leaving tokens out while the rest keep their position embeddings is the same as closing attention to them: the others
+then see the same keys, and no output of a closed token is read. The end token stays at its place, too.
 A caption without a word of the stream is read whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.store.schema import FULL
-from .clip_tokens import CONTEXT_LENGTH, Caption, Word, end_token, piece_tokens, start_token
+from .analyse import analyse
 from .streams import Selector
+from .text_tokens import Caption, Tokens, Word
 from .tokens import TokenSequence
 
 MASK = "_"
@@ -31,7 +32,7 @@ class Reading:
     """One caption as one strategy reads it for one stream.
 
     Equal `sentence`s of a strategy and stream have equal `sequence`s. `fell_back`: no word of the stream, so the whole
-    caption is read. `truncated`: it does not fit into 77 tokens, so something was left out.
+    caption is read. `truncated`: it does not fit into the encoder's tokens (CLIP: 77), so something was left out.
     """
 
     sentence: str
@@ -43,21 +44,26 @@ class Reading:
 
 def _full(caption: Caption, keep: list[bool]) -> tuple[str, TokenSequence, bool]:
     tokens = [token for word in caption.words for token in word.tokens]
-    cut = tokens[: CONTEXT_LENGTH - 2]
-    return caption.text, _sequence(cut, range(1, len(cut) + 1), len(cut) + 1), len(cut) < len(tokens)
+    return caption.text, *_cut(caption, tokens)
+
+
+def _cut(caption: Caption, tokens: list[int]) -> tuple[TokenSequence, bool]:
+    """The tokens that fit, and whether some did not."""
+    room = caption.framing.room
+    return caption.framing.sequence(tokens[:room]), len(tokens) > room
 
 
 def _rkw(caption: Caption, keep: list[bool]) -> tuple[str, TokenSequence, bool]:
-    kept = Caption("", [word for word, kept in zip(caption.words, keep, strict=True) if kept])
-    _, sequence, truncated = _full(kept, [])
-    return " ".join(word.text for word in kept.words), sequence, truncated
+    words = [word for word, kept in zip(caption.words, keep, strict=True) if kept]
+    return " ".join(word.text for word in words), *_cut(caption, caption.tokens.joined(words))
 
 
 def _akwe(caption: Caption, keep: list[bool]) -> tuple[str, TokenSequence, bool]:
-    words, keep, truncated = _fit(caption.words, keep)
-    _, sequence, _ = _full(Caption("", words), [])
+    framing = caption.framing
+    words, keep, truncated = _fit(caption.words, keep, framing.room)
+    _, sequence, _ = _full(replace(caption, words=words), [])
     flags = [kept for word, kept in zip(words, keep, strict=True) for _ in word.tokens]
-    pooled = tuple(place for place, kept in enumerate(flags[: CONTEXT_LENGTH - 2], start=1) if kept)
+    pooled = tuple(place for place, kept in enumerate(flags[: framing.room], start=len(framing.before)) if kept)
     sentence = " ".join(
         f"*{_escape(word.text)}*" if kept else _escape(word.text) for word, kept in zip(words, keep, strict=True)
     )
@@ -65,28 +71,29 @@ def _akwe(caption: Caption, keep: list[bool]) -> tuple[str, TokenSequence, bool]
 
 
 def _muw(caption: Caption, keep: list[bool]) -> tuple[str, TokenSequence, bool]:
-    words, keep, truncated = _fit(caption.words, keep)
+    room = caption.framing.room
+    words, keep, truncated = _fit(caption.words, keep, room)
     tokens: list[int] = []
-    positions: list[int] = []
-    place = 1
+    places: list[int] = []
+    place = 0
     for word, kept in zip(words, keep, strict=True):
         if kept:
             tokens.extend(word.tokens)
-            positions.extend(range(place, place + len(word.tokens)))
+            places.extend(range(place, place + len(word.tokens)))
         place += len(word.tokens)
-    limit = CONTEXT_LENGTH - 2
-    return _masked(words, keep), _sequence(tokens[:limit], positions[:limit], min(place, limit + 1)), truncated
+    sequence = caption.framing.sequence(tokens[:room], places[:room], min(place, room))
+    return _masked(words, keep), sequence, truncated
 
 
 def _muw_token(caption: Caption, keep: list[bool]) -> tuple[str, TokenSequence, bool]:
-    words, keep, truncated = _fit(caption.words, keep)
-    filler = piece_tokens(MASK)[0]
+    framing = caption.framing
+    words, keep, truncated = _fit(caption.words, keep, framing.room)
     tokens = [
         token
         for word, kept in zip(words, keep, strict=True)
-        for token in (word.tokens if kept else repeat(filler, len(word.tokens)))
-    ][: CONTEXT_LENGTH - 2]
-    return _masked(words, keep), _sequence(tokens, range(1, len(tokens) + 1), len(tokens) + 1), truncated
+        for token in (word.tokens if kept else repeat(framing.filler, len(word.tokens)))
+    ][: framing.room]
+    return _masked(words, keep), framing.sequence(tokens), truncated
 
 
 STRATEGIES: dict[str, Callable[[Caption, list[bool]], tuple[str, TokenSequence, bool]]] = {
@@ -105,9 +112,9 @@ def check_strategies(names: Sequence[str]) -> None:
             raise CamoeError(f"strategy {name!r} does not exist; choose from {', '.join(STRATEGIES)}")
 
 
-def _fit(words: list[Word], keep: list[bool]) -> tuple[list[Word], list[bool], bool]:
-    """Words and flags that fit CLIP's limit: unimportant words give up their places, the last ones first."""
-    excess = sum(len(word.tokens) for word in words) - (CONTEXT_LENGTH - 2)
+def _fit(words: list[Word], keep: list[bool], room: int) -> tuple[list[Word], list[bool], bool]:
+    """Words and flags that fit the encoder's limit: unimportant words give up their places, the last ones first."""
+    excess = sum(len(word.tokens) for word in words) - room
     if excess <= 0:
         return words, keep, False
     left = list(zip(words, keep, strict=True))
@@ -115,11 +122,6 @@ def _fit(words: list[Word], keep: list[bool]) -> tuple[list[Word], list[bool], b
         if excess > 0 and not left[place][1]:
             excess -= len(left.pop(place)[0].tokens)
     return [word for word, _ in left], [kept for _, kept in left], True
-
-
-def _sequence(tokens: Sequence[int], positions: Sequence[int], end: int) -> TokenSequence:
-    """Start token, tokens, end token at position `end`."""
-    return TokenSequence((start_token(), *tokens, end_token()), (0, *positions, end))
 
 
 def _masked(words: list[Word], keep: list[bool]) -> str:
@@ -149,3 +151,8 @@ def read_caption(caption: Caption, strategy: str, selector: Selector | None) -> 
         else tuple(word.text for word, flag in zip(caption.words, keep, strict=True) if flag)
     )
     return Reading(sentence, sequence, kept, fell_back, truncated)
+
+
+def read_whole(text: str, tokens: Tokens) -> TokenSequence:
+    """A whole caption as the model's own tokenizer gives it: cleaned, framed, and cut where it is too long."""
+    return read_caption(analyse(text, None, tokens), FULL, None).sequence

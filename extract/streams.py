@@ -10,7 +10,7 @@ from functools import partial
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.store.schema import FULL, FUSION, TextName
-from .clip_tokens import Caption
+from .text_tokens import Caption
 from .wordlist import WordList, load_word_list
 from .words import TAGS
 

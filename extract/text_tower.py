@@ -7,7 +7,7 @@ attention itself runs over the nodes of a prefix tree; attention runs over whole
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,3 +120,34 @@ def tree_outputs(model: Any, tree: PrefixTree, rows: int) -> Tensor:
 def pool(outputs: Tensor, path: list[int], sequence: TokenSequence) -> Tensor:
     """The end token's output, or the mean of the pooled ones; projected before, since a projection is linear."""
     return outputs[path[-1]] if sequence.pooled is None else outputs[[path[place] for place in sequence.pooled]].mean(0)
+
+
+class CausalTower:
+    """Token sequences through a causal tower; `model` has its parts by the names of OpenAI's CLIP.
+
+    `rows` tokens are computed at once where a call does not say how many.
+    """
+
+    def __init__(self, model: Any, rows: int) -> None:
+        self.model, self.rows = model, rows
+
+    @torch.inference_mode()
+    def encode(
+        self, sequences: Sequence[TokenSequence], on_batch: Callable[[int], None] | None, rows: int | None
+    ) -> Tensor:
+        """As `Encoder.encode_tokens`."""
+        result = torch.empty(len(sequences), self.model.text_projection.shape[1])
+        rows = rows or self.rows
+        for tree in prefix_trees(sequences, rows):
+            result[tree.members] = encode_tree(self.model, tree, sequences, rows).float().cpu()
+            if on_batch is not None:
+                on_batch(len(tree.members))
+        return result
+
+    @torch.inference_mode()
+    def words(self, sequences: Sequence[TokenSequence]) -> Iterator[tuple[int, Tensor]]:
+        """As `Encoder.encode_words`: from the start token to the end token."""
+        for tree in prefix_trees(sequences, self.rows):
+            outputs = tree_outputs(self.model, tree, self.rows).cpu()
+            for member, path in zip(tree.members, tree.paths, strict=True):
+                yield member, outputs[path]

@@ -11,10 +11,11 @@ from ..pipeline.store import Captions, Shard, StoreSettings, TextTable, TokenTab
 from ..pipeline.store.build import StoreBuilder
 from ..pipeline.store.info import size_text
 from ..pipeline.store.schema import FULL, FUSION, WORD_TOKENS, CaptionKey, Removed, TextName
-from .clip_encoder import ClipEncoder
-from .clip_tokens import analyse
+from .clip_tokens import CLIP_TOKENS
+from .encoder import Encoder
 from .readings import Readings, build_texts
-from .strategies import read_caption
+from .strategies import read_whole
+from .text_tokens import Tokens
 from .tokens import TokenSequence
 from .words import WordTagger
 
@@ -47,7 +48,7 @@ def extract_texts(
     work: Sequence[TextWork],
     plan: TextPlan,
     *,
-    encoder: ClipEncoder,
+    encoder: Encoder,
     builder: StoreBuilder,
     settings: StoreSettings,
     on_progress: Callable[[int], None] = lambda captions: None,
@@ -59,7 +60,7 @@ def extract_texts(
     known: dict[TokenSequence, np.ndarray] = {}
     encoded = 0
     for piece in work:
-        readings = _readings(piece, plan)
+        readings = _readings(piece, plan, encoder)
         words = readings.pop(WORD_TOKENS, None)
         for name, reading in readings.items():
             _copy_known(name, reading, known, builder)
@@ -73,10 +74,10 @@ def extract_texts(
     return encoded
 
 
-def _readings(piece: TextWork, plan: TextPlan) -> dict[TextName, Readings]:
+def _readings(piece: TextWork, plan: TextPlan, encoder: Encoder) -> dict[TextName, Readings]:
     if not piece.names or not piece.captions.id:
         return {}
-    found = build_texts(piece.captions.text, plan.strategies, plan.streams, plan.tagger, plan.workers)
+    found = build_texts(piece.captions.text, plan.strategies, plan.streams, plan.tagger, plan.workers, encoder.tokens)
     found[WORD_TOKENS] = found[FULL, FUSION]
     return {name: found[name] for name in piece.names}
 
@@ -93,7 +94,7 @@ def _copy_known(
 
 
 def _word_tokens(
-    reading: Readings, known: dict[TokenSequence, np.ndarray], encoder: ClipEncoder, builder: StoreBuilder
+    reading: Readings, known: dict[TokenSequence, np.ndarray], encoder: Encoder, builder: StoreBuilder
 ) -> tuple[TokenTable, int]:
     """The word tokens of whole captions, and how many were encoded.
 
@@ -115,7 +116,7 @@ def _word_tokens(
     return TokenTable(reading.sentence, offsets, values, reading.row), len(new)
 
 
-def describe_size(work: Sequence[TextWork], width: int) -> str | None:
+def describe_size(work: Sequence[TextWork], width: int, tokens: Tokens = CLIP_TOKENS) -> str | None:
     """How large the word tokens of some work will be, in words; none where there are none.
 
     The length of captions is that of a thousand of them, spread over all.
@@ -124,14 +125,12 @@ def describe_size(work: Sequence[TextWork], width: int) -> str | None:
     if not captions:
         return None
     sample = captions[:: -(-len(captions) // _SAMPLE)]
-    tokens = sum(len(read_caption(analyse(text, None), FULL, None).sequence.tokens) for text in sample)
-    size = size_text(round(2 * width * tokens / len(sample) * len(captions)))
+    count = sum(len(read_whole(text, tokens).tokens) for text in sample)
+    size = size_text(round(2 * width * count / len(sample) * len(captions)))
     return f"word tokens: about {size} for {len(captions):,} distinct captions"
 
 
-def _encode_new(
-    readings: dict[TextName, Readings], known: dict[TokenSequence, np.ndarray], encoder: ClipEncoder
-) -> int:
+def _encode_new(readings: dict[TextName, Readings], known: dict[TokenSequence, np.ndarray], encoder: Encoder) -> int:
     new = list(
         dict.fromkeys(
             sequence for reading in readings.values() for sequence in reading.sequence if sequence not in known

@@ -23,6 +23,7 @@ from .ffmpeg import Binary, frames_command, rate_command, scan_command, times_co
 from .ffmpeg_log import Pass
 from .ffmpeg_output import MatroskaRate, Packets, ShownTimes
 from .reasons import FrameDecodeError, explain
+from .resize import CLIP_RESIZE, Resize
 from .sampling import CLIP4CLIP, SAMPLING, TIME_TOLERANCE_S, grid_points, pick_frames
 from .selection import grid_select, list_select, number_select
 from .video_file import open_regular
@@ -65,7 +66,8 @@ class DecodedVideo:
 
 @dataclass(frozen=True)
 class Decoder:
-    """How videos are read: the binary, the frames' side in pixels, the sampling, and the seconds one file may take.
+    """How videos are read: the binary, the frames' side in pixels and how they come to it, the sampling, and the
+    seconds one file may take.
 
     `children` are its running ffmpeg processes; once they are cancelled `decode` raises `DecodingCancelledError`.
     """
@@ -77,6 +79,7 @@ class Decoder:
     sampling: str
     timeout_s: float = 600.0
     seek_cost_s: float = SEEK_COST_S
+    resize: Resize = CLIP_RESIZE
     children: Children = field(default_factory=Children, repr=False, compare=False)
 
     def decode(self, path: Path, window: Window | None = None) -> DecodedVideo:
@@ -159,6 +162,7 @@ class _Passes:
                 times_to=times_to,
                 select=select,
                 resolution=self.decoder.resolution,
+                resize=self.decoder.resize,
                 seek_s=window.start_s + from_s,
                 length_s=None if length is None else max(0.001, length - from_s),
                 limit=limit,

@@ -191,10 +191,15 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
 
 def _closest(name: str, names: Sequence[str]) -> str | None:
     """The name that shares most letters; of several, the one whose length is nearest: `dls` is `dsl`, not `dualis`."""
-    near = get_close_matches(name, names, n=3)
+    near = [one for one in get_close_matches(name, names, n=3) if abs(len(one) - len(name)) <= _most_apart(one, name)]
     return min(
         near, key=lambda one: (-SequenceMatcher(None, one, name).ratio(), abs(len(one) - len(name))), default=None
     )
+
+
+def _most_apart(one: str, other: str) -> int:
+    """How much two lengths may differ: `nonsense` is no slip of the hand for `none`."""
+    return max(2, min(len(one), len(other)) // 2)
 
 
 def _parts(name: str) -> list[str]:

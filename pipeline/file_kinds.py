@@ -9,9 +9,11 @@ from pathlib import Path
 from .regular import open_regular
 
 HDF5 = "an HDF5 file, such as a feature store"
+PARQUET = "a parquet file"
 _VIDEO = "a video"
 _KINDS = (
     (0, b"\x89HDF\r\n\x1a\n", HDF5),
+    (0, b"PAR1", PARQUET),
     (4, b"ftyp", _VIDEO),
     (0, b"\x1a\x45\xdf\xa3", _VIDEO),
     (8, b"AVI ", _VIDEO),

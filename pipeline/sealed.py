@@ -47,6 +47,12 @@ def read_sealed(path: Path) -> tuple[Tensors, dict[str, Any]]:
         raise DamagedError(f"{path} is damaged ({' '.join(str(error).split())})") from None
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether a file begins as one of tensors does; raises `OSError` where it cannot be read."""
+    with open_regular(path) as file:
+        return file.read(9)[8:] == b"{"
+
+
 def file_bytes(tensors: Mapping[str, torch.Tensor]) -> bytes:
     """A safetensors file's content, for whoever writes and hashes it himself."""
     return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})

@@ -11,9 +11,11 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
+import json
 import re
 import shlex
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -142,6 +144,23 @@ def test_examples_print_what_they_show(page: str, world: Path) -> None:
     finally:
         for name in set(names.MODELS) - before:
             del names.MODELS[name]
+
+
+def test_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cells one after the other, as a kernel would; in git it holds no outputs."""
+    import matplotlib.pyplot as plt
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    plt.switch_backend("agg")
+    scope: dict[str, Any] = {"__name__": "__main__"}
+    pictures = 0
+    for number, cell in enumerate(json.loads((ROOT / "docs" / "notebook.ipynb").read_text(encoding="utf-8"))["cells"]):
+        if cell["cell_type"] == "code":
+            assert (cell["outputs"], cell["execution_count"]) == ([], None)
+            exec(compile("".join(cell["source"]), f"notebook cell {number}", "exec"), scope)
+            pictures += len(plt.get_fignums())
+            plt.close("all")
+    assert pictures == 5
 
 
 def messages() -> set[str]:

@@ -1,4 +1,5 @@
-"""A store's features as tensors on one device: loaded once, then every batch is an `index_select`."""
+"""A store's features as tensors on one device, loaded once, so that a batch is an `index_select`; or, where they are
+too large for that, left in host memory or on disk, from where batches are fetched (`gather.py`)."""
 
 from __future__ import annotations
 
@@ -10,8 +11,11 @@ import torch
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import SUBSETS, FeatureStore, subset_code
+from ..pipeline.store.stored import StoredFrames, StoredTexts
 from ..pipeline.text_names import FULL, FUSION
 from ..pipeline.wording import counted
+from .kept import HeldRows, Kept, KeptFrames, Rows, finished, in_order
+from .names import DEVICE, DISK
 from .scorer import Dropout, FeatureShape, Scorer
 from .words import WordTokens, load_words, with_words
 
@@ -23,8 +27,15 @@ class StreamTexts:
     Embeddings are normalised where the frames are.
     """
 
-    embedding: torch.Tensor
+    embedding: torch.Tensor | Kept
     row: torch.Tensor
+
+    def of(self, captions: torch.Tensor) -> torch.Tensor:
+        """`(B, D)` of some captions."""
+        rows = self.row[captions]
+        if isinstance(self.embedding, torch.Tensor):
+            return self.embedding.index_select(0, rows)
+        return self.embedding.take(rows)
 
 
 @dataclass(frozen=True)
@@ -33,14 +44,15 @@ class Features:
 
     `frames (N, T, D)` float32, L2-normalised or, for models that take them so, as the encoder gave them; zero where
     `mask (N, T)` is false. `video_of_caption (M,)` int64 is -1
-    where the video has no features; `subset (M,)` holds the protocol's codes, 0 for such a caption.
+    where the video has no features; `subset (M,)` holds the protocol's codes, 0 for such a caption. Frames, sentences
+    and words are all on the device, or all kept elsewhere.
     """
 
     protocol: str
-    video_ids: list[str]
-    frames: torch.Tensor
+    video_ids: Sequence[str]
+    frames: torch.Tensor | KeptFrames
     mask: torch.Tensor
-    caption_ids: list[str]
+    caption_ids: Sequence[str]
     texts: list[StreamTexts]
     video_of_caption: torch.Tensor
     subset: torch.Tensor
@@ -62,9 +74,15 @@ class Features:
         """Rows of the videos with a caption in the subset, int64, ascending: the subset's gallery, sorted by id."""
         return self.video_of_caption[self.captions_of(subset)].unique()
 
+    def frames_of(self, videos: torch.Tensor) -> torch.Tensor:
+        """`(B, T, D)` frames of `B` videos, wherever they are kept."""
+        if isinstance(self.frames, torch.Tensor):
+            return self.frames.index_select(0, videos)
+        return self.frames.take(videos)
+
     def texts_of(self, captions: torch.Tensor) -> torch.Tensor:
         """`(S, B, D)` sentence embeddings of `B` captions; where the model reads words, `with_words` of them."""
-        sentences = torch.stack([stream.embedding.index_select(0, stream.row[captions]) for stream in self.texts])
+        sentences = torch.stack([stream.of(captions) for stream in self.texts])
         if self.words is None:
             return sentences
         return with_words(sentences, *self.words_of(captions, self.shape.max_words))
@@ -128,8 +146,10 @@ def load_features(
     subsets: Sequence[str] = ("train", "val"),
     held_out: Sequence[str] = (),
     allow_missing: bool = False,
+    resident: str = DEVICE,
 ) -> Features:
-    """Put the store's videos, and its captions by stream and strategy, on the device.
+    """Put the store's videos, and its captions by stream and strategy, on the device, or leave them in host memory or
+    on disk, as `resident` says.
 
     `raw` leaves embeddings as the encoder gave them, else they are normalised; `words` loads word tokens, too;
     `shuffle_seed` permutes each video's frames. Captions of the videos `held_out` count as `val`. A caption of
@@ -137,26 +157,28 @@ def load_features(
     tokens, that the store lacks. The store lets no value pass that is not finite.
     """
     name = resolve_protocol(store, protocol)
-    place = {video_id: index for index, video_id in enumerate(store.video_ids)}
-    owner = np.array([place.get(video_id, -1) for video_id in store.caption_video_ids], np.int64)
+    owner = store.caption_videos.copy()
     codes = store.protocols[name].copy()
-    codes[np.isin(store.caption_video_ids, list(held_out)) & (codes == SUBSETS["train"])] = SUBSETS["val"]
+    codes[store.caption_video_ids.among(list(held_out)) & (codes == SUBSETS["train"])] = SUBSETS["val"]
     if not allow_missing:
         _refuse_missing(store, name, owner, np.isin(codes, [subset_code(subset) for subset in subsets]))
     missing = {subset: int(((codes == code) & (owner < 0)).sum()) for subset, code in SUBSETS.items()}
     codes[owner < 0] = 0
     _refuse_missing_texts(store, strategies)
-    tokens = load_words(store, device, raw=raw) if words else None
-    frames, mask = _load_frames(store, device, raw=raw)
+    tokens = load_words(store, device, raw=raw, resident=resident) if words else None
+    frames, mask = _load_frames(store, device, raw=raw, resident=resident)
     if shuffle_seed is not None:
-        frames = shuffle_frames(frames, mask, shuffle_seed)
+        frames = shuffled(frames, mask, shuffle_seed)
     return Features(
         protocol=name,
         video_ids=store.video_ids,
         frames=frames,
         mask=mask,
         caption_ids=store.caption_ids,
-        texts=[load_texts(store, strategy, stream, device, raw=raw) for stream, strategy in strategies.items()],
+        texts=[
+            load_texts(store, strategy, stream, device, raw=raw, resident=resident)
+            for stream, strategy in strategies.items()
+        ],
         video_of_caption=torch.from_numpy(owner).to(device),
         subset=torch.from_numpy(codes.astype(np.int64)).to(device),
         shape=FeatureShape(
@@ -173,7 +195,7 @@ def load_features(
 def _refuse_missing(store: FeatureStore, protocol: str, owner: np.ndarray, asked: np.ndarray) -> None:
     missing = asked & (owner < 0)
     if missing.any():
-        videos = sorted({store.caption_video_ids[index] for index in np.flatnonzero(missing)})
+        videos = sorted(set(store.caption_video_ids.take(np.flatnonzero(missing))))
         raise CamoeError(
             f"{int(missing.sum())} of {counted(int(asked.sum()), 'caption')} of protocol {protocol} belong to "
             f"{counted(len(videos), 'video')} without features (first: {videos[0]}); leave these captions out with "
@@ -198,35 +220,53 @@ def _refuse_missing_texts(store: FeatureStore, strategies: Mapping[str, str]) ->
         )
 
 
-def _load_frames(store: FeatureStore, device: torch.device, *, raw: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    frames = _vectors(store.frames(), device, raw=raw)
-    count = torch.from_numpy(store.frame_count).to(device)
-    mask = torch.arange(frames.shape[1], device=device) < count[:, None]
+def _load_frames(
+    store: FeatureStore, device: torch.device, *, raw: bool, resident: str
+) -> tuple[torch.Tensor | KeptFrames, torch.Tensor]:
+    length = store.frames_shape[1]
+    mask = torch.arange(length, device=device) < torch.from_numpy(store.frame_count).to(device)[:, None]
+    if resident != DEVICE:
+        rows: Rows = StoredFrames(store) if resident == DISK else HeldRows(store.frames())
+        return KeptFrames(rows, device, raw, mask), mask
+    frames = finished(torch.from_numpy(store.frames()).to(device), raw=raw)
     return frames.mul_(mask.unsqueeze(-1)), mask
 
 
 def load_texts(
-    store: FeatureStore, strategy: str, stream: str, device: torch.device, *, raw: bool = False
+    store: FeatureStore,
+    strategy: str,
+    stream: str,
+    device: torch.device,
+    *,
+    raw: bool = False,
+    resident: str = DEVICE,
 ) -> StreamTexts:
-    """A stream's sentences on the device, normalised unless they are wanted `raw`."""
+    """A stream's sentences, normalised unless they are wanted `raw`, on the device or where `resident` says."""
+    if resident == DISK:
+        stored = StoredTexts(store, strategy, stream)
+        return StreamTexts(Kept(stored, device, raw), torch.from_numpy(stored.row).to(device))
     table = store.text_table(strategy, stream)
     row = torch.from_numpy(np.asarray(table.row, np.int64)).to(device)
-    return StreamTexts(_vectors(table.embedding, device, raw=raw), row)
-
-
-def _vectors(values: np.ndarray, device: torch.device, *, raw: bool) -> torch.Tensor:
-    """float32 vectors, of norm 1 or zero unless `raw`; in place, as fresh memory takes longer than the arithmetic."""
-    vectors = torch.from_numpy(values).to(device).to(torch.float32, copy=True)
-    if raw:
-        return vectors
-    return vectors.div_(torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp_min_(1e-12))
+    if resident != DEVICE:
+        return StreamTexts(Kept(HeldRows(table.embedding), device, raw), row)
+    return StreamTexts(finished(torch.from_numpy(table.embedding).to(device), raw=raw), row)
 
 
 def shuffle_frames(frames: torch.Tensor, mask: torch.Tensor, seed: int) -> torch.Tensor:
     """Permute each video's valid frames by seed; padding stays behind them."""
+    return in_order(frames, _order(mask, seed))
+
+
+def shuffled(frames: torch.Tensor | KeptFrames, mask: torch.Tensor, seed: int) -> torch.Tensor | KeptFrames:
+    """`shuffle_frames` of frames wherever they are kept."""
+    return (
+        shuffle_frames(frames, mask, seed) if isinstance(frames, torch.Tensor) else frames.ordered(_order(mask, seed))
+    )
+
+
+def _order(mask: torch.Tensor, seed: int) -> torch.Tensor:
     draw = torch.rand(mask.shape, generator=torch.Generator().manual_seed(seed)).to(mask.device)
-    order = draw.masked_fill(~mask, 2.0).argsort(dim=1)
-    return frames.gather(1, order.unsqueeze(-1).expand_as(frames))
+    return draw.masked_fill(~mask, 2.0).argsort(dim=1)
 
 
 def hold_out_videos(store: FeatureStore, protocol: str, fraction: float, seed: int) -> list[str]:
@@ -234,9 +274,8 @@ def hold_out_videos(store: FeatureStore, protocol: str, fraction: float, seed: i
     codes = store.protocols[protocol]
     if (codes == SUBSETS["val"]).any():
         return []
-    have_features = set(store.video_ids)
-    ids = [store.caption_video_ids[index] for index in np.flatnonzero(codes == SUBSETS["train"])]
-    videos = sorted(set(ids) & have_features)
+    rows = np.unique(store.caption_videos[codes == SUBSETS["train"]])
+    videos = store.video_ids.take(rows[rows >= 0])
     if len(videos) < 3:
         raise CamoeError(
             f"protocol {protocol} has {counted(len(videos), 'training video')} with features and no val captions; "

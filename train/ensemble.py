@@ -17,8 +17,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.adamw import adamw
 
 from .data import BatchSampler, Features, draw_dropout
+from .gather import batches
 from .recipe import Recipe
-from .scorer import MAX_LOGIT_SCALE, Dropout, Scorer
+from .scorer import Dropout, Scorer
 from .step import at_least_float32, caption_losses, in_precision
 from .trainer import schedule
 
@@ -176,11 +177,15 @@ class Ensemble:
 
     def epoch(self) -> torch.Tensor:
         """A pass over the training videos: `(steps, M, S + 2)`, each step's stream losses, gradient norm and scale."""
-        return torch.stack([self.step(captions) for captions in self.draws.epoch()])
+        drawn = batches(self.features, self.draws.epoch())
+        return torch.stack([self.step(captions, features) for features, captions in drawn])
 
-    def step(self, captions: torch.Tensor) -> torch.Tensor:
-        """One update of every member with its own `captions (M, K, B)`; returns `(M, S + 2)`."""
-        losses = self.losses(captions)
+    def step(self, captions: torch.Tensor, features: Sequence[Features] | None = None) -> torch.Tensor:
+        """One update of every member with its own `captions (M, K, B)`; returns `(M, S + 2)`.
+
+        `features`, where they were fetched for this step, are those that the rows `captions` mean.
+        """
+        losses = self.losses(captions, features)
         (self.weights.to(losses.dtype) * losses).sum().backward()
         gradient = self.flat.grad
         assert gradient is not None
@@ -189,17 +194,19 @@ class Ensemble:
             gradient.mul_((self.clip / (norm + 1e-6)).clamp_(max=1.0)[:, None])
             self._update(gradient)
             scale = self.flat[:, self.layout.scale]
-            scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
+            scale.clamp_(max=math.log(self.model.max_logit_scale))
             told = torch.cat([losses, norm[:, None], scale.exp()[:, None]], dim=1)
         self.flat.grad = None
         return told
 
-    def losses(self, captions: torch.Tensor) -> torch.Tensor:
-        """`L(sim_s)` of every member and stream `(M, S)`."""
+    def losses(self, captions: torch.Tensor, features: Sequence[Features] | None = None) -> torch.Tensor:
+        """`L(sim_s)` of every member and stream `(M, S)`; `features` as in `step`."""
         members, size, batch = captions.shape
-        first = self.features[0]
+        features = features or self.features
+        first = features[0]
+        assert isinstance(first.frames, torch.Tensor)
         rows = first.video_of_caption[captions[:, 0]]
-        texts = self._texts(captions.flatten(1))
+        texts = self._texts(captions.flatten(1), features)
         masks = self.draws.dropout(captions)
         parameters = {f"scorer.{name}": value for name, value in self.layout.unpack(self.flat).items()}
 
@@ -210,24 +217,25 @@ class Ensemble:
         dims = (0, 0, 0, 0, *((None, None) if masks is None else (0, 0)))
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no batching rule everywhere
             sim = vmap(one, in_dims=dims)(parameters, *inputs)
-        return self._losses_of(sim.view(members, -1, size, batch, batch), captions)
+        return self._losses_of(sim.view(members, -1, size, batch, batch), captions, features)
 
-    def _losses_of(self, sim: torch.Tensor, captions: torch.Tensor) -> torch.Tensor:
+    def _losses_of(self, sim: torch.Tensor, captions: torch.Tensor, features: Sequence[Features]) -> torch.Tensor:
         """Members with one kind of loss go through it together: `(M, S, K, B, B)` -> `(M, S)`."""
 
         def losses(members: list[int], rows: torch.Tensor | slice) -> torch.Tensor:
             loss, same = self.recipes[members[0]].step.loss, None
             if loss.duplicate_text != "negative":
-                same = torch.stack([self.features[member].same_text(captions[member]) for member in members])
+                same = torch.stack([features[member].same_text(captions[member]) for member in members])
             return caption_losses(sim[rows], loss, same)
 
         return self.losses_alike.over(losses)
 
-    def _texts(self, captions: torch.Tensor) -> torch.Tensor:
+    def _texts(self, captions: torch.Tensor, features: Sequence[Features]) -> torch.Tensor:
         """`(M, K·B)` -> `(M, S, K·B, D)`: members that read one table are looked up at once."""
 
         def looked_up(stream: int, members: list[int], rows: torch.Tensor | slice) -> torch.Tensor:
-            table = self.features[members[0]].texts[stream]
+            table = features[members[0]].texts[stream]
+            assert isinstance(table.embedding, torch.Tensor)
             return table.embedding[table.row[captions[rows]]]
 
         return torch.stack(

@@ -18,8 +18,10 @@ from .data import (
     load_features,
     load_texts,
     resolve_protocol,
-    shuffle_frames,
+    shuffled,
 )
+from .kept import Kept, KeptFrames
+from .names import DEVICE
 from .recipe import FeatureSettings, Recipe
 from .scorer import Scorer
 from .scoring import ModelScorer
@@ -41,18 +43,19 @@ class FeatureCache:
         allow_missing: bool,
         device: torch.device,
         content_hash: str | None = None,
+        resident: str = DEVICE,
     ) -> None:
         self.store = FeatureStore.open(features)
         if content_hash not in (None, self.store.content_hash):
             raise RunStoppedError(f"the store {', '.join(features)} has changed while the sweep ran; start it anew")
         self.protocol = resolve_protocol(self.store, protocol)
-        self.allow_missing, self.device = allow_missing, device
+        self.allow_missing, self.device, self.resident = allow_missing, device, resident
         self.paths = tuple(features)
         self._base: dict[bool, Features] = {}
         self._words: WordTokens | None = None
         self._texts: dict[tuple[bool, str, str], StreamTexts] = {}
         self._held_out: dict[tuple[float, int], list[str]] = {}
-        self._shuffled: tuple[tuple[bool, int], torch.Tensor] | None = None
+        self._shuffled: tuple[tuple[bool, int], torch.Tensor | KeptFrames] | None = None
 
     def held_out(self, settings: FeatureSettings) -> list[str]:
         """Training videos that serve as `val`, as `fit` holds them out."""
@@ -100,6 +103,9 @@ class FeatureCache:
         return ModelScorer(model, features, self.store)
 
     def _load(self, raw: bool) -> Features:
+        if (other := self._base.get(not raw)) is not None and isinstance(other.frames, KeptFrames):
+            self._base[raw] = replace(other, frames=replace(other.frames, raw=raw))
+            return self._base[raw]
         base = self._base[raw] = load_features(
             self.store,
             {FUSION: FULL},
@@ -108,24 +114,28 @@ class FeatureCache:
             device=self.device,
             subsets=tuple(SUBSETS),
             allow_missing=self.allow_missing,
+            resident=self.resident,
         )
         self._texts[raw, FUSION, FULL] = base.texts[0]
         return base
 
     def _stream(self, raw: bool, stream: str, strategy: str) -> StreamTexts:
         key = (raw, FUSION if strategy == FULL else stream, strategy)
+        other = self._texts.get((not raw, *key[1:]))
+        if key not in self._texts and other is not None and isinstance(other.embedding, Kept):
+            self._texts[key] = replace(other, embedding=replace(other.embedding, raw=raw))
         if key not in self._texts:
-            self._texts[key] = load_texts(self.store, strategy, stream, self.device, raw=raw)
+            self._texts[key] = load_texts(self.store, strategy, stream, self.device, raw=raw, resident=self.resident)
         return self._texts[key]
 
     def _word_tokens(self, raw: bool) -> WordTokens:
         """Loaded once: raw or normalised is settled where a batch is taken from them."""
         if self._words is None:
-            self._words = load_words(self.store, self.device)
+            self._words = load_words(self.store, self.device, resident=self.resident)
         return replace(self._words, raw=raw)
 
-    def _shuffle(self, base: Features, raw: bool, seed: int) -> torch.Tensor:
+    def _shuffle(self, base: Features, raw: bool, seed: int) -> torch.Tensor | KeptFrames:
         """The last seed's frames are kept."""
         if self._shuffled is None or self._shuffled[0] != (raw, seed):
-            self._shuffled = ((raw, seed), shuffle_frames(base.frames, base.mask, seed))
+            self._shuffled = ((raw, seed), shuffled(base.frames, base.mask, seed))
         return self._shuffled[1]

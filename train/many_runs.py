@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..pipeline.errors import CamoeError
 from .course import Course, Outcome, untrained
 from .ensemble import Ensemble
 from .feature_cache import FeatureCache
+from .gather import batches
 from .recipe import Recipe
 from .scorer import Scorer
 from .trainer import train
@@ -156,8 +158,10 @@ def _fitting(cache: FeatureCache, recipe: Recipe, count: int) -> int:
         kept += tensor.numel() * tensor.element_size()
         return tensor
 
+    with closing(batches(ensemble.features, ensemble.draws.epoch()[:1])) as drawn:
+        features, captions = next(drawn)
     with torch.autograd.graph.saved_tensors_hooks(add, lambda tensor: tensor):
-        ensemble.losses(ensemble.draws.epoch()[0])
+        ensemble.losses(captions, features)
     one = kept + COPIES * ensemble.flat.numel() * ensemble.flat.element_size()
     return min(count, max(1, int(SHARE_OF_MEMORY * _free_bytes(cache.device) / one)))
 

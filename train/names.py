@@ -8,7 +8,7 @@ tells how one is added.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 
 from ..pipeline.errors import CamoeError
@@ -20,6 +20,10 @@ LOSSES = ("ce", "dsl")
 DUPLICATE_TEXT = ("negative", "mask", "positive")
 PADDING = ("masked", "published")
 PRECISIONS = ("fp32", "bf16")
+REPORTERS = {"tensorboard": ".reporters.tensorboard:TensorBoard", "wandb": ".reporters.wandb:WeightsAndBiases"}
+"""Where a run's numbers can go besides its folder: `module:class`, made with the folder, as `reporters/` describes."""
+AUTO, DEVICE, HOST, DISK = RESIDENCE = ("auto", "device", "host", "disk")
+"""Where features are while training: all on the device as float32, or as float16 in host memory or in the store."""
 
 ARCHITECTURE = ("experts", "aggregator", "gate", "attention_layers", "text_head", "padding", "trials", "emcl")
 """Settings that only some models read."""
@@ -53,6 +57,10 @@ class ModelFacts:
         return tuple(name for name in ARCHITECTURE if name not in self.reads)
 
 
+_OF_WORDS = ModelFacts(
+    ".heads.ti:build", ("padding", "emcl"), raw=True, stacks=False, starts_from_clip=True, words=True, own_loss=0.001
+)
+
 MODELS = {
     "camoe": ModelFacts(".model:camoe", ("experts", "aggregator", "gate", "attention_layers", "text_head", "emcl")),
     "meanp": ModelFacts(".model:meanp", ("text_head", "emcl")),
@@ -66,33 +74,9 @@ MODELS = {
     "afa": ModelFacts(".heads.afa:build", ("padding", "emcl"), raw=True, starts_from_clip=True),
     "tmass": ModelFacts(".heads.tmass:build", ("padding", "trials", "emcl"), raw=True, stacks=False, own_loss=0.8),
     "dicosa": ModelFacts(".heads.dicosa:build", ("padding", "emcl"), raw=True, stacks=False),
-    "ti": ModelFacts(
-        ".heads.ti:build",
-        ("padding", "emcl"),
-        raw=True,
-        stacks=False,
-        starts_from_clip=True,
-        words=True,
-        own_loss=0.001,
-    ),
-    "wti": ModelFacts(
-        ".heads.wti:build",
-        ("padding", "emcl"),
-        raw=True,
-        stacks=False,
-        starts_from_clip=True,
-        words=True,
-        own_loss=0.001,
-    ),
-    "xclip": ModelFacts(
-        ".heads.xclip:build",
-        ("padding", "emcl"),
-        raw=True,
-        stacks=False,
-        starts_from_clip=True,
-        words=True,
-        fixes_words=True,
-    ),
+    "ti": _OF_WORDS,
+    "wti": replace(_OF_WORDS, build=".heads.wti:build"),
+    "xclip": replace(_OF_WORDS, build=".heads.xclip:build", fixes_words=True, own_loss=0.0),
     "zero-shot": ModelFacts(".model:zero_shot", ("emcl",), trains=False, stacks=False),
 }
 ENTRY_POINTS = "camoe.models"

@@ -28,6 +28,7 @@ from .recipe import Architecture
 from .text_heads import TEXT_HEADS
 
 MAX_LOGIT_SCALE = 100.0
+"""As OpenAI's models were trained with."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,10 @@ class Dropout:
 
 
 class Scorer(nn.Module):
-    """The text side, the scale and the mixture: `sim_s = scale · cos(t_s, v_s)`, `scale = exp(logit_scale)` up to 100.
+    """The text side, the scale and the mixture: `sim_s = scale · cos(t_s, v_s)`, `scale = exp(logit_scale)`.
 
-    With `trainable_scale` the scale is learnt; it starts at the store's own. A scorer adds `encode_videos`.
+    With `trainable_scale` the scale is learnt; it starts at the store's own and stays below `max_logit_scale`: 100, or
+    the store's own where that is larger, as SigLIP's may be. A scorer adds `encode_videos`.
     """
 
     weights: torch.Tensor
@@ -84,6 +86,7 @@ class Scorer(nn.Module):
         super().__init__()
         self.emcl: Emcl | None = None
         self.text_heads = nn.ModuleList(text_heads)
+        self.max_logit_scale = max(MAX_LOGIT_SCALE, logit_scale)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale)), requires_grad=trainable_scale)
         self.register_buffer("weights", torch.tensor(weights))
 
@@ -167,7 +170,7 @@ class Scorer(nn.Module):
 
     @torch.no_grad()
     def clamp_scale(self) -> None:
-        self.logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
+        self.logit_scale.clamp_(max=math.log(self.max_logit_scale))
 
 
 class ExpertScorer(Scorer):
@@ -203,5 +206,5 @@ def text_side(architecture: Architecture, shape: FeatureShape, *, text_head: str
     return {
         "text_heads": [make_head(shape.embed_dim) for _ in architecture.streams],
         "weights": architecture.weights,
-        "logit_scale": min(shape.clip_logit_scale, MAX_LOGIT_SCALE),
+        "logit_scale": shape.clip_logit_scale,
     }

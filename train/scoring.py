@@ -12,6 +12,8 @@ from ..pipeline.errors import CamoeError
 from ..pipeline.store import FeatureStore, StoreSettings
 from ..pipeline.store.schema import FULL
 from .data import Features, load_features, resolve_device, resolve_protocol
+from .names import AUTO
+from .residence import choose_residence
 from .run_folder import Run
 from .scorer import Scorer
 from .validation import score_matrix
@@ -75,6 +77,7 @@ class RunScorer(ModelScorer):
 
     `missing_captions` counts those of `subset` whose video has no features: raises `CamoeError` where there are any and
     `allow_missing` is not set, where the features are another CLIP's, or where the store lacks the run's streams.
+    `residence` says where the features went, as `resident` asked.
     """
 
     def __init__(
@@ -86,21 +89,27 @@ class RunScorer(ModelScorer):
         subset: str = "test",
         allow_missing: bool = False,
         device: str = "auto",
+        resident: str = AUTO,
     ) -> None:
         check_same_clip(run, store)
         target = resolve_device(device)
         wanted = resolve_protocol(store, protocol or (run.protocol if run.protocol in store.protocols else None))
+        facts = run.config.facts
+        self.residence = choose_residence(
+            store, resident, run.config.strategies.items(), words=facts.words, device=target
+        )
         features = load_features(
             store,
             run.config.strategies,
-            raw=run.config.facts.raw,
-            words=run.config.facts.words,
+            raw=facts.raw,
+            words=facts.words,
             shuffle_seed=run.config.shuffle_seed,
             protocol=wanted,
             device=target,
             subsets=(subset,),
             held_out=run.held_out_videos if wanted == run.protocol else (),
             allow_missing=allow_missing,
+            resident=self.residence.name,
         )
         check_length(run, features.frames.shape[1])
         check_words(run, features.shape.max_words)

@@ -131,7 +131,7 @@ def _encode_videos(
     rows = features.video_of_caption[captions[0, part]]
     kept = None if dropout is None else dropout.part(slice(None), part)
     with in_precision(features.device, precision):
-        return at_least_float32(model.encode_videos(features.frames.index_select(0, rows), features.mask[rows], kept))
+        return at_least_float32(model.encode_videos(features.frames_of(rows), features.mask[rows], kept))
 
 
 def in_precision(device: torch.device, precision: str) -> torch.autocast:

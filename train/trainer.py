@@ -15,6 +15,7 @@ from ..pipeline.errors import CamoeError
 from .checkpoint import Checkpoint, save_checkpoint
 from .course import Course, Outcome, Tensors, untrained
 from .data import BatchSampler, Features, draw_dropout
+from .gather import batches
 from .progress import Progress
 from .recipe import Recipe
 from .report import Report
@@ -100,19 +101,22 @@ class Trainer:
         `tick` is called after each step.
         """
         rows = []
-        for captions in self.sampler.epoch().to(self.features.device):
-            rows.append(self._step(captions))
+        for (features,), captions in batches([self.features], self.sampler.epoch()[:, None]):
+            rows.append(self._step(captions[0], features))
             tick()
         return torch.stack(rows)
 
-    def _step(self, captions: torch.Tensor) -> torch.Tensor:
-        """One update with `captions (K, B)`; returns `(S + 2,)`: stream losses, gradient norm, scale, on the device."""
+    def _step(self, captions: torch.Tensor, features: Features | None = None) -> torch.Tensor:
+        """One update with `captions (K, B)`; returns `(S + 2,)`: stream losses, gradient norm, scale, on the device.
+
+        `features`, where they were fetched for this step, are those that the rows `captions` mean.
+        """
         optimisation, rate = self.recipe.optimisation, self.recipe.batches.dropout
         for group in self.optimizer.param_groups:
             group["lr"] = optimisation.learning_rate * schedule(self.step, self.total_steps, optimisation.warmup)
         dropout = draw_dropout(self.model, rate, captions, self.features.shape.embed_dim, self.noise)
         self.optimizer.zero_grad(set_to_none=True)
-        losses = backward(self.model, self.features, captions, self.recipe.step, dropout)
+        losses = backward(self.model, features or self.features, captions, self.recipe.step, dropout)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, optimisation.clip_gradient)
         self.optimizer.step()
         self.model.clamp_scale()

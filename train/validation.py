@@ -21,7 +21,7 @@ def score_matrix(
     """
     chunk_of_texts = max(1, len(captions)) if model.transductive else chunk
     encoded_videos = torch.cat(
-        [model.encode_videos(features.frames[part], features.mask[part]) for part in videos.split(chunk)], dim=1
+        [model.encode_videos(features.frames_of(part), features.mask[part]) for part in videos.split(chunk)], dim=1
     )
     mask = features.mask[videos]
     return torch.cat(

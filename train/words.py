@@ -1,13 +1,16 @@
-"""Word tokens on the device: for models that compare words, not only whole sentences, with frames."""
+"""Word tokens: for models that compare words, not only whole sentences, with frames."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional as F
 
 from ..pipeline.store import FeatureStore
+from ..pipeline.store.stored import StoredWords
+from .kept import HeldPieces, Kept
+from .names import DEVICE, DISK
 
 
 @dataclass(frozen=True)
@@ -17,10 +20,11 @@ class WordTokens:
     `values (K, D)` are float16 as the encoder gave them: 2·K·D bytes on the device (1 kB a token where D is 512).
     Caption `u` has the rows `offsets[u]` to `offsets[u + 1]`, the start token's first and the end token's, which is the
     sentence's embedding, last; `row (M,)` is each caption's `u`. Unless `raw`, `padded` normalises what it gives.
-    `longest` is how many tokens the longest caption of the store has.
+    `longest` is how many tokens the longest caption of the store has. Where `values` are kept elsewhere, those of the
+    captions asked for are fetched.
     """
 
-    values: torch.Tensor
+    values: torch.Tensor | Kept
     offsets: torch.Tensor
     row: torch.Tensor
     longest: int
@@ -33,6 +37,9 @@ class WordTokens:
         captions, or `length` for models that fix it, which must not be less: raises `ValueError`.
         """
         rows = self.row[captions]
+        if isinstance(self.values, Kept):
+            alone = self._fetched(self.values, rows.flatten())
+            return alone.padded(torch.arange(rows.numel(), device=rows.device).view(rows.shape), length)
         start = self.offsets[rows]
         count = self.offsets[rows + 1] - start
         needed = int(count.max()) if count.numel() else 0
@@ -45,12 +52,29 @@ class WordTokens:
             found = F.normalize(found, dim=-1)
         return found * mask.unsqueeze(-1), mask
 
+    def _fetched(self, kept: Kept, rows: torch.Tensor) -> WordTokens:
+        """Those of the captions `rows` alone."""
+        used = rows.unique()
+        counts = self.offsets[used + 1] - self.offsets[used]
+        values = torch.from_numpy(kept.rows[used.cpu().numpy()]).to(kept.device)
+        offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        return replace(self, values=values, offsets=offsets, row=torch.searchsorted(used, rows))
 
-def load_words(store: FeatureStore, device: torch.device, *, raw: bool = False) -> WordTokens:
-    """The word tokens of all captions on the device; raises `StoreError` naming the command that adds them."""
+
+def load_words(store: FeatureStore, device: torch.device, *, raw: bool = False, resident: str = DEVICE) -> WordTokens:
+    """The word tokens of all captions, on the device or where `resident` says.
+
+    Raises `StoreError` naming the command that adds them.
+    """
     tokens = store.word_tokens
+    if resident == DISK:
+        values: torch.Tensor | Kept = Kept(StoredWords(store), device, raw=True)
+    elif resident == DEVICE:
+        values = torch.from_numpy(tokens.values()).to(device)
+    else:
+        values = Kept(HeldPieces(tokens.values(), tokens.offsets), device, raw=True)
     return WordTokens(
-        values=torch.from_numpy(tokens.values()).to(device),
+        values=values,
         offsets=torch.from_numpy(tokens.offsets).to(device),
         row=torch.from_numpy(tokens.row).to(device),
         longest=tokens.longest,

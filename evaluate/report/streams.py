@@ -23,7 +23,7 @@ def stream_scores(scorer: RunScorer, subset: str) -> np.ndarray:
     model, features = scorer.model, scorer.features
     captions, videos = features.captions_of(subset), features.videos_of(subset)
     encoded = torch.cat(
-        [model.encode_videos(features.frames[part], features.mask[part]) for part in videos.split(CHUNK)], dim=1
+        [model.encode_videos(features.frames_of(part), features.mask[part]) for part in videos.split(CHUNK)], dim=1
     )
     parts = [
         model.compare(model.encode_texts(features.texts_of(part)), encoded, features.mask[videos])
@@ -92,6 +92,6 @@ def gate_shares(scorer: RunScorer, subset: str) -> np.ndarray | None:
     if shares is None:
         return None
     features = scorer.features
-    parts = [shares(features.frames[rows], features.mask[rows]) for rows in features.videos_of(subset).split(CHUNK)]
+    parts = [shares(features.frames_of(rows), features.mask[rows]) for rows in features.videos_of(subset).split(CHUNK)]
     found: np.ndarray = torch.cat(parts).cpu().numpy()
     return found if found.ndim == 3 else found[:, None]

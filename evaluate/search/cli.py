@@ -25,8 +25,8 @@ def main(config: SearchConfig, text: str | None) -> None:
     from .render import as_csv, as_json, as_table
     from .run import find
 
-    hits, note = find(config, text)
+    found = find(config, text)
     form = as_json if config.json else as_csv if config.csv else as_table
-    say(form(hits))
-    if note:
+    say(form(found.hits))
+    for note in found.notes:
         say(note, err=True)

@@ -38,7 +38,7 @@ class SearchConfig(Config):
     videos_for: str | None = setting(None, help="The same as the text itself: its videos.")
     captions_for: str | None = setting(None, help="The store's captions for a video: an id, or a file.")
     top: int = setting(10, help="Results shown, at most.")
-    weights: tuple[str, ...] = setting((), help="STREAM=NUMBER: shares of the streams; none: the model's.")
+    weights: tuple[str, ...] = setting((), help="STREAM=NUMBER,…: shares of the streams; none: the model's.")
     rerank: str = setting(
         NONE, help="Re-ranking of a text's videos, by the store's training captions.", choices=ONE_QUERY
     )
@@ -70,6 +70,8 @@ class SearchConfig(Config):
             raise SettingError("{token} must have at least 16 letters; leave it out and one is made up")
         for text in (self.without, self.videos_for):
             check_text(text)
+        if self.without is not None and not self.without.strip():
+            raise SettingError("{without} is empty; say what should not be seen, or leave it out")
         _ = self.cutoff_value, self.stream_weights
         self._check_question()
 
@@ -97,7 +99,7 @@ class SearchConfig(Config):
         """The cut-off as a number; none where it is `auto` or not set."""
         if self.cutoff in (None, AUTO):
             return None
-        return _number(self.cutoff or "", "cutoff", "must be auto or a number")
+        return parse_cutoff(self.cutoff or "")
 
     @property
     def stream_weights(self) -> dict[str, float] | None:
@@ -106,11 +108,17 @@ class SearchConfig(Config):
 
 
 def parse_weights(entries: tuple[str, ...]) -> dict[str, float] | None:
-    """`("fusion=1", "entity=0.5")` as a mapping, none where it is empty; raises `CamoeError` for another form."""
+    """`("fusion=1", "entity=0.5")` as a mapping, none where it is empty; raises `CamoeError` for another form.
+
+    `fusion:1` is the same, for addresses, where `=` has a meaning of its own.
+    """
     found = {}
     for entry in entries:
-        name, _, value = entry.partition("=")
-        found[name.strip()] = _number(value, "weights", "must be STREAM=NUMBER")
+        name, _, value = entry.replace(":", "=", 1).partition("=")
+        try:
+            found[name.strip()] = _finite(value)
+        except ValueError:
+            raise SettingError.about("weights", f"must be STREAM=NUMBER,…, not {entry!r}") from None
     return found or None
 
 
@@ -120,11 +128,16 @@ def check_text(text: str | None) -> None:
         raise CamoeError(f"a query has at most {MOST_LETTERS} letters, this one {len(text)}; shorten it")
 
 
-def _number(text: str, name: str, rule: str) -> float:
+def parse_cutoff(text: str) -> float:
+    """A cut-off that is a number; raises `CamoeError` for what is none."""
     try:
-        value = float(text)
+        return _finite(text)
     except ValueError:
-        value = math.nan
+        raise SettingError.about("cutoff", f"must be auto, none or a number, not {text!r}") from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
     if not math.isfinite(value):
-        raise SettingError.about(name, f"{rule}, not {text!r}")
+        raise ValueError(text)
     return value

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import torch
 
-from ...extract.clip_encoder import ClipEncoder
-from ...extract.clip_parts import PUBLISHED
-from ...extract.clip_tokens import Caption, analyse
-from ...extract.clip_weights import BUILT_IN
+from ...extract.analyse import analyse
+from ...extract.clip_tokens import CLIP_TOKENS
+from ...extract.encoder import Encoder
+from ...extract.encoders import has_family, is_named, load_encoder
 from ...extract.query_tower import QueryTower
 from ...extract.store_streams import streams_beside
-from ...extract.strategies import read_caption
+from ...extract.strategies import read_caption, read_whole
 from ...extract.streams import Selector, selectors
+from ...extract.text_tokens import Caption, Tokens
 from ...extract.tokens import TokenSequence
 from ...extract.words import WordTagger, load_tagger
 from ...pipeline.errors import CamoeError
@@ -69,7 +70,7 @@ class QueryReader:
 
     def encode_words(self, texts: Sequence[str], length: int) -> WordTokens:
         """The words of `M` whole queries on the CPU; `length` as for `encoded_words`."""
-        sequences = [read_caption(analyse(text, None), FULL, None).sequence for text in texts]
+        sequences = [read_whole(text, self._tokens) for text in texts]
         return encoded_words(self.tower, sequences, length, torch.device("cpu"))
 
     @property
@@ -77,24 +78,32 @@ class QueryReader:
         return len(self.strategies)
 
     def _read(self, text: str) -> list[tuple[Reading, TokenSequence]]:
-        caption = analyse(text, self._tagger)
+        caption = analyse(text, self._tagger, self._tokens)
         if not caption.words:
             raise CamoeError("the query is empty; type what the video should show")
         return [_read_stream(caption, name, strategy, self._selectors) for name, strategy in self.strategies.items()]
 
     @cached_property
-    def tower(self) -> ClipEncoder:
+    def tower(self) -> Encoder:
         """The text tower that the store's features were made with; another is refused."""
         wanted = self.settings.clip_sha256
         precision = "fp32" if self.settings.precisions[0] == "fp32" else "auto"
         clip = self.options.clip or self._own_clip()
-        encoder = ClipEncoder.load(clip, self.options.device, precision, self.options.clip_cache)
-        if encoder.weights.sha256 != wanted:
+        encoder = load_encoder(clip, self.options.device, precision, self.options.clip_cache)
+        known = {encoder.weights.identity}
+        if self.settings.sampling == IMPORTED:  # who imports features tells the hash of the weights file
+            known.add(encoder.weights.sha256)
+        if wanted not in known:
             raise CamoeError(
-                f"--clip {encoder.weights.name} is another CLIP ({short_hash(encoder.weights.sha256)}) than the "
+                f"--clip {encoder.weights.name} is another CLIP ({short_hash(encoder.weights.identity)}) than the "
                 f"store's; give the weights of {self.settings.clip_model} with SHA-256 {short_hash(wanted)}"
             )
         return encoder
+
+    @cached_property
+    def _tokens(self) -> Tokens:
+        """The tower's; for OpenAI's models, and what was imported, without loading it."""
+        return self.tower.tokens if has_family(self.options.clip or self.settings.clip_model) else CLIP_TOKENS
 
     @cached_property
     def _query_tower(self) -> QueryTower:
@@ -102,7 +111,7 @@ class QueryReader:
 
     def _own_clip(self) -> str:
         name = self.settings.clip_model
-        if name not in BUILT_IN and name not in PUBLISHED:
+        if not is_named(name):
             raise CamoeError(
                 f"the store's features are of {name}, which is no name that is known here; name the file of its "
                 f"weights with --clip (SHA-256 {short_hash(self.settings.clip_sha256)})"

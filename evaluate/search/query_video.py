@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from ...extract.clip_encoder import ClipEncoder
+from ...extract.encoder import Encoder
 from ...extract.ffmpeg import inspect_binary
-from ...extract.video import Decoder, FrameDecodeError
+from ...extract.video import Decoder
 from ...pipeline.errors import CamoeError
 from ...pipeline.ffmpeg_binary import find_ffmpeg
 from ...pipeline.store import StoreSettings
@@ -16,16 +16,14 @@ from ...pipeline.store import StoreSettings
 TIMEOUT_S = 120.0
 
 
-def embed_file(path: Path, settings: StoreSettings, encoder: ClipEncoder) -> torch.Tensor:
+def embed_file(path: Path, settings: StoreSettings, encoder: Encoder) -> torch.Tensor:
     """The frame embeddings `(T, D)` float32 of a file, by the store's sampling.
 
-    Raises `CamoeError` where the file cannot be decoded, or the store's sampling is not known.
+    Raises `FrameDecodeError` where the file cannot be decoded, `CamoeError` where the store's sampling is not known.
     """
     fps, max_frames, sampling = settings.fps, settings.max_frames, settings.sampling
     if not fps or not max_frames or sampling is None:
         raise CamoeError("the store does not say how its videos were sampled, so a file cannot be; give --like an id")
-    decoder = Decoder(inspect_binary(find_ffmpeg()), encoder.resolution, fps, max_frames, sampling, TIMEOUT_S)
-    try:
-        return encoder.encode_frames(decoder.decode(path).frames)
-    except FrameDecodeError as error:
-        raise CamoeError(f"--like {path}: {error.reason}") from None
+    binary, side = inspect_binary(find_ffmpeg()), encoder.resolution
+    decoder = Decoder(binary, side, fps, max_frames, sampling, TIMEOUT_S, resize=encoder.resize)
+    return encoder.encode_frames(decoder.decode(path).frames)

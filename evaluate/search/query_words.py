@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ...extract.clip_encoder import ClipEncoder
+from ...extract.encoder import Encoder
 from ...extract.tokens import TokenSequence
 from ...pipeline.store import FeatureStore
 from ...train.words import WordTokens
@@ -23,7 +23,7 @@ def stored_words(store: FeatureStore, captions: np.ndarray, device: torch.device
 
 
 def encoded_words(
-    encoder: ClipEncoder, sequences: Sequence[TokenSequence], length: int, device: torch.device
+    encoder: Encoder, sequences: Sequence[TokenSequence], length: int, device: torch.device
 ) -> WordTokens:
     """Those of whole queries, by the text tower; `longest` is at least `length`."""
     found = dict(encoder.encode_words(sequences))

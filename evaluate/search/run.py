@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from ...pipeline.errors import CamoeError
 from .config import AUTO, SearchConfig, check_text
 from .records import CaptionHit, Hit
-from .searcher import Searcher
+from .searcher import Query, Searcher
+
+
+@dataclass(frozen=True)
+class Found:
+    """The results, and sentences for the user beside them."""
+
+    hits: Sequence[Hit] | Sequence[CaptionHit]
+    notes: tuple[str, ...] = ()
 
 
 def open_searcher(config: SearchConfig) -> Searcher:
@@ -25,29 +36,32 @@ def open_searcher(config: SearchConfig) -> Searcher:
     )
 
 
-def find(config: SearchConfig, text: str | None) -> tuple[list[Hit] | list[CaptionHit], str | None]:
-    """The results for a text, or for what the config names, and a sentence about the cut-off where there is one."""
+def find(config: SearchConfig, text: str | None) -> Found:
+    """The results for a text, or for what the config names."""
     check_text(text)
     asked = [given for given in (text, config.like, config.videos_for, config.captions_for) if given is not None]
     if len(asked) != 1:
         raise CamoeError('give one thing to search for: "a text", --like ID|FILE, or --captions-for ID|FILE')
     searcher = open_searcher(config)
-    weights = config.stream_weights
     if config.captions_for is not None:
-        return searcher.captions_for(config.captions_for, top=config.top, weights=weights), None
-    wanted = config.videos_for if text is None else text
-    cutoff = searcher.cutoff.at(weights) if config.cutoff == AUTO else config.cutoff_value
-    hits = searcher.search(
-        wanted,
-        like=config.like,
-        without=config.without,
-        top=config.top,
-        weights=weights,
-        cutoff=cutoff,
-        rerank=config.rerank,
-    )
+        return Found(searcher.captions_for(config.captions_for, top=config.top, weights=config.stream_weights))
+    return _videos(config, searcher, config.videos_for if text is None else text)
+
+
+def _videos(config: SearchConfig, searcher: Searcher, text: str | None) -> Found:
+    weights = config.stream_weights
+    query = searcher.query(text, like=config.like, without=config.without)
+    cutoff = searcher.auto_cutoff(query, weights) if config.cutoff == AUTO else config.cutoff_value
+    hits = searcher.results(query, top=config.top, weights=weights, cutoff=cutoff, rerank=config.rerank)
+    about_folder = searcher.folder.doubt if config.videos is not None else ""
+    return Found(hits, tuple(filter(None, (about_folder, _about_cutoff(config, searcher, query, cutoff)))))
+
+
+def _about_cutoff(config: SearchConfig, searcher: Searcher, query: Query, cutoff: float | None) -> str:
+    if config.cutoff is None:
+        return ""
     if cutoff is None:
-        return hits, None
-    basis = f" ({searcher.cutoff.basis})" if config.cutoff == AUTO else ""
-    found = f"{len(hits)} shown" if hits else "nothing scores as much"
-    return hits, f"cut-off {cutoff:.2f}{basis}: {found}"
+        return "no cut-off: the calibrated one is for texts, and this searches by a video; --cutoff NUMBER sets one"
+    basis = f" ({searcher.cutoff.basis_of(query.length)})" if config.cutoff == AUTO else ""
+    best = searcher.mix(searcher.wanted_score(query), config.stream_weights).max()
+    return f"cut-off {cutoff:.2f}{basis}; the nearest video scores {best:.2f}"

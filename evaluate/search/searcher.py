@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ...extract.reasons import FrameDecodeError
+from ...pipeline.captions.names import without_suffix
 from ...pipeline.errors import CamoeError
 from ...pipeline.reranking.base import Reranker
 from ...pipeline.store import SUBSETS, FeatureStore
@@ -33,6 +35,7 @@ from ..names import NONE
 from .bank import fitted, reranked
 from .cutoff import Cutoff
 from .gallery import Gallery, load_gallery, subset_rows
+from .phrases import length_of
 from .query_text import QueryReader, TextOptions
 from .query_video import embed_file
 from .query_words import stored_words
@@ -47,6 +50,7 @@ WITHOUT_WEIGHT = -0.5
 """What is subtracted counts half, so that what is searched for still leads."""
 
 _CAPTIONS_AT_ONCE = 4096
+_TEXTS_AT_ONCE = 8
 
 Weights = Mapping[str, float]
 
@@ -66,19 +70,29 @@ class Part:
 
 @dataclass(frozen=True)
 class Query:
-    """What is searched for, encoded: `score` and `frame_scores` take it."""
+    """What is searched for, encoded: `score` and `frame_scores` take it.
+
+    `own_row`: of a video of the gallery its row, so that it is not among its own results.
+    """
 
     parts: tuple[Part, ...]
+    own_row: int | None = None
 
     @property
     def readings(self) -> tuple[Reading, ...]:
         """The words of what is searched for as each stream reads them; none where that is a video."""
         return self.parts[0].readings
 
+    @property
+    def length(self) -> int | None:
+        """How many words are searched for, articles left out; none where they are not known."""
+        return length_of(self.readings[0].words) if self.readings else None
+
 
 @dataclass
 class Searcher:
-    """Made by `open`. `store` is the store, `run` none for zero-shot; `strategies` maps streams to strategies.
+    """Made by `open`. `store` is the store, as `paths` named it, `run` none for zero-shot; `strategies` maps streams to
+    strategies.
 
     Scores by stream are `(S, N)` float32 in logit units, streams in the order of `streams`, videos in that of
     `gallery.ids`. `weights` of `score` and `search` map streams to shares (their sum is made 1); none are the model's.
@@ -91,6 +105,7 @@ class Searcher:
     reader: QueryReader
     folder: VideoFolder
     strategies: dict[str, str]
+    paths: StorePaths = ()
     _row: dict[str, int] = field(init=False, repr=False)
     _rerankers: dict[tuple, Reranker] = field(init=False, repr=False, default_factory=dict)
 
@@ -147,6 +162,7 @@ class Searcher:
             reader=QueryReader(store.settings, config.strategies, options),
             folder=VideoFolder.find(store, gallery, None if videos is None else Path(videos)),
             strategies=config.strategies,
+            paths=paths,
         )
 
     @property
@@ -167,8 +183,20 @@ class Searcher:
     def row_of(self, video_id: str) -> int:
         """The row of a video in the gallery; raises `CamoeError` where it is not searched."""
         if video_id not in self._row:
-            raise CamoeError(f"there is no video {video_id!r} among the {len(self.gallery)} that are searched")
+            raise CamoeError(
+                f"there is no video {video_id!r} among the {len(self.gallery)} that are searched" + self._hint(video_id)
+            )
         return self._row[video_id]
+
+    def _hint(self, video_id: str) -> str:
+        """What may be meant by an id that is not searched: the end of a sentence, or nothing."""
+        if (bare := without_suffix(video_id)) in self._row:
+            return f"; the id is {bare!r}"
+        if video_id in self.store.video_ids:
+            return "; it is in the store, but not in the subset that is searched: leave --subset out"
+        if (failure := self.store.failures.get(video_id)) is not None:
+            return f"; it could not be extracted: {failure.reason}"
+        return ""
 
     def has(self, video_id: str) -> bool:
         """Whether a video is searched."""
@@ -179,7 +207,7 @@ class Searcher:
         store = self.store
         if self.run is None or self.run.protocol not in store.protocols:
             return np.zeros(len(store.caption_ids), bool)
-        held_out = np.isin(store.caption_video_ids, self.run.held_out_videos)
+        held_out = store.caption_video_ids.among(self.run.held_out_videos)
         return (store.protocols[self.run.protocol] == SUBSETS["train"]) & ~held_out
 
     # -- queries
@@ -192,10 +220,15 @@ class Searcher:
         self, text: str | None = None, *, like: str | PathLike[str] | None = None, without: str | None = None
     ) -> Query:
         """A text or, by `like`, a video: the id of one that is searched, or a file; `without` is subtracted."""
-        if (text is None) == (like is None):
-            raise CamoeError("give a text to search for, or a video by --like, and not both")
+        if text is None and like is None:
+            raise CamoeError("nothing is searched for; give a text, or a video that others are like")
+        if text is not None and like is not None:
+            raise CamoeError("a text and a video that others are like are two searches; give one of them")
+        if without is not None and not without.strip():
+            raise CamoeError("the text that is subtracted is empty; say what should not be seen, or leave it out")
         wanted = self._text_part(text) if text is not None else self._video_part(like or "")
-        return Query((wanted,) if without is None else (wanted, self._text_part(without, WITHOUT_WEIGHT)))
+        parts = (wanted,) if without is None else (wanted, self._text_part(without, WITHOUT_WEIGHT))
+        return Query(parts, own_row=None if like is None else self._row.get(str(like)))
 
     def caption_query(self, caption: int) -> Query:
         """A caption of the store, by its row, from its stored embeddings: no text tower is needed."""
@@ -230,14 +263,15 @@ class Searcher:
         ]
 
     def _text_part(self, text: str, weight: float = 1.0) -> Part:
-        return Part(weight, texts=self._encoded(text), readings=tuple(self.reader.read(text)))
+        return Part(weight, texts=self.encoded([text]), readings=tuple(self.reader.read(text)))
 
-    def _encoded(self, text: str) -> torch.Tensor:
-        sentences = self.reader.encode([text])
+    def encoded(self, texts: Sequence[str]) -> torch.Tensor:
+        """`(S, M, D)` of texts as the tower gives them; with their words, where the model reads words."""
+        sentences = self.reader.encode(texts)
         if self.run is None or not self.reads_words:
             return sentences
         room = self.run.record["shape"]["max_words"]
-        words = self.reader.encode_words([text], room)
+        words = self.reader.encode_words(texts, room)
         if self.run.config.facts.fixes_words and words.longest > room:
             raise CamoeError(
                 f"the query has {words.longest} tokens and {self.run.path} was trained on at most {room}; shorten it"
@@ -245,26 +279,32 @@ class Searcher:
         return _joined(sentences, words)
 
     def _video_part(self, like: str | PathLike[str]) -> Part:
-        if str(like) in self._row:
-            rows = np.array([self._row[str(like)]])
-            frames, mask = self.gallery.take(rows, self.ranker.device, raw=self.ranker.raw)
-        else:
-            frames, mask = self._file_frames(Path(like), "--like")
+        frames, mask = self._video_frames(like, "--like")
         return Part(1, videos=self.ranker.encode_queries(frames, mask), clip=pooled(frames)[0])
 
-    def _file_frames(self, path: Path, option: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def _video_frames(self, video: str | PathLike[str], option: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """`X (1, T, D)` and `mask (1, T)` of a video that is searched, by its id, or of a file."""
+        if (row := self._row.get(str(video))) is not None:
+            return self.gallery.take(np.array([row]), self.ranker.device, raw=self.ranker.raw)
+        path = Path(video)
         if not path.exists():
-            raise CamoeError(
-                f"{option} {path}: neither a video that is searched nor a file; give an id or a video file"
-            )
-        embedded = embed_file(path, self.store.settings, self.reader.tower).to(self.ranker.device)
+            remedy = self._hint(str(video)) or "; give an id or a video file"
+            raise CamoeError(f"{option} {path}: neither a video that is searched nor a file{remedy}")
+        embedded = self._embed(path, option).to(self.ranker.device)
         if not self.ranker.raw:
             embedded = torch.nn.functional.normalize(embedded, dim=-1)
         return embedded.unsqueeze(0), torch.ones(1, len(embedded), dtype=torch.bool, device=self.ranker.device)
 
     def embed(self, path: str | PathLike[str]) -> np.ndarray:
         """The frame embeddings `(T, D)` float32 of a video file, sampled and encoded as the store's were."""
-        return embed_file(Path(path), self.store.settings, self.reader.tower).cpu().numpy()
+        return self._embed(Path(path), "").cpu().numpy()
+
+    def _embed(self, path: Path, option: str) -> torch.Tensor:
+        try:
+            return embed_file(path, self.store.settings, self.reader.tower)
+        except FrameDecodeError as error:
+            named = f"{option} {path}".strip()
+            raise CamoeError(f"{named} cannot be searched by ({error.reason}); give another file, or an id") from None
 
     # -- scores
 
@@ -292,15 +332,19 @@ class Searcher:
         """`c (S, M, D)`, each against one video of the gallery, `rows (M,)`: `(S, M)`."""
         found = np.empty(texts.shape[:2], np.float32)
         for place, row in enumerate(rows.tolist()):
-            frames, mask = self.gallery.take(np.array([row]), self.ranker.device, raw=self.ranker.raw)
-            found[:, place] = self.ranker.pairs(texts[:, place : place + 1], frames, mask)[:, 0, 0].cpu().numpy()
+            found[:, place] = self.ranker.of_rows(texts[:, [place]], np.array([row]))[:, 0, 0].cpu().numpy()
         return found
+
+    def pair_scores(self, texts: torch.Tensor, rows: np.ndarray) -> np.ndarray:
+        """`c (S, M, D)` against some videos of the gallery, `rows (B,)`, each pair by the model: `(S, M, B)`."""
+        found = [self.ranker.of_rows(part, rows).cpu().numpy() for part in texts.split(_TEXTS_AT_ONCE, dim=1)]
+        return np.concatenate(found, axis=1)
 
     def text_scores(self, texts: Sequence[str], best: int) -> np.ndarray:
         """`M` texts against the `best` videos of each, by the model's own weights: `(S, M, best)`, or all of them."""
         found = []
         for text in texts:
-            scores = self.ranker.of_texts(self._encoded(text))[:, 0].cpu().numpy()
+            scores = self.ranker.of_texts(self.encoded([text]))[:, 0].cpu().numpy()
             found.append(scores[:, self.best(self.mix(scores), best)])
         return np.stack(found, axis=1)
 
@@ -346,16 +390,38 @@ class Searcher:
         cutoff: float | None = None,
         rerank: str = NONE,
     ) -> list[Hit]:
-        """The best `top` videos for a text, or for a video by `like`; none whose own score is below the `cutoff`.
-
-        A text's videos may be re-ranked by one of `camoe.evaluate.names.ONE_QUERY`: then that is their score.
-        """
+        """`results` for a text, or for a video by `like`, with what is `without` subtracted: see `query`."""
         query = self.query(text, like=like, without=without)
+        return self.results(query, top=top, weights=weights, cutoff=cutoff, rerank=rerank)
+
+    def results(
+        self,
+        query: Query,
+        *,
+        top: int = 10,
+        weights: Weights | None = None,
+        cutoff: float | None = None,
+        rerank: str = NONE,
+    ) -> list[Hit]:
+        """The best `top` videos for a query; none whose own score is below the `cutoff`.
+
+        A video of the gallery, by its id, is not among those like it; a file's own copy in the gallery is. A text's
+        videos may be re-ranked by one of `camoe.evaluate.names.ONE_QUERY`: then that is their score.
+        """
         scores = self.mix(self.score(query), weights)
         if rerank != NONE:
             scores = reranked(self._reranker(rerank, weights), scores)
-        allowed = None if cutoff is None else self.mix(self.wanted_score(query), weights) >= cutoff
+        allowed = self.others(query)
+        if cutoff is not None:
+            allowed &= self.mix(self.wanted_score(query), weights) >= cutoff
         return self.hits(query, scores, self.best(scores, top, allowed), weights)
+
+    def others(self, query: Query) -> np.ndarray:
+        """`(N,)` bool: all videos but the one that is itself what is searched by."""
+        found = np.ones(len(self.gallery), bool)
+        if query.own_row is not None:
+            found[query.own_row] = False
+        return found
 
     def _reranker(self, name: str, weights: Weights | None) -> Reranker:
         """Fitted when it is first asked for."""
@@ -400,31 +466,46 @@ class Searcher:
         """The store's captions that fit a video best: one of the store, by its id, or a file."""
         if not self.store.has_captions or not self.store.caption_ids:
             raise CamoeError(f"{self.store.shards[0].path} has no captions to look through; search for videos instead")
-        if str(video) in self._row:
-            rows = np.array([self._row[str(video)]])
-            frames, mask = self.gallery.take(rows, self.ranker.device, raw=self.ranker.raw)
-        else:
-            frames, mask = self._file_frames(Path(video), "--captions-for")
+        frames, mask = self._video_frames(video, "--captions-for")
         store, found = self.store, []
         for part in np.array_split(np.arange(len(store.caption_ids)), -(-len(store.caption_ids) // _CAPTIONS_AT_ONCE)):
             texts = self.caption_embeddings(part.tolist())
             found.append(self.mix(self.ranker.pairs(texts, frames, mask)[:, :, 0].cpu().numpy(), weights))
         scores = np.concatenate(found)
+        rows = self.best(scores, top)
         return [
             CaptionHit(
                 rank,
                 store.caption_ids[row],
                 store.caption_video_ids[row],
                 round(float(scores[row]), 4),
-                store.caption_texts[row],
+                text,
             )
-            for rank, row in enumerate(self.best(scores, top).tolist(), start=1)
+            for rank, (row, text) in enumerate(zip(rows.tolist(), store.caption_texts.take(rows), strict=True), start=1)
         ]
 
     @cached_property
     def cutoff(self) -> Cutoff:
         """Where nonsense ends, as far as it can be told (`cutoff.py`)."""
         return Cutoff.of(self)
+
+    def auto_cutoff(
+        self, query: Query, weights: Weights | None = None, wanted: np.ndarray | None = None
+    ) -> float | None:
+        """The calibrated cut-off for a query; none for a video, as it is about texts.
+
+        `wanted` is `wanted_score(query)`, where it is known already.
+        """
+        if query.length is None:
+            return None
+        if (sample := self.cutoff.sample_for(query.length)) is None:
+            return self.cutoff.at(weights)
+        if wanted is not None and self.ranker.candidates is None:
+            typical = wanted[:, sample]
+        else:
+            assert query.parts[0].texts is not None
+            typical = self.pair_scores(query.parts[0].texts, sample)[:, 0]
+        return self.cutoff.of_short(query.length, typical, weights)
 
 
 def _open_index(index: str | PathLike[str] | None, store: FeatureStore, subset: str | None) -> VideoIndex | None:

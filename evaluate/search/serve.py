@@ -18,8 +18,8 @@ from .config import SearchConfig
 if TYPE_CHECKING:
     from .searcher import Searcher
 
-MOST_CONNECTIONS = 400
-"""More at a time are told to come again: a browser opens six."""
+MOST_CONNECTIONS = 4000
+"""More at a time are hung up on; of fewer, all get an answer (`crowd.py`)."""
 
 
 def serve(config: SearchConfig, text: str | None, say: Callable[[str], None]) -> None:
@@ -47,24 +47,23 @@ def serve(config: SearchConfig, text: str | None, say: Callable[[str], None]) ->
         where = address(config.host, listener.getsockname()[1], text, token)
         if searcher is not None:
             say(f"{counted(len(searcher.gallery), 'video')}, {searcher.run.title if searcher.run else 'zero-shot'}")
-            say(f"videos are in {searcher.folder.root}" if searcher.folder.root else NO_FOLDER)
+            say(searcher.folder.doubt or f"videos are in {searcher.folder.root}")
         say(f"search at {where}  (Ctrl-C ends it)")
         if searcher is not None:
             threading.Thread(target=prepare, args=(searcher,), daemon=True).start()
         server_config = uvicorn.Config(app, **SERVER_SETTINGS)
-        uvicorn.Server(server_config).run(sockets=[listener])
-        raise KeyboardInterrupt  # nothing else ends it, also where the signal was ignored when the process began
+        with suppress(KeyboardInterrupt):  # that is how it is meant to end
+            uvicorn.Server(server_config).run(sockets=[listener])
 
 
 def prepare(searcher: Searcher) -> None:
     """Compute what best moments need, as far as it fits, with pauses in which queries are answered."""
     pause = threading.Event()
-    with suppress(CamoeError):  # a store that went away is told to whoever searches
+    with suppress(CamoeError, OSError):  # a store that went away is told to whoever searches
         searcher.prepare_moments(lambda: not pause.wait(PAUSE_S))
 
 
 PAUSE_S = 0.02
-NO_FOLDER = "the videos' files were not found near the store, so none can be shown; name their folder with --videos DIR"
 SERVER_SETTINGS: dict[str, Any] = {
     "http": "h11",
     "ws": "none",

@@ -14,6 +14,7 @@ from .gallery import Gallery
 NEAR = (".", "videos", "..", "../videos")
 """Where a store's videos are looked for, from the store's folder; then the same from the working folder."""
 _TRIED = 20
+NO_FOLDER = "the videos' files were not found near the store, so none can be shown; name their folder with --videos DIR"
 
 
 class SourceError(CamoeError):
@@ -22,26 +23,38 @@ class SourceError(CamoeError):
 
 @dataclass(frozen=True)
 class VideoFolder:
-    """The folder that the store's sources are relative to; `root` is none where it is not known."""
+    """The folder that the store's sources are relative to; `root` is none where it is not known.
+
+    `doubt` is a sentence for the user where files will not be found there, else empty.
+    """
 
     root: Path | None
+    doubt: str = ""
 
     @classmethod
     def find(cls, store: FeatureStore, gallery: Gallery, named: Path | None) -> VideoFolder:
-        """The `named` folder, or one near the store that holds one of the first sources with the recorded size.
+        """The `named` folder, or one near the store that holds one of some sources with the recorded size.
 
         Raises `CamoeError` where the named one is no folder.
         """
+        spread = range(0, len(gallery), -(-len(gallery) // _TRIED))
         if named is not None:
             if not named.is_dir():
                 raise CamoeError(f"--videos {named} is not a folder; give the one that camoe-extract was given")
-            return cls(named.resolve())
+            folder = cls(named.resolve())
+            if any(folder._holds(gallery, row) for row in spread):
+                return folder
+            doubt = (
+                f"--videos {named} does not hold the store's videos as they were extracted "
+                f"({gallery.source[spread[0]]}, for example); give the folder that camoe-extract was given"
+            )
+            return cls(folder.root, doubt)
         for start in (store.shards[0].path.absolute().parent, Path.cwd()):
             for name in NEAR:
                 folder = cls((start / name).resolve())
-                if any(folder._holds(gallery, row) for row in range(min(_TRIED, len(gallery)))):
+                if any(folder._holds(gallery, row) for row in spread):
                     return folder
-        return cls(None)
+        return cls(None, NO_FOLDER)
 
     def _holds(self, gallery: Gallery, row: int) -> bool:
         try:

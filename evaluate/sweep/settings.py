@@ -22,9 +22,12 @@ BY_THE_SWEEP = {
     "seed": "list the seeds beside the grid, as seeds: [0, 1]",
     "out": "give the folder as --out",
     "device": "give it as --device",
+    "resident": "give it as --resident",
     "threads": "a CPU runs one cell a core, see --workers",
     "overwrite": "cells write no run folders",
+    "log": "cells write no run folders",
     "tensorboard": "cells write no run folders",
+    "tags": "give them as --tag",
     "checkpoint_seconds": "cells write no run folders",
 }
 """Settings of a training run that a grid cannot hold, and what to do instead."""

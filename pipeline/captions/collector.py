@@ -162,11 +162,13 @@ class Collector:
         published: Mapping[str, Mapping[str, int]] | None = None,
         *,
         window: tuple[float | None, float | None] = (None, None),
+        root: Path | None = None,
     ) -> tuple[CaptionSet, list[VideoItem]]:
         """The captions sorted by id, and the videos to extract.
 
         `published` holds the sizes that papers report for each protocol, for example `{"msvd": {"test videos": 670}}`;
         what differs becomes the shortfall. `window` (seconds) is the part of each file that the data set is about.
+        Sources are known by their names, or by their paths below `root`.
         Raises `CamoeError` if no caption is left, if two captions of a video have one id, or if a window of one file
         would have the id of another.
         """
@@ -188,7 +190,7 @@ class Collector:
             protocols=protocols,
             shortfall=self._shortfall(videos, protocols, published or {}),
             skipped=self._told(),
-            sources={path.name: file_sha256(path) for path in paths},
+            sources={str(path.relative_to(root)) if root else path.name: file_sha256(path) for path in paths},
             row=[self._rows[place] for place in order] if self._rows else [],
             rows=self.rows,
         )

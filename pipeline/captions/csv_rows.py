@@ -13,8 +13,9 @@ from typing import Any
 
 from ..csv_text import plain_cell
 from ..errors import CamoeError
+from .columns import KNOWN, REQUIRED, Columns
 from .names import is_video_name
-from .rows import COLUMNS, Row, Unusable, rows_of, spellings
+from .rows import Row, Unusable, rows_of
 from .text import read_lines
 
 _MAX_LINES_IN_A_CELL = 50
@@ -23,16 +24,16 @@ _MISSING = frozenset(("nan", "null", "none", "n/a", "#n/a", "na", "<na>"))
 """What programs write into a cell that has no value."""
 
 
-def csv_rows(path: Path) -> Iterator[Row | Unusable]:
+def csv_rows(path: Path, columns: Columns = KNOWN) -> Iterator[Row | Unusable]:
     """The captions of a csv (`.tsv`: tab-separated) file, in order; raises `CamoeError` for one that is malformed."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
     reader = csv.reader(read_lines(path), delimiter=delimiter)
     try:
         header = next(reader, [])
         records: Iterator[list[str]] = reader
-        if _reads_like_data(header):
-            records, header = chain([header], reader), ["video_id", "caption"]
-        names = _columns(header, path, delimiter)
+        if _reads_like_data(header, columns):
+            records, header = chain([header], reader), [columns.names(column)[0] for column in REQUIRED]
+        names = _places(header, path, delimiter, columns)
         is_empty = True
         for cells in records:
             if not cells:
@@ -45,14 +46,14 @@ def csv_rows(path: Path) -> Iterator[Row | Unusable]:
                 continue
             if cells[names["caption"]].count("\n") > _MAX_LINES_IN_A_CELL:
                 raise csv.Error("a quote is opened and never closed")
-            yield from _rows(cells, names, where)
+            yield from _rows(cells, names, where, columns)
         if is_empty:
             raise CamoeError(f"{path.name} has a header and nothing below it; add a line for each caption")
     except csv.Error as error:
         raise CamoeError(f"{path.name} near line {reader.line_num}: {error}; check the quotes") from error
 
 
-def _rows(cells: list[str], names: dict[str, int], where: str) -> Iterator[Row | Unusable]:
+def _rows(cells: list[str], names: dict[str, int], where: str, columns: Columns) -> Iterator[Row | Unusable]:
     entry: dict[str, Any] = {
         name: None if cells[place].strip().casefold() in _MISSING else plain_cell(cells[place])
         for name, place in names.items()
@@ -61,25 +62,20 @@ def _rows(cells: list[str], names: dict[str, int], where: str) -> Iterator[Row |
         yield Unusable("no caption (nan, NULL or the like)", where)
         return
     entry["caption"] = _unfolded(entry["caption"], where)
-    yield from rows_of(entry, where)
+    yield from rows_of(entry, where, columns)
 
 
-def _reads_like_data(cells: list[str]) -> bool:
+def _reads_like_data(cells: list[str], columns: Columns) -> bool:
     """Whether a first line is no header but a video and its caption: a sentence, or the name of a video file."""
-    if len(cells) != 2 or _names_a_column(cells):
+    if len(cells) != 2 or columns.named_in(cells):
         return False
     return is_video_name(cells[0].strip()) or len(cells[1].split()) >= _WORDS_OF_A_SENTENCE
 
 
-def _names_a_column(cells: list[str]) -> bool:
-    names = {cell.strip().lower() for cell in cells}
-    return any(names.intersection(known) for known in COLUMNS.values())
-
-
-def _refuse_no_header(cells: list[str], name: str) -> None:
+def _refuse_no_header(cells: list[str], name: str, columns: Columns) -> None:
     """Raise `CamoeError` where a first line of several cells is a row of data, whose columns nobody can know."""
     is_sentence = any(len(cell.split()) >= _WORDS_OF_A_SENTENCE for cell in cells)
-    if len(cells) > 1 and not _names_a_column(cells) and (is_sentence or any(map(is_video_name, cells))):
+    if len(cells) > 1 and not columns.named_in(cells) and (is_sentence or any(map(is_video_name, cells))):
         raise CamoeError(
             f"{name} has no header: its first line is {', '.join(cells)[:200]!r}; put a line with the names of the "
             "columns above it, such as video_id,caption,split"
@@ -118,26 +114,15 @@ def _remedy(path: Path, found: str, wanted: str) -> str:
     return f"{told}; {rename}save it with {words[wanted]}"
 
 
-def _columns(header: list[str], path: Path, delimiter: str) -> dict[str, int]:
+def _places(header: list[str], path: Path, delimiter: str, columns: Columns) -> dict[str, int]:
     """Where our columns stand in the file."""
-    names = [cell.strip().lower().replace(" ", "_") for cell in header]
-    if not any(names):
+    if not any(cell.strip() for cell in header):
         raise CamoeError(f"{path.name} is empty; it needs the columns video_id and caption")
-    found = {}
-    for column, known in COLUMNS.items():
-        places = [names.index(spelling) for spelling in known if spelling in names]
-        if places:
-            found[column] = places[0]
-    for column in ("video_id", "caption"):
-        if column not in found:
-            other = next(
-                (sign for sign in (";", "\t", "|", ",") if sign != delimiter and sign in "".join(header)), None
-            )
-            if other and len(header) == 1:
-                raise CamoeError(f"{path.name} {_remedy(path, other, delimiter)}")
-            _refuse_no_header(header, path.name)
-            raise CamoeError(
-                f"{path.name} has no column {column!r} (its columns are {', '.join(header)[:200]}); "
-                f"it may be called {spellings(column)}"
-            )
-    return found
+    try:
+        return columns.places(header, path.name)
+    except CamoeError:
+        other = next((sign for sign in (";", "\t", "|", ",") if sign != delimiter and sign in "".join(header)), None)
+        if other and len(header) == 1:
+            raise CamoeError(f"{path.name} {_remedy(path, other, delimiter)}") from None
+        _refuse_no_header(header, path.name, columns)
+        raise

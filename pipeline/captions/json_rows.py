@@ -10,46 +10,48 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CamoeError
-from .rows import COLUMNS, Row, Unusable, columns_of, rows_of, spellings
+from .columns import COLUMNS, KNOWN, REQUIRED, Columns
+from .rows import Row, Unusable, rows_of
 from .text import parse_json, read_lines, read_text
 
 _MSRVTT_ID = re.compile(r"video\d+")
 _OWNERS = ("image_id", *(name for name in COLUMNS["video_id"] if name != "id"))
 """Keys that name the video of an annotation; its `id` is its own."""
+LINES = (".jsonl", ".ndjson")
+"""What the names of files with an object a line end in."""
 
 
-def json_rows(path: Path) -> Iterator[Row | Unusable]:
+def json_rows(path: Path, columns: Columns = KNOWN) -> Iterator[Row | Unusable]:
     """The captions of a json file, or of one with an object a line, in order.
 
     Raises `CamoeError` naming the entry that is no caption of a video.
     """
-    for where, entry in _entries(path):
+    for where, entry in _entries(path, columns):
         if not isinstance(entry, dict):
             raise CamoeError(f"{where} is {str(entry)[:80]!r}, and not an object with a video and a caption")
-        row = columns_of(entry)
-        for column in ("video_id", "caption"):
+        row = columns.values(entry)
+        for column in REQUIRED:
             if column not in row:
-                keys = ", ".join(map(str, entry))[:200]
-                raise CamoeError(
-                    f"{where} has no {column!r} (its keys are {keys}); it may be called {spellings(column)}"
-                )
-        yield from rows_of(row, where)
+                raise columns.lacking(column, f"{where} has no", f"its keys are {', '.join(map(str, entry))[:200]}")
+        yield from rows_of(row, where, columns)
+    columns.refuse_unseen(path.name)
 
 
-def _entries(path: Path) -> Iterator[tuple[str, Any]]:
+def _entries(path: Path, columns: Columns) -> Iterator[tuple[str, Any]]:
     """The place and the object of each entry."""
-    content = None if path.suffix.lower() == ".jsonl" else _parsed(path)
+    content = None if path.suffix.lower() in LINES else _parsed(path)
     if content is None:
         for number, line in enumerate(read_lines(path), start=1):
             if line.strip():
                 yield f"{path.name} line {number}", parse_json(line, f"{path.name} line {number}")
         return
-    table = _table(content, path)
+    table = _table(content, path, columns)
     if table is not None:
         yield from ((f"{path.name}: entry {number}", entry) for number, entry in enumerate(table, start=1))
     else:
+        names = [columns.names(column)[0] for column in REQUIRED]
         for video, captions in content.items():
-            yield f"{path.name}: entry {video!r}", {"video_id": video, "caption": captions}
+            yield f"{path.name}: entry {video!r}", dict(zip(names, (video, captions), strict=True))
 
 
 def _parsed(path: Path) -> Any:
@@ -78,43 +80,50 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _table(content: dict[str, Any] | list[Any], path: Path) -> list[Any] | None:
+def _table(content: dict[str, Any] | list[Any], path: Path, columns: Columns) -> list[Any] | None:
     """The list of objects in a file, wherever it lies; `None` for `{video: captions}`."""
     if isinstance(content, list):
         return content
-    if "video_id" in columns_of(content) and "caption" in columns_of(content):
+    if columns.values(content).keys() >= set(REQUIRED):
         if all(isinstance(value, list | dict) for value in content.values()):
             raise CamoeError(f"{path.name} holds columns; save one object a caption (in pandas: orient='records')")
         return [content]
-    tables = {key: value for key, value in content.items() if _are_annotations(value)}
+    tables = {key: value for key, value in content.items() if _are_annotations(value, columns)}
     if not tables:
         return None
     if len(tables) > 1:
         raise CamoeError(f"{path.name} holds several lists of captions ({', '.join(tables)}); keep one of them")
     annotations = next(iter(tables.values()))
-    if all(_MSRVTT_ID.fullmatch(_owner(entry)) for entry in annotations):
+    if all(_MSRVTT_ID.fullmatch(_owner(entry, columns)) for entry in annotations):
         raise CamoeError(f"{path.name} looks like MSR-VTT's annotations; add --dataset msrvtt")
-    return _with_videos(content, annotations)
+    return _with_videos(content, annotations, columns)
 
 
-def _are_annotations(value: Any) -> bool:
+def _are_annotations(value: Any, columns: Columns) -> bool:
     if not (isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value)):
         return False
-    return all(_owner(entry) and "caption" in columns_of(entry) for entry in islice(value, 100))
+    return all(_owner(entry, columns) and "caption" in columns.values(entry) for entry in islice(value, 100))
 
 
-def _owner(entry: Mapping[str, Any]) -> str:
+def _owner(entry: Mapping[str, Any], columns: Columns) -> str:
+    """The video of an annotation; what it calls `id` is its own, unless that name is given for the video."""
+    if "video_id" in columns.given:
+        return str(columns.values(entry).get("video_id", ""))
     return next((str(entry[key]) for key in _OWNERS if key in entry), "")
 
 
-def _with_videos(content: Mapping[str, Any], annotations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _with_videos(
+    content: Mapping[str, Any], annotations: list[dict[str, Any]], columns: Columns
+) -> list[dict[str, Any]]:
     """Annotations with the file name and the split that the list of videos (COCO: images) gives for their ids."""
     about: dict[str, dict[str, Any]] = {}
     for key in ("images", "videos"):
         listed = content.get(key)
         for entry in listed if isinstance(listed, list) else ():
             if isinstance(entry, dict):
-                known = columns_of(entry)
-                facts: dict[str, Any] = {column: known[column] for column in ("video_id", "split") if column in known}
+                known = columns.values(entry, inside=True)
+                facts = {columns.names(name)[0]: known[name] for name in ("video_id", "split") if name in known}
                 about |= {str(entry[name]): facts for name in ("id", "video_id") if name in entry}
-    return [{**entry, "video_id": _owner(entry), **about.get(_owner(entry), {})} for entry in annotations]
+    name = columns.names("video_id")[0]
+    owners = [_owner(entry, columns) for entry in annotations]
+    return [{**entry, name: owner, **about.get(owner, {})} for entry, owner in zip(annotations, owners, strict=True)]

@@ -55,7 +55,10 @@ def plain_name(name: str) -> str:
 
 
 class FileIndex:
-    """Finds a file by id, with or without suffix or folders, however its accents are encoded."""
+    """Finds a file by id, with or without suffix or folders, however its accents are encoded.
+
+    Where the folders of a name are not those of the file (`/data/clip.mp4`, written elsewhere), the file name decides.
+    """
 
     def __init__(self, files: list[VideoFile]) -> None:
         self.files = files
@@ -65,9 +68,26 @@ class FileIndex:
         for file in files:
             self._by_form.setdefault(_composed(file.id), []).append(file)
             self._by_stem.setdefault(_composed(file.id.rpartition("/")[2]), []).append(file)
+        self._said: dict[str, str] = {}
+        """How each file was called that was found, with folders."""
 
     def find(self, name: str) -> VideoFile | None:
-        """The file that `name` means, or `None`; raises `CamoeError` if it could mean several."""
+        """The file that `name` means, or `None`.
+
+        Raises `CamoeError` if it could mean several, and if an earlier name with other folders meant the same file.
+        """
+        file = self.match(name)
+        if file is not None and "/" in (plain := _composed(plain_name(name))):
+            said = self._said.setdefault(file.id, plain)
+            if not _agree(said, plain):
+                raise CamoeError(
+                    f"videos {said!r} and {plain!r} of the captions would both be {file.id}, the only file of that "
+                    "name; write their paths below --videos in the captions"
+                )
+        return file
+
+    def match(self, name: str) -> VideoFile | None:
+        """The file that `name` means by itself, or `None`; raises `CamoeError` if it could mean several."""
         plain = plain_name(name)
         for exact in (name, without_suffix(name.strip()), plain):  # a backslash may be part of a name
             if exact in self._by_id:
@@ -81,11 +101,18 @@ class FileIndex:
         ):
             found = index.get(key, [])
             if len(found) > 1:
+                found = [file for file in found if _agree(_composed(file.id), plain)] or found
+            if len(found) > 1:
                 both = f"{found[0].id} or {found[1].id}"
                 raise CamoeError(f"video {name!r} could be {both}; write its path below --videos in the captions")
             if found:
                 return found[0]
         return None
+
+
+def _agree(one: str, other: str) -> bool:
+    """Whether one path is the end of the other: `clips/a` and `data/clips/a`."""
+    return f"/{one}".endswith(f"/{other}") or f"/{other}".endswith(f"/{one}")
 
 
 def _composed(name: str) -> str:

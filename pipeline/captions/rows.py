@@ -10,19 +10,7 @@ from typing import Any
 
 from ..errors import CamoeError
 from ..store.schema import SUBSETS
-
-COLUMNS = {
-    "video_id": (
-        *("video_id", "video", "videoid", "vid", "video_name", "file", "filename", "file_name"),
-        *("video_file", "video_path", "path", "id"),
-    ),
-    "caption": ("caption", "captions", "sentence", "sentences", "text", "texts", "description", "descriptions"),
-    "start": ("start", "start_s", "start_time"),
-    "end": ("end", "end_s", "end_time"),
-    "split": ("split", "subset"),
-    "caption_id": ("caption_id",),
-}
-"""The names that a column may have, by precedence; the first is ours."""
+from .columns import KNOWN, Columns
 
 _SPLITS = {
     **{"training": "train", "testing": "test"},
@@ -51,28 +39,12 @@ class Unusable:
     where: str = ""
 
 
-def columns_of(entry: Mapping[Any, Any]) -> dict[str, Any]:
-    """The entry's values under our names; the first spelling wins."""
-    lower = {str(key).strip().lower(): value for key, value in reversed(list(entry.items()))}
-    return {
-        column: lower[spelling]
-        for column, spellings in COLUMNS.items()
-        for spelling in reversed(spellings)
-        if spelling in lower
-    }
-
-
-def spellings(column: str) -> str:
-    """The names of a column, for messages."""
-    return ", ".join(COLUMNS[column])
-
-
-def rows_of(entry: Mapping[str, Any], where: str) -> Iterator[Row | Unusable]:
+def rows_of(entry: Mapping[str, Any], where: str, columns: Columns = KNOWN) -> Iterator[Row | Unusable]:
     """The captions of one entry (values under our names): a text, a list of texts or objects, or an object with one.
 
     Raises `CamoeError` naming the entry for a caption, a video or a split that is none of what it may be.
     """
-    for part in _expanded(entry, where):
+    for part in _expanded(entry, where, columns):
         video, text = _video(part.get("video_id"), where), _text(part.get("caption"), where)
         window = _window(part.get("start"), part.get("end"))
         if not video:
@@ -84,7 +56,9 @@ def rows_of(entry: Mapping[str, Any], where: str) -> Iterator[Row | Unusable]:
             yield Row(where, video, text, *window, _split_code(_word(part.get("split")), where), own_id)
 
 
-def _expanded(entry: Mapping[str, Any], where: str, around: type | None = None) -> Iterator[Mapping[str, Any]]:
+def _expanded(
+    entry: Mapping[str, Any], where: str, columns: Columns, around: type | None = None
+) -> Iterator[Mapping[str, Any]]:
     """The entry once for each of its captions."""
     value = entry.get("caption")
     if around is not None and isinstance(value, around):
@@ -92,14 +66,15 @@ def _expanded(entry: Mapping[str, Any], where: str, around: type | None = None) 
         raise CamoeError(f"{where}: the caption {_shown(value)} is {kind}; give a text or a list of texts")
     if isinstance(value, list):
         for part in value or [None]:
-            yield from _expanded({**entry, "caption": part}, where, list)
+            yield from _expanded({**entry, "caption": part}, where, columns, list)
     elif isinstance(value, dict):
         if "sentences" in value and "timestamps" in value:
             raise CamoeError(f"{where} looks like ActivityNet's sentences and timestamps; add --dataset activitynet")
-        inner = columns_of(value)
+        inner = columns.values(value, inside=True)
         if "caption" not in inner:
-            raise CamoeError(f"{where}: {_shown(value)} is no caption; it has none of the keys {spellings('caption')}")
-        yield from _expanded({**entry, **inner, "video_id": entry.get("video_id")}, where, dict)
+            keys = columns.spelled("caption")
+            raise CamoeError(f"{where}: {_shown(value)} is no caption; it has none of the keys {keys}")
+        yield from _expanded({**entry, **inner, "video_id": entry.get("video_id")}, where, columns, dict)
     else:
         yield entry
 
@@ -146,16 +121,22 @@ def _shown_window(part: Mapping[str, Any]) -> str:
 
 
 def _seconds(value: Any) -> float | None:
-    """Seconds, or `MM:SS` and `HH:MM:SS`; NaN for what is no time."""
+    """Seconds, or `MM:SS` and `HH:MM:SS`, there also with the comma of subtitles; NaN for what is no time."""
     if is_missing(value):
         return None
     try:
         seconds = 0.0
-        for part in str(value).split(":"):
+        for part in _with_point(str(value)).split(":"):
             seconds = seconds * 60 + float(part)
         return seconds
     except ValueError:
         return math.nan
+
+
+def _with_point(time: str) -> str:
+    """`00:00:01,500` -> `00:00:01.500`; a bare `1,500` is left, for it may be a thousand and a half."""
+    hours, colon, seconds = time.rpartition(":")
+    return hours + colon + seconds.replace(",", ".") if colon else time
 
 
 def _split_code(split: str, where: str) -> int:

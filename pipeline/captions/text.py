@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CamoeError
-from ..file_kinds import file_kind
+from ..file_kinds import PARQUET, file_kind
 from ..regular import open_regular
 
 MAX_CHARACTERS = 8192
 """Longest caption that is kept whole; CLIP reads far less."""
 
-WANTED = "give a .csv, .tsv, .json or .jsonl file"
+WANTED = "give a .csv, .tsv, .json, .jsonl or .parquet file"
 
 _INVISIBLE = dict.fromkeys((*range(0x00, 0x09), *range(0x0E, 0x20), *range(0x7F, 0xA0), 0xFEFF))
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -48,6 +48,8 @@ def read_lines(path: Path) -> Iterator[str]:
 
 def _refuse_other_kinds(path: Path) -> None:
     kind = file_kind(path)
+    if kind == PARQUET:
+        raise CamoeError(f"{path} is a parquet file; name it {path.with_suffix('.parquet').name}")
     if kind is not None:
         raise CamoeError(f"{path} is {kind}, and holds no captions that can be read; {WANTED}")
 

@@ -29,6 +29,7 @@ HELD_OUT_GROUPS = {"test": (96, 48), "val": (48, 24)}
 SIZES: dict[str, dict[str, tuple[int, int]]] = {
     "default": {"train": (384, 192), **HELD_OUT_GROUPS},
     "small": {"train": (12, 12), "val": (4, 4), "test": (6, 4)},
+    "few": {"train": (3, 2), "val": (1, 1), "test": (2, 2)},
 }
 """Of each size of dataset: mirrored pairs and single combinations of each subset."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..atomic import write_atomic
+from ..captions.columns import Columns
 from ..command import camoe_group, say
 from ..config import SettingError
 from ..csv_text import csv_text
@@ -23,7 +24,7 @@ from .imports import Imported, ImportOptions, import_export, import_store, is_ex
 from .info import describe, size_text
 from .merge import merge_stores
 from .reader import FeatureStore, find_shards
-from .verify import is_listed, verify_store
+from .verify import is_listed, unfinished, verify_store
 
 OPTIONS = {name: "--" + name.replace("_", "-") for name in ("max_frames", "fps", "precision", "clip_model", "out")}
 """The options of `import` that a message may speak of."""
@@ -56,16 +57,22 @@ def info(paths: tuple[Path, ...]) -> None:
 def verify(paths: tuple[Path, ...]) -> int:
     """Compare each shard with its checksum, then read all of its data.
 
-    Names the shard and the data set of a flipped byte. Exit status: 0 sound; 1 damaged.
+    Names the shard and the data set of a flipped byte, and the line of a damaged plan; says what of the plan is not
+    made yet, which is no damage. Exit status: 0 sound; 1 damaged.
     """
 
+    told: set[str] = set()
+
     def show(shard: Path, problems: list[str]) -> None:
+        told.update(problems)
         note = "" if is_listed(shard) else " (no checksum is listed for it)"
         say(f"{shard}: {'DAMAGED' if problems else 'sound'}{note}")
         for problem in problems:
             say(f"  {problem}")
 
     problems = verify_store(paths, show)
+    for line in [*(problem for problem in problems if problem not in told), *unfinished(paths)]:
+        say(line)
     if not problems:
         say(f"sound: {counted(len(find_shards(paths)), 'shard')}, content {FeatureStore.open(paths).content_hash}")
         return 0
@@ -139,6 +146,7 @@ def export(paths: tuple[Path, ...], out: Path, form: str | None) -> None:
 @_out("The new store: FILE.h5 or a folder.")
 @click.option("--clip-model", metavar="NAME", help="Which model made the features, for example ViT-B-16-SigLIP.")
 @click.option("--logit-scale", type=float, metavar="NUMBER", help="What the model multiplies cosines by (CLIP: 100).")
+@click.option("--logit-bias", type=float, metavar="NUMBER", help="What it adds to the product, if anything (SigLIP).")
 @click.option("--clip-sha256", metavar="HEX", help="Of the model's weights, where known; else its name stands for it.")
 @click.option("--precision", default="imported", show_default=True, metavar="TEXT", help="That the model ran in.")
 @click.option("--fps", type=float, metavar="NUMBER", help="Frames a second that were encoded, where it is known.")
@@ -146,6 +154,9 @@ def export(paths: tuple[Path, ...], out: Path, form: str | None) -> None:
     "--max-frames", type=int, default=12, show_default=True, metavar="INTEGER", help="Longer videos: evenly spaced."
 )
 @click.option("--captions", type=click.Path(path_type=Path), metavar="FILE", help="As camoe-extract reads them.")
+@click.option(
+    "--caption-columns", multiple=True, metavar="OURS=THEIRS,…", help="What its columns are called, as caption=text."
+)
 @click.option(
     "--texts", multiple=True, metavar="[STRATEGY/STREAM=]FILE.npy", help="Embeddings of its captions, (M, D)."
 )
@@ -165,11 +176,13 @@ def import_(
     out: Path,
     clip_model: str | None,
     logit_scale: float | None,
+    logit_bias: float | None,
     clip_sha256: str | None,
     precision: str,
     fps: float | None,
     max_frames: int,
     captions: Path | None,
+    caption_columns: tuple[str, ...],
     texts: tuple[str, ...],
     seed: int,
     write_captions: Path | None,
@@ -193,7 +206,9 @@ def import_(
         if clip_model is None or logit_scale is None:
             raise CamoeError("--clip-model and --logit-scale say which model made the features; give both")
         options = ImportOptions(
-            clip_model, logit_scale, clip_sha256, precision, fps, max_frames, captions, parse_texts(texts), seed
+            *(clip_model, logit_scale, clip_sha256, precision, fps, max_frames, captions, parse_texts(texts), seed),
+            logit_bias=logit_bias,
+            columns=Columns.of(pair for given in caption_columns for pair in given.split(",")),
         )
         try:
             done = import_store(source, out, options)

@@ -71,6 +71,9 @@ class _Export:
             raise ValueError("settings hold numbers where texts belong")
         if not all(isinstance(number, int | float) and math.isfinite(number) and number > 0 for number in numbers):
             raise ValueError("settings hold something else where positive numbers belong")
+        bias = settings.clip_logit_bias
+        if not (bias is None or (isinstance(bias, int | float) and math.isfinite(bias))):
+            raise ValueError("settings hold something else where the logit bias belongs")
         return settings
 
     def _videos(self, settings: StoreSettings) -> Videos:

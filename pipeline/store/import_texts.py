@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..captions.collector import CaptionSet
+from ..captions.columns import Columns
 from ..captions.names import VideoFile
 from ..captions.own import FORMATS, read_own
 from ..errors import CamoeError
@@ -35,7 +36,7 @@ def _is_word(text: str) -> bool:
 
 
 def read_texts(
-    path: Path, texts: Mapping[TextName, Path], videos: list[VideoFile], width: int, seed: int
+    path: Path, texts: Mapping[TextName, Path], videos: list[VideoFile], width: int, seed: int, columns: Columns
 ) -> tuple[CaptionSet, Captions, Texts]:
     """The captions at `path`, read as extraction reads them, and a table for each of `texts`.
 
@@ -44,7 +45,7 @@ def read_texts(
     """
     if path.suffix.lower() not in FORMATS:
         raise CamoeError(f"--captions {path} should end in {', '.join(FORMATS)}")
-    found, _ = read_own(path, videos, format=FORMATS[path.suffix.lower()], seed=seed)
+    found, _ = read_own(path, videos, format=FORMATS[path.suffix.lower()], columns=columns, seed=seed)
     captions = Captions(found.caption_id, found.video_id, found.text, found.protocols, found.shortfall)
     return found, captions, {name: _read_table(source, found, path, width) for name, source in texts.items()}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..captions.columns import KNOWN, Columns
 from ..captions.names import VideoFile
 from ..errors import CamoeError
 from ..wording import counted
@@ -43,7 +44,7 @@ class ImportOptions:
     """How the features were made; `texts` maps `(strategy, stream)` to an `.npy (M, D)`, one row a caption.
 
     `sha256` is that of the model's weights; where it is not known, the model's name tells it from others. `seed` splits
-    captions that come without a split.
+    captions that come without a split, `columns` says what their file calls its columns.
     """
 
     model: str
@@ -55,6 +56,8 @@ class ImportOptions:
     captions: Path | None = None
     texts: Mapping[TextName, Path] = field(default_factory=dict)
     seed: int = 0
+    logit_bias: float | None = None
+    columns: Columns = KNOWN
 
     @property
     def identity(self) -> str:
@@ -66,6 +69,8 @@ class ImportOptions:
             raise CamoeError("--clip-model is empty; name the model, for it tells features of different models apart")
         if not (math.isfinite(self.logit_scale) and self.logit_scale > 0):
             raise CamoeError(f"--logit-scale {self.logit_scale} should be a positive number (100 for CLIP's models)")
+        if self.logit_bias is not None and not math.isfinite(self.logit_bias):
+            raise CamoeError(f"--logit-bias {self.logit_bias} should be a number (-10 or so for SigLIP's models)")
         if self.max_frames < 1:
             raise CamoeError(f"--max-frames {self.max_frames} should be at least 1")
         if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
@@ -103,7 +108,9 @@ def import_store(source: Path, out: Path, options: ImportOptions) -> Imported:
     captions, skipped = None, {}
     if options.captions is not None:
         videos = [VideoFile(item.id, Path(item.source)) for item in items]
-        read, captions, texts = read_texts(options.captions, options.texts, videos, width, options.seed)
+        read, captions, texts = read_texts(
+            options.captions, options.texts, videos, width, options.seed, options.columns
+        )
         skipped = read.skipped
     settings = _settings(options, width)
     with StoreBuilder(out, settings) as builder:
@@ -257,6 +264,7 @@ def _settings(options: ImportOptions, width: int) -> StoreSettings:
         clip_model=options.model,
         clip_sha256=options.identity,
         clip_logit_scale=options.logit_scale,
+        clip_logit_bias=options.logit_bias,
         embed_dim=width,
         precision=options.precision,
         fps=options.fps,

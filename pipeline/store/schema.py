@@ -63,7 +63,8 @@ class Removed:
 class StoreSettings:
     """How the features of a shard were made; `None` where a shard has no such part.
 
-    `clip_logit_scale` is the multiplier (100.0 for OpenAI's models), not its logarithm. `streams` maps a
+    `clip_logit_scale` is the multiplier (100.0 for OpenAI's models), not its logarithm; `clip_logit_bias` is what the
+    model adds to the product (SigLIP), which changes no ranking and is no part of a score. `streams` maps a
     stream's name to its definition, for example `{"entity": "NOUN"}`. `precision` is a list (`fp32,bf16`) where
     machines of several kinds were let work on one store: first the one it was begun in, in a shard its own last.
     `batch_size` is how many frames were encoded at once, and `versions` says which software wrote the shard: two shards
@@ -82,6 +83,7 @@ class StoreSettings:
     strategies: tuple[str, ...] | None = None
     tagger: str | None = None
     captions_sha256: str | None = None
+    clip_logit_bias: float | None = None
     batch_size: int | None = field(default=None, compare=False)
     versions: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -175,9 +177,9 @@ class Captions:
     `shortfall` says, per protocol, what the data set publishes and this copy of it lacks.
     """
 
-    id: list[str]
-    video_id: list[str]
-    text: list[str]
+    id: Sequence[str]
+    video_id: Sequence[str]
+    text: Sequence[str]
     protocols: dict[str, np.ndarray]
     shortfall: dict[str, dict] = field(default_factory=dict)
 
@@ -193,7 +195,7 @@ class TextTable:
     `embedding (U, D)` float16, not normalised; `row (M,)` int64 indexes it.
     """
 
-    sentence: list[str]
+    sentence: Sequence[str]
     embedding: np.ndarray
     row: np.ndarray
 

@@ -18,7 +18,7 @@ import torch
 
 from ..errors import CamoeError
 from ..extras import needs_extra
-from ..sealed import DamagedError, read_sealed, write_sealed
+from ..sealed import DamagedError, is_sealed, read_sealed, write_sealed
 from .reader import FeatureStore
 from .rows import gather_rows
 
@@ -76,12 +76,18 @@ class VideoIndex:
         """Raises `CamoeError` for what is no index, is damaged, or was made of other videos than the store's."""
         if not path.is_file():
             raise CamoeError(f"--index {path} is not there; make it with camoe-store export STORE --out {path}")
+        other = (
+            f"--index {path} is no index of videos; give a file that camoe-store export STORE --out NAME.faiss wrote"
+        )
+        if not is_sealed(path):
+            raise CamoeError(other)
         try:
             tensors, notes = read_sealed(path)
             index = _faiss().deserialize_index(tensors["index"].numpy())
-        except (DamagedError, KeyError, RuntimeError, TypeError) as error:
-            reason = error if isinstance(error, DamagedError) else "it is no index of videos"
-            raise CamoeError(f"--index {path} cannot be used ({reason}); export it again") from None
+        except DamagedError as error:
+            raise CamoeError(f"--index {error}; export it again") from None
+        except (KeyError, RuntimeError, TypeError):
+            raise CamoeError(other) from None
         if notes.get("videos") != store.videos_content_sum or index.ntotal != len(store.video_ids):
             raise CamoeError(f"--index {path} was made of other videos than the store's; export it again")
         return cls(path, index)

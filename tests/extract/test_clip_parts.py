@@ -9,6 +9,7 @@ import torch
 from camoe.extract.clip_encoder import ClipEncoder
 from camoe.extract.clip_parts import PUBLISHED, clip_class, clip_tokenizer
 from camoe.extract.clip_weights import clip_package
+from camoe.extract.strategies import read_whole
 
 TEXTS = ["a red circle", "", "word " * 200, "emoji 🎬 été", "cut <|endoftext|> off", "a &amp; b", "<|endoftext|>"]
 
@@ -29,7 +30,7 @@ def test_sentences_are_cut_as_the_package_cuts_them() -> None:
     encoder = ClipEncoder.load("tiny", "cpu", "fp32")
     rows = clip_package().tokenize(TEXTS, truncate=True)
     for text, row in zip(TEXTS, rows.tolist(), strict=True):
-        tokens = encoder._whole_sentence(text).tokens
+        tokens = read_whole(text, encoder.tokens).tokens
         end = row.index(tokens[-1])
         assert list(tokens) == row[: end + 1]
     with torch.inference_mode():

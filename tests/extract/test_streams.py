@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from camoe.extract.analyse import analyse
 from camoe.extract.clip_encoder import ClipEncoder
-from camoe.extract.clip_tokens import CONTEXT_LENGTH, Caption, Word, analyse, piece_tokens
+from camoe.extract.clip_tokens import CLIP_TOKENS, CONTEXT_LENGTH
 from camoe.extract.readings import build_texts
 from camoe.extract.strategies import STRATEGIES, Reading, read_caption
 from camoe.extract.streams import describe_streams, parse_streams, selectors, text_names
+from camoe.extract.text_tokens import Caption, Word
 from camoe.extract.words import Tagger
 from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store.notes import merge_notes
@@ -88,22 +90,22 @@ def test_sentences(strategy: str, stream: str, sentence: str) -> None:
 def test_muw_keeps_positions() -> None:
     start, end = 49406, 49407
     reading = read("a man is riding a horse", "muw")
-    assert reading.sequence.tokens == (start, *piece_tokens("man"), *piece_tokens("horse"), end)
+    assert reading.sequence.tokens == (start, *CLIP_TOKENS.tokens_of("man"), *CLIP_TOKENS.tokens_of("horse"), end)
     assert reading.sequence.positions == (0, 2, 6, 7)
     assert reading.kept_words == ("man", "horse")
     assert read("a man is riding a horse", "muw", "action").sequence.positions == (0, 4, 7)
 
 
 def test_muw_token_fills_places() -> None:
-    filler = piece_tokens("_")
+    filler = CLIP_TOKENS.tokens_of("_")
     assert len(filler) == 1
     reading = read("a dog runs", "muw-token")
-    assert reading.sequence.tokens == (49406, *filler, *piece_tokens("dog"), *filler, 49407)
+    assert reading.sequence.tokens == (49406, *filler, *CLIP_TOKENS.tokens_of("dog"), *filler, 49407)
     assert reading.sequence.positions == (0, 1, 2, 3, 4)
 
 
 def test_akwe_pools_every_token_of_a_split_word() -> None:
-    pieces = piece_tokens("kaiserschmarrn")
+    pieces = CLIP_TOKENS.tokens_of("kaiserschmarrn")
     assert len(pieces) > 1
     reading = read("the kaiserschmarrn is eaten", "akwe")
     assert reading.sequence.pooled == tuple(range(2, 2 + len(pieces)))
@@ -189,7 +191,7 @@ def test_akwe_is_the_mean_of_contextual_outputs(tower: Any, encoder: ClipEncoder
     text = "a man is eating kaiserschmarrn in bed"
     tokens = clip.clip._tokenizer.encode(text)
     every = outputs(tower, [49406, *tokens, 49407], [])
-    split = len(piece_tokens("kaiserschmarrn"))
+    split = len(CLIP_TOKENS.tokens_of("kaiserschmarrn"))
     kept = [2, *range(5, 5 + split), 6 + split]
     key_words = {"man", "kaiserschmarrn", "bed"}
     reading = read_caption(analyse(text, None), "akwe", lambda caption: [w.text in key_words for w in caption.words])
@@ -220,7 +222,7 @@ def test_long_captions_fit_and_are_counted(strategy: str) -> None:
 def test_key_words_are_preferred_over_the_rest() -> None:
     """A noun after 100 other words still reaches CLIP; early words keep their places."""
     text = "a dog " + "very " * 100 + "near a horse"
-    kept = (*piece_tokens("dog"), *piece_tokens("horse"))
+    kept = (*CLIP_TOKENS.tokens_of("dog"), *CLIP_TOKENS.tokens_of("horse"))
     muw = read(text, "muw")
     assert muw.sequence.tokens[1:-1] == kept
     assert muw.sequence.positions == (0, 2, 75, 76)
@@ -262,7 +264,11 @@ def test_equal_sentences_have_equal_sequences(first: list, second: list, strateg
 
 
 def test_a_literal_underscore_is_no_mask() -> None:
-    whole = read_caption(Caption("_ dog", [Word("_", "OTHER", (62 + 256,)), Word("dog", "NOUN", (1929,))]), "muw", None)
+    whole = read_caption(
+        Caption("_ dog", [Word("_", "OTHER", (62 + 256,)), Word("dog", "NOUN", (1929,))], CLIP_TOKENS),
+        "muw",
+        None,
+    )
     assert whole.sentence == "\\_ dog"
 
 

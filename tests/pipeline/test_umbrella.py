@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from importlib import import_module
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -84,18 +83,13 @@ def test_every_command_tells_the_version(name: str, capsys: pytest.CaptureFixtur
     assert camoe.__version__ == version("camoe")
 
 
-def test_help_is_quick_and_loads_no_torch() -> None:
+def test_help_loads_nothing_that_takes_long() -> None:
     code = (
         "import sys\nfrom camoe.cli import main\nmain([], standalone_mode=False)\n"
         "print(*(name for name in ('torch', 'numpy', 'pandas', 'h5py') if name in sys.modules), file=sys.stderr)"
     )
-    seconds = []
-    for _ in range(3):  # the best of three: the machine may be busy
-        begun = time.perf_counter()
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
-        seconds.append(time.perf_counter() - begun)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert run.stderr == "\n"
-    assert min(seconds) < 0.5
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -12,7 +13,10 @@ from ..aggregators import zero_linear
 from ..recipe import Architecture
 from ..scorer import Dropout, FeatureShape, text_side
 from .pooled import masked_softmax
-from .seqtransf import LAYERS, SeqTransf
+from .seqtransf import SeqTransf, Settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 TEMPERATURE = 0.1
 
@@ -36,24 +40,12 @@ class AFA(SeqTransf):
         self,
         text_heads: Sequence[nn.Module],
         *,
-        embed_dim: int,
-        max_frames: int,
-        weights: Sequence[float],
-        logit_scale: float,
-        layers: int = LAYERS,
-        heads: int | None = None,
         padding: str = "masked",
         temperature: float = TEMPERATURE,
+        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(
-            text_heads,
-            embed_dim=embed_dim,
-            max_frames=max_frames,
-            weights=weights,
-            logit_scale=logit_scale,
-            layers=layers,
-            heads=heads,
-        )
+        super().__init__(text_heads, **settings)
+        embed_dim = settings["embed_dim"]
         self.padding, self.temperature = padding, temperature
         self.frameLinear = nn.Linear(embed_dim, embed_dim)
         self.frameLinear2 = zero_linear(embed_dim, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 import torch
 from torch import nn
@@ -16,6 +17,22 @@ from ..scorer import Dropout, FeatureShape, Scorer, text_side
 HEAD_WIDTH = 64
 LAYERS = 4
 NORM_EPSILON = 1e-12
+
+
+class Sizes(TypedDict):
+    """What a head on top of the temporal transformer must hand on to it."""
+
+    embed_dim: int
+    max_frames: int
+    weights: Sequence[float]
+    logit_scale: float
+
+
+class Settings(Sizes, total=False):
+    """What it may hand on besides."""
+
+    layers: int
+    heads: int | None
 
 
 class SeqTransf(Scorer):

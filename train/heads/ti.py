@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -15,7 +16,10 @@ from ..words import parts
 from .blocks import in_blocks
 from .cdcr import Tokens, best_of, decorrelation
 from .emcl import Moments
-from .seqtransf import LAYERS, SeqTransf
+from .seqtransf import SeqTransf, Settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class TokenInteraction(SeqTransf):
@@ -39,23 +43,10 @@ class TokenInteraction(SeqTransf):
         self,
         text_heads: Sequence[nn.Module],
         *,
-        embed_dim: int,
-        max_frames: int,
-        weights: Sequence[float],
-        logit_scale: float,
-        layers: int = LAYERS,
-        heads: int | None = None,
         padding: str = "masked",
+        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(
-            text_heads,
-            embed_dim=embed_dim,
-            max_frames=max_frames,
-            weights=weights,
-            logit_scale=logit_scale,
-            layers=layers,
-            heads=heads,
-        )
+        super().__init__(text_heads, **settings)
         self.padding = padding
 
     def word_shares(self, words: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -11,8 +12,11 @@ from ..aggregators import zero_linear
 from ..recipe import Architecture
 from ..scorer import FeatureShape, text_side
 from .pooled import masked_softmax
-from .seqtransf import LAYERS
+from .seqtransf import Settings
 from .ti import TokenInteraction
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 DEPTH = 2
 
@@ -31,25 +35,12 @@ class WeightedTokenInteraction(TokenInteraction):
         self,
         text_heads: Sequence[nn.Module],
         *,
-        embed_dim: int,
-        max_frames: int,
-        weights: Sequence[float],
-        logit_scale: float,
-        layers: int = LAYERS,
-        heads: int | None = None,
         padding: str = "masked",
         depth: int = DEPTH,
+        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(
-            text_heads,
-            embed_dim=embed_dim,
-            max_frames=max_frames,
-            weights=weights,
-            logit_scale=logit_scale,
-            layers=layers,
-            heads=heads,
-            padding=padding,
-        )
+        super().__init__(text_heads, padding=padding, **settings)
+        embed_dim = settings["embed_dim"]
         self.text_weight_fc = _weight_layers(embed_dim, depth)
         self.video_weight_fc = _weight_layers(embed_dim, depth)
 

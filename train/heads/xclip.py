@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -15,7 +16,10 @@ from ..words import parts
 from .blocks import in_blocks
 from .emcl import Moments
 from .pooled import masked_softmax
-from .seqtransf import LAYERS, SeqTransf
+from .seqtransf import SeqTransf, Settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 TEMPERATURE = 0.01
 
@@ -44,25 +48,13 @@ class XCLIP(SeqTransf):
         self,
         text_heads: Sequence[nn.Module],
         *,
-        embed_dim: int,
-        max_frames: int,
         max_words: int,
-        weights: Sequence[float],
-        logit_scale: float,
-        layers: int = LAYERS,
-        heads: int | None = None,
         padding: str = "masked",
         temperature: float = TEMPERATURE,
+        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(
-            text_heads,
-            embed_dim=embed_dim,
-            max_frames=max_frames,
-            weights=weights,
-            logit_scale=logit_scale,
-            layers=layers,
-            heads=heads,
-        )
+        super().__init__(text_heads, **settings)
+        embed_dim, max_frames = settings["embed_dim"], settings["max_frames"]
         self.padding, self.temperature = padding, temperature
         self.global_mat_weight, self.local_mat_weight = _identity(embed_dim), _identity(embed_dim)
         self.word_logit_weight, self.frame_logit_weight = _identity(max_words), _identity(max_frames)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ....pipeline.errors import CamoeError
-from ..config import AUTO, check_text, parse_weights
+from ..config import AUTO, check_text, parse_cutoff, parse_weights
 from ..searcher import Query, Searcher
+from ..watch import CHANGED, StoreWatch
 
 MOST_KEPT_SCORES = 1 << 24
 """Numbers of the kept queries' scores, 64 MB."""
@@ -23,7 +24,7 @@ MOST_TOP = 200
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: a `text` or `like` an id; `weights` as `fusion:1,entity:0.5`; `only` must be part of the id."""
+    """What is asked: a `text` or `like` an id; `weights` as `fusion=1,entity=0.5`; `only` must be part of the id."""
 
     text: str | None = None
     like: str | None = None
@@ -50,6 +51,7 @@ class Answers:
         self.searcher = searcher
         self._kept: OrderedDict[tuple, Scored] = OrderedDict()
         self._lock = threading.Lock()
+        self._watch = StoreWatch(searcher.paths)
 
     @cached_property
     def _lower_ids(self) -> list[str]:
@@ -67,17 +69,24 @@ class Answers:
             "weights": searcher.weights,
             "candidates": searcher.ranker.candidates,
             "folder_known": searcher.folder.root is not None,
+            "notes": self._notes(),
             "cutoff": searcher.cutoff.at(),
             "cutoff_basis": searcher.cutoff.basis,
         }
+
+    def _notes(self) -> list[str]:
+        """What the user should know beside any answer."""
+        found = [self.searcher.folder.doubt] if self.searcher.folder.doubt else []
+        return [*found, CHANGED] if self._watch.changed() else found
 
     def search(self, question: Question) -> dict[str, Any]:
         """The results and what the page shows around them."""
         searcher, weights = self.searcher, self._weights(question)
         scored = self._scored(question)
-        cutoff = self._cutoff(question, weights)
+        calibrated = searcher.auto_cutoff(scored.query, weights, scored.wanted)
+        cutoff = calibrated if question.cutoff == AUTO else self._cutoff(question)
         wanted, scores = searcher.mix(scored.wanted, weights), searcher.mix(scored.scores, weights)
-        among = self._among(question.only) & np.isfinite(scores)
+        among = self._among(question.only) & searcher.others(scored.query) & np.isfinite(scores)
         allowed = among if cutoff is None else among & (wanted >= cutoff)
         rows = searcher.best(scores, min(question.top, MOST_TOP), allowed)
         hits = searcher.hits(scored.query, scores, rows, weights)
@@ -89,7 +98,9 @@ class Answers:
             "found": int(allowed.sum()),
             "searched": int(among.sum()),
             "cutoff": cutoff,
-            "calibrated": self.searcher.cutoff.at(weights) if question.like is None else None,
+            "calibrated": calibrated,
+            "basis": None if calibrated is None else searcher.cutoff.basis_of(scored.query.length),
+            "notes": self._notes(),
             "range": [float(scores[among].min()), float(scores[among].max())] if among.any() else None,
             "weights": dict(zip(searcher.streams, searcher.shares(weights).tolist(), strict=True)),
             "readings": [
@@ -121,6 +132,8 @@ class Answers:
     def captions(self, video_id: str) -> list[dict[str, Any]]:
         """The store's captions that fit a video best."""
         self.searcher.row_of(video_id)
+        if self._watch.changed():
+            raise CamoeError(CHANGED)  # captions are read when they are asked for, and would be another store's
         return [asdict(hit) for hit in self.searcher.captions_for(video_id)] if self._has_captions else []
 
     @property
@@ -142,6 +155,8 @@ class Answers:
                 return self._kept[key]
         for text in (question.text, question.without):
             check_text(text)
+        if question.text is None and question.like is None:
+            raise CamoeError("give q, a text to search for, or like, the id of a video")
         if question.like is not None:
             self.searcher.row_of(question.like)  # an id, never a file of this machine
         query = self.searcher.query(question.text, like=question.like, without=question.without)
@@ -155,20 +170,11 @@ class Answers:
 
     def _weights(self, question: Question) -> dict[str, float] | None:
         entries = [entry for entry in (question.weights or "").split(",") if entry]
-        return parse_weights(tuple(entry.replace(":", "=", 1) for entry in entries))
+        return parse_weights(tuple(entries))
 
-    def _cutoff(self, question: Question, weights: dict[str, float] | None) -> float | None:
-        if question.cutoff == "none" or (question.cutoff == AUTO and question.like is not None):
-            return None
-        if question.cutoff == AUTO:
-            return self.searcher.cutoff.at(weights)
-        try:
-            value = float(question.cutoff)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise CamoeError(f"cutoff must be auto, none or a number, not {question.cutoff!r}")
-        return value
+    @staticmethod
+    def _cutoff(question: Question) -> float | None:
+        return None if question.cutoff == "none" else parse_cutoff(question.cutoff)
 
     def _among(self, only: str) -> np.ndarray:
         part = only.strip().lower()

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 import anyio
 from anyio import to_thread
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
@@ -22,7 +23,8 @@ from ..previews import preview_binary
 from ..searcher import Searcher
 from ..sources import SourceError
 from .answers import MOST_TOP, Answers, Question
-from .guard import Guard
+from .crowd import Crowd
+from .guard import Guard, refusal
 from .media import MEDIA_TYPES, Previews, Stills, file_response
 
 MOST_SEARCHES = 2
@@ -34,13 +36,17 @@ PAGE = {
     "api.html": "text/html",
     "api.js": "text/javascript",
 }
-Text = Annotated[str | None, Query(max_length=MOST_LETTERS, description="A text to search for.")]
-Like = Annotated[str | None, Query(max_length=MOST_LETTERS, description="The id of a video to search by instead.")]
+Text = Annotated[str | None, Query(max_length=MOST_LETTERS, description="A text to search for; or give `like`.")]
+Like = Annotated[
+    str | None,
+    Query(max_length=MOST_LETTERS, description="The id of a video; others like it are searched for, instead of `q`."),
+]
 Without = Annotated[
     str | None, Query(alias="not", max_length=MOST_LETTERS, description="A text that is subtracted; it counts half.")
 ]
 WeightsText = Annotated[
-    str | None, Query(max_length=MOST_LETTERS, description="`fusion:1,entity:0.5`; none: the model's.")
+    str | None,
+    Query(max_length=MOST_LETTERS, description="Shares of the streams, `fusion=1,entity=0.5`; without: the model's."),
 ]
 Seconds = Annotated[float, Query(ge=0, le=1e7, allow_inf_nan=False, description="Seconds of the file.")]
 VideoId = Annotated[str, Query(max_length=4096, description="A video's id, as a search gives it.")]
@@ -48,21 +54,30 @@ VideoId = Annotated[str, Query(max_length=4096, description="A video's id, as a 
 
 def create_app(searcher: Searcher | None, *, host: str, token: str | None = None, empty: str = "") -> ASGIApp:
     """The application; without a `searcher` the page says why there is nothing to search, `empty`."""
-    app = FastAPI(title="camoe-search", docs_url=None, redoc_url=None, description="All answers are JSON or media.")
+    app = FastAPI(
+        title="camoe-search",
+        docs_url=None,
+        redoc_url=None,
+        description="All answers are JSON or media.",
+        dependencies=[Depends(_only_known)],
+    )
     app.exception_handler(CamoeError)(_refuse)
     app.exception_handler(RequestValidationError)(_refuse_value)
+    app.exception_handler(HTTPException)(_refuse_request)
+    app.exception_handler(Exception)(_confess)
     _add_page(app)
     if searcher is None:
 
         @app.get("/api/about")
         def about_nothing() -> dict[str, Any]:
+            """Why there is nothing to search, `message`."""
             return {"videos": 0, "message": empty}
 
-        return Guard(app, host, token)
+        return Guard(Crowd(app), host, token)
     answers = Answers(searcher)
     _add_searches(app, answers)
     _add_media(app, answers)
-    return Guard(app, host, token)
+    return Guard(Crowd(app), host, token)
 
 
 def _refuse(request: Request, error: Exception) -> Response:
@@ -73,6 +88,30 @@ def _refuse_value(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}"}, 400)
+
+
+def _refuse_request(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    said = {404: f"there is nothing at {path}; /api lists what there is", 405: "only GET is answered here"}
+    return refusal(path, said.get(error.status_code, str(error.detail)), error.status_code, error.headers)
+
+
+def _confess(request: Request, error: Exception) -> Response:
+    return refusal(request.url.path, "the server made a mistake; its terminal says which", 500)
+
+
+def _only_known(request: Request) -> None:
+    """A parameter that is mistyped would be left out in silence, and one given twice would count once."""
+    described = request.app.openapi()["paths"][request.scope["route"].path]["get"]
+    known = [parameter["name"] for parameter in described.get("parameters", [])]
+    given = [name for name, _ in request.query_params.multi_items()]
+    for name in given:
+        if name not in known:
+            rest = f"; there are {', '.join(known)}" if known else ", nor any other"
+            raise CamoeError(f"there is no parameter {name!r} here{rest}")
+        if given.count(name) > 1:
+            raise CamoeError(f"parameter {name!r} is given {given.count(name)} times; give it once")
 
 
 def _add_page(app: FastAPI) -> None:
@@ -95,7 +134,9 @@ def _add_searches(app: FastAPI, answers: Answers) -> None:
 
     @app.get("/api/about")
     async def about() -> dict[str, Any]:
-        """What is searched, by which model, and the calibrated cut-off."""
+        """What is searched: `videos`, `captions` (how many), `model`, `clip`, `streams` and the model's `weights`,
+        `cutoff` (calibrated on whole captions) and `cutoff_basis`, `candidates` (null: the model compares all videos),
+        `folder_known`, and `notes`, what the user should know."""
         return await to_thread.run_sync(answers.about, limiter=limit)
 
     @app.get("/api/search")
@@ -104,11 +145,21 @@ def _add_searches(app: FastAPI, answers: Answers) -> None:
         like: Like = None,
         without: Without = None,
         weights: WeightsText = None,
-        cutoff: Annotated[str, Query(max_length=40, description="`auto`, `none` or a number.")] = AUTO,
+        cutoff: Annotated[
+            str,
+            Query(
+                max_length=40,
+                description="What scores less is left out: `auto`, the calibrated one (none for `like`), `none`, or a "
+                "number.",
+            ),
+        ] = AUTO,
         only: Annotated[str, Query(max_length=MOST_LETTERS, description="Must be part of the id.")] = "",
         top: Annotated[int, Query(ge=1, le=MOST_TOP, description="Results, at most.")] = 24,
     ) -> dict[str, Any]:
-        """The best videos, `hits` with `rank, id, score, moment_s, path, streams, duration_s`, and more."""
+        """The best videos: `hits`, a list of `rank, id, score, moment_s, path, streams` (the score of each),
+        `duration_s`; `found` and `searched`, how many reach the cut-off and how many there are; `cutoff`, the one that
+        was used; `calibrated`, the one of `auto`, and its `basis`; `range`, the lowest and the highest score;
+        `weights`, each stream's share; `readings`, the words that each stream reads; `notes`, as in `about`."""
         question = Question(q, like, without, weights, cutoff, only, top)
         return await to_thread.run_sync(answers.search, question, limiter=limit)
 
@@ -116,13 +167,14 @@ def _add_searches(app: FastAPI, answers: Answers) -> None:
     async def frames(
         id: VideoId, q: Text = None, like: Like = None, without: Without = None, weights: WeightsText = None
     ) -> dict[str, Any]:
-        """How well each frame of a video fits."""
+        """How well each frame of a video fits: `id`, `duration_s`, `frames`, a list of `time_s, score`."""
         question = Question(q, like, without, weights)
         return await to_thread.run_sync(answers.frames, question, id, limiter=limit)
 
     @app.get("/api/captions")
     async def captions(id: VideoId) -> list[dict[str, Any]]:
-        """The store's captions that fit a video best; none where the store has none."""
+        """The store's captions that fit a video best: a list of `rank, id, video_id, score, text`, empty where the
+        store has none."""
         return await to_thread.run_sync(answers.captions, id, limiter=limit)
 
 
@@ -154,7 +206,8 @@ def _add_media(app: FastAPI, answers: Answers) -> None:
 
     @app.get("/api/playable")
     async def playable(id: VideoId) -> dict[str, bool]:
-        """Whether the file is there, and whether browsers mostly play its kind as it is."""
+        """Whether a video's file is there (else the error says why not), and `direct`: whether browsers mostly play its
+        kind as it is. If not, ask for `preview` instead of `video`."""
         source, open_source = answers.source(id)
         descriptor = await to_thread.run_sync(open_source)
         os.close(descriptor)

@@ -12,11 +12,12 @@ import ipaddress
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "camoe_search"
@@ -56,18 +57,19 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
+        refuse = partial(refusal, scope["path"])
         if scope["method"] not in ("GET", "HEAD"):
-            return PlainTextResponse("only GET is answered here", 405)
+            return refuse("only GET is answered here", 405)
         if len(scope["raw_path"]) + len(scope["query_string"]) > MOST_URL_BYTES:
-            return PlainTextResponse("the query is too long", 414)
+            return refuse("the query is too long", 414)
         host = headers.get("host", "")
         if not self._is_ours(host):
-            return PlainTextResponse(f"this server does not go by the name {_name_of(host)!r}", 403)
+            return refuse(f"this server does not go by the name {_name_of(host)!r}", 403)
         if "origin" in headers and urlsplit(headers["origin"]).netloc != host:
-            return PlainTextResponse("another page may not ask here", 403)
+            return refuse("another page may not ask here", 403)
         foreign = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
         if foreign and headers.get("sec-fetch-mode") != "navigate":
-            return PlainTextResponse("another page may not ask here", 403)
+            return refuse("another page may not ask here", 403)
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -98,7 +100,14 @@ class Guard:
         shown = (_cookie(headers), headers.get("authorization", "").removeprefix("Bearer "))
         if any(_same(value, self.token) for value in shown):
             return None
-        return PlainTextResponse("open the address that camoe-search printed, with its token", 401)
+        return refusal(scope["path"], "open the address that camoe-search printed, with its token", 401)
+
+
+def refusal(path: str, sentence: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Why something is not answered: as JSON beneath `/api`, elsewhere as plain text for who opens it in a browser."""
+    if path.startswith("/api/"):
+        return JSONResponse({"error": sentence}, status, headers)
+    return PlainTextResponse(sentence, status, headers)
 
 
 def _name_of(host: str) -> str:

@@ -13,7 +13,7 @@ from functools import partial
 import anyio
 from anyio import to_thread
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ....extract.child import Children, DecodingCancelledError
@@ -60,7 +60,8 @@ def file_response(descriptor: int, suffix: str, headers: Headers) -> Response:
         start, end = _bounds(asked[1], asked[2], size)
         if start >= end:
             os.close(descriptor)
-            return PlainTextResponse("there is no such part of the file", 416, {"Content-Range": f"bytes */{size}"})
+            there_is = {"Content-Range": f"bytes */{size}"}
+            return JSONResponse({"error": "there is no such part of the file"}, 416, there_is)
         status, answered["Content-Range"] = 206, f"bytes {start}-{end - 1}/{size}"
     answered["Content-Length"] = str(end - start)
     return Streamed(
@@ -132,7 +133,7 @@ class Previews:
         if not self._free.acquire(blocking=False):
             os.close(descriptor)
             busy = "a few videos are being prepared already; try again in a moment"
-            return PlainTextResponse(busy, 503, {"Retry-After": "2"})
+            return JSONResponse({"error": busy}, 503, {"Retry-After": "2"})
         job = _Job(self._binary, descriptor, path, start_s, self._free.release)
         return Streamed(job.blocks(), job.close, media_type="video/mp4", headers={"Cache-Control": "no-store"})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from camoe.evaluate.report.words import read_words
-from camoe.extract.clip_tokens import analyse
+from camoe.extract.analyse import analyse
 from camoe.extract.strategies import STRATEGIES, read_caption
 
 CAPTIONS = (

@@ -10,7 +10,7 @@ from camoe.evaluate.search.searcher import Searcher
 from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore
 from camoe.pipeline.store.cli import main as store_main
-from camoe.pipeline.store.stored_frames import StoredFrames
+from camoe.pipeline.store.stored import StoredFrames
 from camoe.pipeline.store.video_index import VideoIndex, build_index, mean_pooled
 
 pytest.importorskip("faiss")
@@ -95,8 +95,12 @@ def test_an_index_that_does_not_fit_is_refused(
     content = bytearray(index.read_bytes())
     content[-100] ^= 1
     damaged.write_bytes(content)
-    with pytest.raises(CamoeError, match=r"cannot be used \(.* is damaged"):
+    with pytest.raises(CamoeError, match=r"^--index \S+damaged.faiss is damaged \([^/]*\); export it again$"):
         Searcher.open(None, world.store, index=damaged)
+    table = tmp_path / "videos.csv"
+    table.write_text("rank,id\n1,clip0000\n")
+    with pytest.raises(CamoeError, match=r"^--index \S+videos.csv is no index of videos; give a file that camoe-store"):
+        Searcher.open(None, world.store, index=table)
     with pytest.raises(CamoeError, match="is not there; make it with camoe-store export"):
         Searcher.open(None, world.store, index=tmp_path / "none.faiss")
     with pytest.raises(CamoeError, match="leave one of them out"):

@@ -235,7 +235,9 @@ def test_caption_ids_sort_in_order_beyond_a_thousand(tmp_path) -> None:
 
 
 def test_wrong_use(tmp_path) -> None:
-    with pytest.raises(CamoeError, match=r"--dataset 'coco' does not exist; choose from csv, json, msrvtt"):
+    with pytest.raises(
+        CamoeError, match=r"--dataset 'coco' does not exist; choose from csv, json, parquet, subtitles, msrvtt"
+    ):
         load_dataset("coco", tmp_path, None, seed=0)
     with pytest.raises(CamoeError, match=r"nothing.csv does not exist"):
         load_dataset("csv", tmp_path / "nothing.csv", None, seed=0)

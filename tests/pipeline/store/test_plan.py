@@ -230,9 +230,10 @@ def _hold(place: Place, chunk: int, seconds: float) -> None:
 def test_a_chunk_has_one_writer_and_a_dead_one_loses_it(place: Place) -> None:
     holder = FORK.Process(target=_hold, args=(place, 3, 60.0))
     holder.start()
-    while not (place.folder / ".chunk-00003.lock").exists() or (claim := place.claim(3)) is not None:
-        if (place.folder / ".chunk-00003.lock").exists() and claim is not None:
-            claim.release()
+    while not (place.folder / ".chunk-00003.lock").exists():
+        time.sleep(0.01)
+    while (claim := place.claim(3)) is not None:
+        claim.release()
         time.sleep(0.01)
     other = place.claim(4)
     assert other is not None

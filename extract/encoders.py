@@ -1,0 +1,70 @@
+"""Which encoder `--clip` names: OpenAI's by a name or a file, another family's by `FAMILY:…`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from ..pipeline.errors import CamoeError
+from .clip_encoder import ClipEncoder
+from .clip_parts import PUBLISHED
+from .clip_tokens import CLIP_TOKENS
+from .clip_weights import BUILT_IN
+from .encoder import Encoder
+from .text_tokens import Tokens
+
+Loader = Callable[[str, str, str, Path | None], Encoder]
+"""Called with what follows `FAMILY:`, the device, the precision (both may be `auto`) and `--clip-cache`."""
+
+ENTRY_POINTS = "camoe.encoders"
+"""Group of entry points by which another package adds a family: each names a `Loader`."""
+
+_OURS = {"open_clip": ".open_clip_encoder"}
+_REGISTERED: dict[str, Loader] = {}
+
+
+def register_encoder(family: str, loader: Loader) -> None:
+    """Have `--clip FAMILY:REST` load by `loader`; raises `CamoeError` for a family that another has."""
+    if family in _OURS or _REGISTERED.get(family, loader) is not loader:
+        raise CamoeError(f"there is a family of encoders {family!r} already; register yours under another name")
+    _REGISTERED[family] = loader
+
+
+def load_encoder(clip: str, device: str = "auto", precision: str = "auto", cache_folder: Path | None = None) -> Encoder:
+    """The encoder that `clip` names, in inference mode; raises `CamoeError` where it cannot be had."""
+    family, _, rest = clip.partition(":")
+    loader = _loader(family) if rest and not Path(clip).exists() else None
+    load: Loader = ClipEncoder.load if loader is None else loader
+    return load(clip if loader is None else rest, device, precision, cache_folder)
+
+
+def tokens_of(clip: str, cache_folder: Path | None = None) -> Tokens:
+    """Its tokenizer; for OpenAI's models without their weights."""
+    return load_encoder(clip, "cpu", "fp32", cache_folder).tokens if has_family(clip) else CLIP_TOKENS
+
+
+def has_family(clip_model: str) -> bool:
+    """Whether a store's model is not one of OpenAI's, but of a family that is known here."""
+    family, _, rest = clip_model.partition(":")
+    return bool(rest) and _loader(family) is not None
+
+
+def is_named(clip_model: str) -> bool:
+    """Whether the model that a store names can be had by that name, which for one from a file it cannot."""
+    return clip_model in (*BUILT_IN, *PUBLISHED) or (has_family(clip_model) and not Path(clip_model).suffix)
+
+
+def _loader(family: str) -> Loader | None:
+    if family in _OURS:
+        loader: Loader = import_module(_OURS[family], __package__).load
+        return loader
+    for point in () if family in _REGISTERED else entry_points(group=ENTRY_POINTS, name=family):
+        try:
+            register_encoder(family, point.load())
+        except Exception as error:  # a package of somebody else's
+            raise CamoeError(
+                f"the encoders {family} ({point.value}) cannot be loaded: {error}; mend or remove the package"
+            ) from error
+    return _REGISTERED.get(family)
