@@ -61,5 +61,10 @@ def _loader(family: str) -> Loader | None:
         loader: Loader = import_module(_OURS[family], __package__).load
         return loader
     for point in () if family in _REGISTERED else entry_points(group=ENTRY_POINTS, name=family):
-        register_encoder(family, point.load())
+        try:
+            register_encoder(family, point.load())
+        except Exception as error:  # a package of somebody else's
+            raise CamoeError(
+                f"the encoders {family} ({point.value}) cannot be loaded: {error}; mend or remove the package"
+            ) from error
     return _REGISTERED.get(family)

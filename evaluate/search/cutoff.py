@@ -129,12 +129,12 @@ def _captions(searcher: Searcher) -> np.ndarray:
 
 
 def _usable(searcher: Searcher) -> np.ndarray:
-    return np.array([searcher.has(video) for video in searcher.store.caption_video_ids], bool)
+    return searcher.store.caption_video_ids.among(searcher.gallery.ids)
 
 
 def _short(searcher: Searcher, captions: np.ndarray) -> Short | None:
     """From phrases of captions, by their rows; none where they hold too few."""
-    texts, tagger = [searcher.store.caption_texts[row] for row in captions], load_tagger()
+    texts, tagger = searcher.store.caption_texts.take(captions).tolist(), load_tagger()
     there = sorted({phrase for text in texts for phrase in phrases(text, tagger)})
     if len(there) < LEAST_PHRASES:
         return None
@@ -156,7 +156,7 @@ def _own_videos(searcher: Searcher, chosen: list[Phrase], captions: np.ndarray) 
     """Of each phrase rows of videos that have a caption with it: at least those of the captions that it is from."""
     store = searcher.store
     read = np.union1d(captions, _drawn(np.flatnonzero(_usable(searcher)), MOST_READ))
-    stands = places(chosen, [store.caption_texts[row] for row in read])
+    stands = places(chosen, store.caption_texts.take(read).tolist())
     videos = [[searcher.row_of(store.caption_video_ids[read[place]]) for place in stands[phrase]] for phrase in chosen]
     return [_drawn(np.unique(rows).astype(np.int64), MOST_OWN) for rows in videos]
 

@@ -208,7 +208,7 @@ class Searcher:
         store = self.store
         if self.run is None or self.run.protocol not in store.protocols:
             return np.zeros(len(store.caption_ids), bool)
-        held_out = np.isin(store.caption_video_ids, self.run.held_out_videos)
+        held_out = store.caption_video_ids.among(self.run.held_out_videos)
         return (store.protocols[self.run.protocol] == SUBSETS["train"]) & ~held_out
 
     # -- queries
@@ -474,15 +474,16 @@ class Searcher:
             texts = self.caption_embeddings(part.tolist())
             found.append(self.mix(self.ranker.pairs(texts, frames, mask)[:, :, 0].cpu().numpy(), weights))
         scores = np.concatenate(found)
+        rows = self.best(scores, top)
         return [
             CaptionHit(
                 rank,
                 store.caption_ids[row],
                 store.caption_video_ids[row],
                 round(float(scores[row]), 4),
-                store.caption_texts[row],
+                text,
             )
-            for rank, row in enumerate(self.best(scores, top).tolist(), start=1)
+            for rank, (row, text) in enumerate(zip(rows.tolist(), store.caption_texts.take(rows), strict=True), start=1)
         ]
 
     @cached_property

@@ -16,9 +16,11 @@ import pytest
 import torch
 from camoe.evaluate.search.searcher import Searcher
 from camoe.extract.config import ExtractConfig
+from camoe.extract.elsewhere import FrameWorkElsewhere
 from camoe.extract.encoder import Encoder
-from camoe.extract.encoders import load_encoder, register_encoder
-from camoe.extract.ffmpeg import inspect_binary
+from camoe.extract.encoders import load_encoder
+from camoe.extract.ffmpeg import Binary, inspect_binary
+from camoe.extract.frames import FrameWork
 from camoe.extract.plain_tower import PlainTower
 from camoe.extract.query_tower import QueryTower
 from camoe.extract.resize import Resize
@@ -28,7 +30,8 @@ from camoe.extract.text_tower import CausalTower
 from camoe.extract.tokens import TokenSequence
 from camoe.extract.video import Decoder
 from camoe.pipeline.errors import CamoeError
-from camoe.pipeline.store import FeatureStore
+from camoe.pipeline.store import FeatureStore, StoreSettings
+from camoe.pipeline.store.place import Place
 from camoe.train.config import TrainConfig
 from camoe.train.run import fit
 from hypothesis import given, settings
@@ -356,20 +359,31 @@ def test_what_is_not_in_the_cache_is_told_with_the_command(
         load_encoder(f"open_clip:ViT-B-16-SigLIP/{path}", "cpu", cache_folder=tmp_path)
 
 
-def test_a_family_of_ones_own(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camoe.extract.encoders._REGISTERED", {})
-    asked: list[str] = []
+def test_frames_are_prepared_as_a_tag_says(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file without a tag is prepared as all tags of its architecture are, where these agree."""
+    path, half = zoo.weights("small-vit"), {"mean": (0.5,) * 3, "std": (0.5,) * 3, "resize_mode": "squash"}
+    tags = {"half": {"file": str(path), **half, "interpolation": "bilinear"}}
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "small-vit", tags)
+    model, _, transform = open_clip.create_model_and_transforms("small-vit", pretrained="half")
+    frame = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    expected = model.eval().encode_image(transform(Image.fromarray(frame)).unsqueeze(0)).detach()
+    for asked, name in (("half", "half"), (f"half/{path}", "half/small-vit.pt"), (str(path), "small-vit.pt")):
+        encoder = load_encoder(f"open_clip:small-vit/{asked}", "cpu")
+        assert encoder.resize == Resize("squash", "bilinear")
+        torch.testing.assert_close(encoder.encode_frames(frame[None]), expected, rtol=1e-3, atol=1e-4)
+        assert encoder.weights.name == f"open_clip:small-vit/{name}"
+    tags["other"] = {"file": str(path)}
+    assert load_encoder(f"open_clip:small-vit/{path}", "cpu").resize == Resize()
 
-    def load(rest: str, device: str, precision: str, cache_folder: Path | None) -> Encoder:
-        asked.append(rest)
-        return zoo.ours("small-vit")
 
-    register_encoder("mine", load)
-    assert load_encoder("mine:large/v2") is zoo.ours("small-vit")
-    assert asked == ["large/v2"]
-    for taken in ("mine", "open_clip"):
-        with pytest.raises(CamoeError, match=f"there is a family of encoders '{taken}' already"):
-            register_encoder(taken, lambda *_: zoo.ours("small-vit"))
+def test_a_worker_elsewhere_builds_the_same_model(zoo: Zoo, tmp_path: Path) -> None:
+    weights = zoo.ours("small-vit").weights
+    settings = StoreSettings(weights.name, weights.identity, 100.0, 32, "fp32")
+    place, binary = Place.of(tmp_path / "s"), Binary("ffmpeg", "7", True)
+    work = FrameWork(place, settings, tmp_path, binary, zoo.spec("small-vit"), tmp_path / "cache", "cpu", 60.0, 1, 4)
+    gone = replace(weights, path=tmp_path / "small-vit.pt")
+    elsewhere = FrameWorkElsewhere(work, gone, lambda: np.fromfile(weights.path, np.uint8), workers=1)
+    assert elsewhere._encoder().weights.identity == weights.identity
 
 
 # -- from videos to a search

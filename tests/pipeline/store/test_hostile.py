@@ -258,6 +258,8 @@ WRONG: list[tuple[Callable[[h5py.File], None], str]] = [
     (attribute("clip_logit_scale", 0.0), "the clip_logit_scale 0.0, which cannot be"),
     (attribute("clip_logit_scale", -1.0), "the clip_logit_scale -1.0, which cannot be"),
     (attribute("clip_logit_scale", np.nan), "the clip_logit_scale nan, which cannot be"),
+    (attribute("clip_logit_bias", np.inf), "the clip_logit_bias inf, which cannot be"),
+    (attribute("clip_logit_bias", np.bytes_(b"-10")), "the clip_logit_bias '-10', which cannot be"),
     (attribute("max_frames", 10**12), "the max_frames 1000000000000, which cannot be"),
     (attribute("max_frames", 1.5), "the max_frames 1.5, which cannot be"),
     (attribute("clip_sha256", 7), "the clip_sha256 7, which cannot be"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore, Shard
 from camoe.pipeline.store.build import StoreBuilder
 from camoe.pipeline.store.cli import main
+from camoe.pipeline.store.export import export_store
 from camoe.pipeline.store.failures import failures_path, read_failures
 from camoe.pipeline.store.imports import ImportOptions, import_export, import_store
+from camoe.pipeline.store.info import describe
+from camoe.pipeline.store.merge import merge_stores
 from camoe.pipeline.store.verify import verify_store
 
 Mutants = Callable[..., Iterator[bytes]]
@@ -46,6 +50,22 @@ def refused(call: Callable[[], object]) -> str:
     with pytest.raises(CamoeError) as caught:
         call()
     return str(caught.value)
+
+
+def test_the_logit_bias_is_kept_on_every_way(folder: Path, tmp_path: Path) -> None:
+    options = replace(OPTIONS, logit_bias=-12.9)
+    import_store(folder, tmp_path / "folder", options)
+    first = FeatureStore.open(tmp_path / "folder")
+    assert first.settings.clip_logit_bias == -12.9
+    export_store(first, tmp_path / "x.npz")
+    import_export(tmp_path / "x.npz", tmp_path / "back.h5")
+    merge_stores([tmp_path / "folder"], tmp_path / "merged.h5")
+    for name in ("back.h5", "merged.h5"):
+        assert FeatureStore.open(tmp_path / name).settings == first.settings
+    assert "logit scale 117.3 and bias -12.9, " in describe(first)[1]
+    assert "logit-bias nan should be a number" in refused(lambda: replace(OPTIONS, logit_bias=float("nan")))
+    other = refused(lambda: import_store(folder, tmp_path / "folder", replace(OPTIONS, logit_bias=-10.0)))
+    assert "clip_logit_bias is -12.9 in the store and -10.0 asked for" in other
 
 
 # -- again into the same store
