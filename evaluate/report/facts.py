@@ -23,6 +23,7 @@ def facts(material: Material) -> list[tuple[str, str]]:
     own = "" if found.store.own else f", while the run was trained on {found.store.trained_on[:12]}"
     return [
         ("run", found.run),
+        *([("tags", ", ".join(training.tags))] if training.tags else []),
         ("model", f"{run_kind(material)}, {run.record['parameters']:,} parameters"),
         ("streams", streams),
         ("chosen", chosen),
