@@ -39,11 +39,11 @@ def _is_reachable(endpoint: str) -> bool:
 
 
 def fetched_elsewhere(repository: str) -> str:
-    """How the small files of a repository (configuration, tokenizer) come into the cache of a machine without a network."""
+    """How a repository's small files (configuration, tokenizer) come into the cache of a machine without a network."""
     folder = f"models--{repository.replace('/', '--')}"
     return (
-        f"where there is a network run: hf download {repository} --include '*.json' '*.model' '*.txt', and copy {folder} "
-        "from the cache there (~/.cache/huggingface/hub) into the one here"
+        f"where there is a network run: hf download {repository} --include '*.json' '*.model' '*.txt', and copy "
+        f"{folder} from the cache there (~/.cache/huggingface/hub) into the one here"
     )
 
 

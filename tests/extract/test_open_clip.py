@@ -368,9 +368,7 @@ def test_what_is_not_in_the_cache_is_told_with_the_command(zoo: Zoo, tmp_path: P
     path = zoo.weights("small-siglip")
     with pytest.raises(CamoeError, match=r"its tokenizer timm/ViT-B-16-SigLIP is not in the cache .*run: hf download"):
         load_encoder(f"open_clip:ViT-B-16-SigLIP/{path}", "cpu", cache_folder=tmp_path)
-    with pytest.raises(
-        CamoeError, match=r"its text tower nobody/nothing is not in the cache .*copy models--nobody--nothing "
-    ):
+    with pytest.raises(CamoeError, match=r"tower nobody/nothing is not in the cache .*copy models--nobody--nothing "):
         load_encoder(f"open_clip:small-nobody/{path}", "cpu")
 
 
