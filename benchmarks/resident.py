@@ -215,7 +215,7 @@ def limited(path: str, way: str, megabytes: int, options: argparse.Namespace) ->
     resource.setrlimit(resource.RLIMIT_DATA, (data + megabytes * 10**6,) * 2)
     started = time.perf_counter()
     try:
-        fit(config)
+        fit(config, say=lambda line: print(line, file=sys.stderr, flush=True))
         print(json.dumps({"load": 0.0, "epoch": time.perf_counter() - started}), flush=True)
     except (MemoryError, RuntimeError) as error:  # PyTorch and oneDNN have words of their own for it
         if not isinstance(error, MemoryError) and not any(word in str(error) for word in ("allocate", "primitive")):
@@ -244,7 +244,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a tenth of the videos, one round")
     parser.add_argument("--flat", action="store_true", help="whole runs under a limit of memory instead")
-    parser.add_argument("--limit-mb", type=int, default=400, help="with --flat: data beyond the imports")
+    parser.add_argument("--limit-mb", type=int, default=500, help="with --flat: data beyond the imports")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--device", default="cpu")

@@ -19,7 +19,8 @@ held out: none is a video. The independent-normal case, where neighbours mean no
 
 Exact: `Searcher` on a store of `--videos`, zero-shot and a CAMoE model with three streams, whole answers with paths and
 moments; the text tower is ViT-B/32 with random weights, which is as fast as the real one. A searcher that stays open
-encodes all frames beforehand, as the page does; "just opened" has not. Index: the 1000 nearest of `--index-videos`
+encodes all frames beforehand, as the page does; "just opened" has not. Then the same store by an index, for models of
+several kinds, which encode the candidates of each query anew. Index: the 1000 nearest of `--index-videos`
 mean-pooled vectors by `VideoIndex`, then ranked exactly, with recall@10 against the exact order, without the text;
 needs faiss-cpu (`pip install 'camoe[faiss]'`), else it is left out, as with 0.
 """
@@ -27,6 +28,7 @@ needs faiss-cpu (`pip install 'camoe[faiss]'`), else it is left out, as with 0.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import statistics
 import tempfile
 import time
@@ -34,6 +36,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +44,7 @@ from camoe.evaluate.search.searcher import Searcher
 from camoe.pipeline.checksum import file_sha256
 from camoe.pipeline.store import FeatureStore, Shard, StoreSettings, Videos, write_shard
 from camoe.pipeline.store.schema import FULL, FUSION
-from camoe.pipeline.store.video_index import VideoIndex, build_index, mean_pooled
+from camoe.pipeline.store.video_index import VideoIndex, build_index, export_index, mean_pooled
 from camoe.train.config import TrainConfig
 from camoe.train.model import FeatureShape, build_model
 from random_clip import random_vit_b32
@@ -171,20 +174,42 @@ def measure_search(folder: Path, options: argparse.Namespace) -> None:
     prepared = time.perf_counter() - started
     show_times("camoe, three streams", trained, options.queries)
     print(f"(frames encoded beforehand in {prepared:.0f} s, {trained.ranker.frames.kept_bytes / 1e6:.0f} MB)")
+    if has_faiss():
+        measure_indexed(store, weights, options)
 
 
-def with_model(searcher: Searcher) -> Searcher:
-    """An untrained CAMoE model in the place of zero-shot: as fast as a trained one."""
+def measure_indexed(store: Path, weights: Path, options: argparse.Namespace) -> None:
+    """Whole searches with an index, where the model encodes the 1000 candidates of each query anew."""
+    index = store.with_suffix(".faiss")
+    export_index(FeatureStore.open(store), index)
+    models: dict[str, dict] = {
+        "zero-shot": {"model": "zero-shot", "streams": ("fusion",)},
+        "camoe, mean": {"aggregator": ("mean",)},
+        "camoe, attention": {"aggregator": ("attention",)},
+        "xpool": {"model": "xpool", "streams": ("fusion",)},
+        "frame-attention": {"model": "frame-attention", "streams": ("fusion",)},
+    }
+    print("\nthe same by an index, whose 1000 candidates the model encodes for each query, ms")
+    print(f"{'':22}{'text':>9}{'ranking':>9}{'moments':>9}{'whole':>9}{'95 %':>9}")
+    for name, settings in models.items():
+        searcher = Searcher.open(None, store, clip=str(weights), device="cpu", index=index)
+        show_times(name, with_model(searcher, **settings), options.queries)
+
+
+def with_model(searcher: Searcher, **settings: Any) -> Searcher:
+    """An untrained model, CAMoE's by itself, in the place of zero-shot: as fast as a trained one."""
     from camoe.evaluate.search.ranker import Ranker
 
-    config = TrainConfig(features=("store",))
+    config = TrainConfig(features=("store",), **settings)
     shape = FeatureShape(DIM, searcher.gallery.max_frames, 100.0)
     searcher.ranker = Ranker(
         build_model(config.recipe, shape),
         searcher.gallery,
         device=torch.device("cpu"),
-        raw=False,
+        raw=config.facts.raw,
+        nearest=searcher.ranker.nearest,
     )
+    searcher.strategies = searcher.reader.strategies = config.strategies
     return searcher
 
 
@@ -291,14 +316,17 @@ def independent(videos: int, queries: int) -> tuple[np.ndarray, np.ndarray]:
 # --- index
 
 
-def measure_index(folder: Path, options: argparse.Namespace) -> None:
-    try:
-        import faiss
+def has_faiss() -> bool:
+    return importlib.util.find_spec("faiss") is not None
 
-        faiss.omp_set_num_threads(options.threads)
-    except ImportError:
+
+def measure_index(folder: Path, options: argparse.Namespace) -> None:
+    if not has_faiss():
         print("\nno index is measured: faiss-cpu is not installed")
         return
+    import faiss
+
+    faiss.omp_set_num_threads(options.threads)
     like = fitted(measured(options.fit) if options.fit else TARGETS)
     count, makers = options.index_videos, {"mixture": partial(mixture, like=like), "independent normal": independent}
     print(f"\nindex over {count:,} videos, 1000 candidates, {options.threads} threads; ms are medians")

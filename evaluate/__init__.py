@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .result import Evaluation, Metrics, read_evaluation
     from .run import evaluate, rank_frame
     from .significance import bootstrap_intervals, k_occurrence_skewness, paired_bootstrap
+    from .tidy import metrics_frame
 
 _MODULES = {
     "config": ("EvaluateConfig",),
@@ -31,6 +32,7 @@ _MODULES = {
     "result": ("Evaluation", "Metrics", "read_evaluation"),
     "run": ("evaluate", "rank_frame"),
     "significance": ("bootstrap_intervals", "k_occurrence_skewness", "paired_bootstrap"),
+    "tidy": ("metrics_frame",),
 }
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "dual_softmax_log",
     "evaluate",
     "k_occurrence_skewness",
+    "metrics_frame",
     "paired_bootstrap",
     "query_bank",
     "rank_frame",

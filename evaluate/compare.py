@@ -16,7 +16,7 @@ from .result import Differences, MetricDifferences
 from .significance import paired_bootstrap
 from .subject import Subject
 
-APART = ("features", "protocol", "allow_missing", "out", "overwrite", "device", "threads", "tensorboard",
+APART = ("features", "protocol", "allow_missing", "out", "overwrite", "device", "threads", "log", "tensorboard", "tags",
          "checkpoint_seconds")  # fmt: skip
 
 

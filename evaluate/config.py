@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 RESAMPLES = 2000
-ADDITIONS = ("compare", "stress", "trec", "ranks")
+ADDITIONS = ("compare", "stress", "trec", "ranks", "cost")
 POSITIVE = ("rerank_temperature", "max_matrix_gb", "querybank_beta", "dualis_beta1", "dualis_beta2")
 COUNTS = ("sinkhorn_iterations", "bank_sinkhorn_iterations", "querybank_k", "nnn_k", "csls_k", "bank_size", "trec")
 TEMPERATURE = {"temperature": "rerank_temperature"}
@@ -79,6 +79,7 @@ class EvaluateConfig(Config):
     stress: bool = setting(False, help="Also re-rank small batches, repeated queries and two captions of a video.")
     trec: int | None = setting(None, help="Also write TREC run and qrels files with that many candidates a query.")
     ranks: bool = setting(False, help="Also write the rank of every query as a parquet table.")
+    cost: bool = setting(False, help="Also measure what a search by the model takes; about a second.")
     transfer: tuple[str, ...] = setting((), help="More runs: every run on every run's store, as one matrix.")
     golden: str | None = setting(
         None, flag="--check", help="Hold zero-shot numbers of --features against published ones.", choices=CHECKS

@@ -14,9 +14,11 @@ import torch
 
 from ..train.model import build_model
 from ..train.recipe import Recipe
+from ..train.run_folder import Run
 from ..train.scorer import FeatureShape, Scorer
 from ..train.words import with_words
 from .names import SEARCH_SIZES
+from .result import Cost
 
 MOST_NUMBERS = 1 << 25
 """Numbers that the encoded videos of a measurement may be (128 MB); more videos are extrapolated."""
@@ -61,6 +63,32 @@ def search_cost(recipe: Recipe, shape: FeatureShape) -> SearchCost:
         torch.set_num_threads(threads)
 
 
+def told_cost(parameters: int, train_seconds: float, search: SearchCost | None) -> Cost:
+    """The record of what a run cost to train and costs to search by, the latter where it was measured."""
+    if search is None or search.milliseconds is None:
+        return Cost(parameters, train_seconds, None if search is None else search.bytes_per_video)
+    times = {str(size): round(milliseconds, 4) for size, milliseconds in search.milliseconds.items()}
+    beyond = tuple(str(size) for size in search.milliseconds if search.extrapolated(size))
+    return Cost(parameters, train_seconds, search.bytes_per_video, times, beyond)
+
+
+def run_cost(run: Run, *, measured: bool) -> Cost:
+    """What a run cost to train and costs to search by; its search is timed where that is asked, in about a second."""
+    shape, record = run.shape, run.record
+    if measured:
+        return told_cost(record["parameters"], record["train_seconds"], search_cost(run.config.recipe, shape))
+    return Cost(record["parameters"], record["train_seconds"], index_bytes(run.model, shape))
+
+
+@torch.no_grad()
+def index_bytes(model: Scorer, shape: FeatureShape) -> int | None:
+    """Bytes of float16 that an index keeps of a video of that shape; none where no search uses the model."""
+    if model.transductive:
+        return None
+    video, _ = _encoded_video(model, shape)
+    return video.numel() * BYTES_A_NUMBER
+
+
 def _measured(model: Scorer, query: torch.Tensor, shape: FeatureShape) -> SearchCost:
     video, mask = _encoded_video(model, shape)
     numbers = video.numel()
@@ -79,7 +107,8 @@ def _encoded_video(model: Scorer, shape: FeatureShape) -> tuple[torch.Tensor, to
     """One video as the model keeps it, `(S or 1, 1, …)`, and its mask; a gallery repeats it."""
     frames = torch.randn(1, shape.max_frames, shape.embed_dim, generator=torch.Generator().manual_seed(0))
     mask = torch.ones(1, shape.max_frames, dtype=torch.bool)
-    return model.encode_videos(frames, mask), mask
+    device = model.logit_scale.device
+    return model.encode_videos(frames.to(device), mask.to(device)), mask
 
 
 def _query(recipe: Recipe, shape: FeatureShape) -> torch.Tensor:

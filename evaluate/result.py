@@ -98,6 +98,22 @@ class RerankingResult(Record):
 
 
 @dataclass(frozen=True)
+class Cost(Record):
+    """What the run costs: numbers that are learnt, seconds of training, bytes that an index keeps of a video, and where
+    it was measured, `milliseconds` of comparing one query with so many videos.
+
+    `extrapolated` names the sizes that were more than what was measured. `bytes_per_video` is none where no query can
+    be scored alone, so that no search uses the model.
+    """
+
+    parameters: int
+    train_seconds: float
+    bytes_per_video: int | None
+    milliseconds: dict[str, float] | None = None
+    extrapolated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class TrainingFacts(Record):
     """What the run was trained with; a loss only where there is one. `selection` is the epoch that was chosen."""
 
@@ -108,6 +124,7 @@ class TrainingFacts(Record):
     shuffle_frames: bool
     seed: int
     selection: dict[str, Any]
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -250,6 +267,7 @@ class Evaluation(Record):
     comparison: Comparison | None = None
     stress: Stress | None = None
     ties: str = "last"
+    cost: Cost | None = None
 
     @property
     def path(self) -> Path:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from ..train.names import DEVICE
 from ..train.run_folder import load_run
+from .card import refresh_card
 from .compare import differences, refuse_unlike, unlike_settings
 from .config import EvaluateConfig
+from .cost import run_cost
 from .export import check_exports, rank_table, write_exports
 from .gap import train_val_gap
 from .names import RERANKINGS
@@ -27,6 +29,7 @@ from .result import (
 from .significance import bootstrap_intervals
 from .stress import stress_test
 from .subject import Subject, open_subject
+from .tidy import evaluation_rows, write_metrics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,10 +52,14 @@ def evaluate(config: EvaluateConfig, say: Callable[[str], None] = lambda line: N
         subset=config.subset,
         other=_open(config, config.compare) if config.compare else None,
         stress=config.stress,
+        cost=config.cost,
     )
     for line in write_exports(evaluation, ranked, ranks=config.ranks, trec=config.trec):
         say(line)
     evaluation.write()
+    write_metrics(evaluation.path.with_suffix(".metrics.parquet"), evaluation_rows(evaluation))
+    if told := refresh_card(subject.run):
+        say(told)
     return evaluation
 
 
@@ -72,8 +79,12 @@ def describe(
     subset: str,
     other: Subject | None = None,
     stress: bool = False,
+    cost: bool = False,
 ) -> Evaluation:
-    """The record of one ranked subset, beside `other` on the same queries where one is given."""
+    """The record of one ranked subset, beside `other` on the same queries where one is given.
+
+    With `stress` and `cost` what these measure is in it too.
+    """
     scorer = subject.scorer
     return Evaluation(
         run=str(subject.run.path),
@@ -91,6 +102,7 @@ def describe(
         gap=train_val_gap(scorer, ranked.v2t, method.seed),
         comparison=compare(subject, other, ranked, method, subset) if other else None,
         stress=stress_test(ranked.scored, method.seed) if stress and ranked.scored else None,
+        cost=run_cost(subject.run, measured=cost),
     )
 
 

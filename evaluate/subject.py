@@ -54,6 +54,7 @@ class Subject:
             shuffle_frames=config.shuffle_frames,
             seed=config.seed,
             selection=self.run.record["selection"],
+            tags=config.tags,
         )
 
 

@@ -9,7 +9,7 @@ from ..pipeline.too_few import too_few
 from ..pipeline.wording import counted
 from .grid import grid
 from .names import DIRECTIONS, HEADINGS, METRICS
-from .result import Comparison, Evaluation, Gap, RerankingResult, StoreFacts, TrainingFacts
+from .result import Comparison, Cost, Evaluation, Gap, RerankingResult, StoreFacts, TrainingFacts
 from .significance import Difference
 
 RECALLS = METRICS[:3]
@@ -74,6 +74,7 @@ def _heading(evaluation: Evaluation) -> list[str]:
         f"protocol {evaluation.protocol}, subset {evaluation.subset}",
         f"{counted(evaluation.captions, 'caption')} of {counted(evaluation.videos, 'video')}, text to video R@1 of a "
         f"guess {100 / evaluation.videos:.1f}, CLIP {store.clip_model} ({store.clip_sha256[:8]})",
+        *([f"tags: {', '.join(evaluation.training.tags)}"] if evaluation.training.tags else []),
         *_coverage(evaluation),
     ]
 
@@ -183,8 +184,21 @@ def _notes(evaluation: Evaluation) -> list[str]:
         lines.append(f"the store was {told_otherwise(evaluation.store)}")
     if evaluation.gap:
         lines.append(_gap(evaluation.gap))
+    if evaluation.cost and evaluation.cost.milliseconds:  # which was asked for
+        lines.append(f"cost: {', '.join(cost_parts(evaluation.cost))}")
     lines.append("R@K in percent, ties rank last; hubs: skewness of the 10-occurrence, 0 is even")
     return [*lines, str(evaluation.path)]
+
+
+def cost_parts(cost: Cost) -> list[str]:
+    """`549,121 parameters`, `12.6 s of training`, `3,072 bytes a video in an index`, and what a query takes."""
+    parts = [f"{cost.parameters:,} parameters", f"{cost.train_seconds:.1f} s of training"]
+    if cost.bytes_per_video is not None:
+        parts.append(f"{cost.bytes_per_video:,} bytes a video in an index")
+    for size, milliseconds in (cost.milliseconds or {}).items():
+        about = "~" if size in cost.extrapolated else ""
+        parts.append(f"{about}{milliseconds:,.3g} ms a query over {int(size):,} videos")
+    return parts
 
 
 def _gap(gap: Gap) -> str:

@@ -91,7 +91,7 @@ def report(done: Extraction) -> str:
             train, val, test = (int((codes == code).sum()) for code in (1, 2, 3))
             short = " (incomplete)" if store.shortfall.get(protocol) else ""
             lines.append(f"protocol {protocol}: {train} train, {val} val, {test} test captions{short}")
-        without = sum(video not in have for video in store.caption_video_ids) if (have := set(store.video_ids)) else 0
+        without = int((store.caption_videos < 0).sum()) if store.video_ids else 0
         if without:
             lines.append(f"captions without frames of their video in the store, which cannot be used: {without}")
     lines += done.changes

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from ..pipeline.extras import needs_extra
 
-EXTRA = "subtitles"
 PAUSE_S = 2.0
 """A longer silence ends a caption."""
 _ROLLED_S = 0.5
 """Within this time after a cue, its last lines at the head of the next are the same ones, rolled up."""
 
+_TIMES = re.compile(r"\s*\d+:\d+:\d+[,.]\d+\s*-->")
 _OVERRIDES = re.compile(r"\{\\[^}]*\}")
 _NOTES = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|[♩♪♫♬]+")
 """`[music]`, `(laughs)`: what is heard, or who speaks."""
@@ -43,17 +43,28 @@ class Cue:
 
 def parse_cues(text: str) -> list[Cue]:
     """The cues of a SubRip or WebVTT text as they stand there, by their times; none where there is none."""
-    with needs_extra(EXTRA, "reading subtitles"):
+    with needs_extra("subtitles", "reading subtitles"):
         from webvtt import WebVTT
         from webvtt.errors import MalformedCaptionError, MalformedFileError
 
     text = text.lstrip("\ufeff \t\r\n")
+    format = "vtt" if text.startswith("WEBVTT") else "srt"
     try:
-        found = WebVTT.from_buffer(io.StringIO(text), format="vtt" if text.startswith("WEBVTT") else "srt")
+        found = WebVTT.from_buffer(io.StringIO(text if format == "vtt" else _numbered(text)), format=format)
     except (MalformedFileError, MalformedCaptionError):
         return []
     cues = [Cue(_seconds(cue.start), _seconds(cue.end), tuple(cue.text.split("\n"))) for cue in found.captions]
     return sorted(cues, key=lambda cue: (cue.start_s, cue.end_s))
+
+
+def _numbered(text: str) -> str:
+    """SubRip as the library wants it: above the times of a cue a bare number, which some files leave out."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if _TIMES.match(line) and not (lines and lines[-1].isdigit()):
+            lines.append("0")
+        lines.append(line.strip())
+    return "\n".join(lines)
 
 
 def check_extra() -> None:

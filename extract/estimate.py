@@ -25,7 +25,7 @@ from ..pipeline.store.info import size_text
 from ..pipeline.store.inventory import Inventory
 from ..pipeline.store.place import Place
 from ..pipeline.store.plan import Plan, planned_now
-from ..pipeline.store.schema import no_videos
+from ..pipeline.store.schema import WORD_TOKENS, no_videos
 from ..pipeline.store.union import caption_rows
 from ..pipeline.wording import counted
 from .config import ExtractConfig
@@ -34,9 +34,9 @@ from .ffmpeg import Binary, inspect_binary
 from .frames import FrameCounts, FrameWork
 from .inputs import Inputs, choose_batch, choose_encoder, make_settings, read_inputs, store_of
 from .pending import pending_items
-from .reconcile import reconcile, text_work
+from .reconcile import compare_captions, text_work
 from .streams import text_names
-from .texts import TextPlan, extract_texts
+from .texts import TextPlan, describe_size, extract_texts
 from .words import WordTagger, load_tagger
 
 _LEAST_VIDEOS, _MOST_VIDEOS, _CAPTIONS = 8, 64, 256
@@ -71,6 +71,8 @@ class Estimate:
     shard_size: int
     start_s: float
     held_size: int
+    word_tokens: str | None = None
+    """How large the word tokens become, in words; none where none are made."""
 
     @property
     def seconds(self) -> float:
@@ -106,12 +108,12 @@ def estimate(config: ExtractConfig) -> Estimate:
         settings, batch_size=batch_size, streams=None, strategies=None, tagger=None, captions_sha256=None
     )
     with tempfile.TemporaryDirectory(prefix="camoe-dry-run-") as folder:
-        captions = _sample_captions(config, inputs, there, encoder, tagger, settings, Path(folder))
+        captions, word_tokens = _sample_captions(config, inputs, there, encoder, tagger, settings, Path(folder))
         videos = Sample()
         if chunks and binary is not None:
             videos = _sample_videos(config, chunks, encoder, binary, frame_settings, Path(folder) / "frames")
     held = sum(path.stat().st_size for path in place.shards())
-    return Estimate(config.store, videos, captions, len(chunks), config.shard_size, start_s, held)
+    return Estimate(config.store, videos, captions, len(chunks), config.shard_size, start_s, held, word_tokens)
 
 
 def _chunks(config: ExtractConfig, inputs: Inputs, there: FeatureStore | None, place: Place) -> list[Chunk]:
@@ -169,17 +171,25 @@ def _sample_captions(
     tagger: WordTagger,
     settings: StoreSettings,
     folder: Path,
-) -> Sample:
-    """Some captions of those to be made; an upper bound, for sentences that recur are made once."""
-    if inputs.captions is None:
-        return Sample()
-    found = reconcile(inputs.captions, there)
-    if config.into is None:
-        found.refuse_changes(config.store)
-    names = text_names(config.strategies, inputs.streams)
-    work = text_work(found, names, there, captions_per_shard=max(1, len(found.captions.id)))
+) -> tuple[Sample, str | None]:
+    """Some captions of those to be made, and what is said of their word tokens' size.
+
+    An upper bound, for sentences that recur are made once.
+    """
+    found = compare_captions(
+        inputs.captions, there, out=config.store, may_change=config.into is not None, tokens=config.tokens
+    )
+    if found is None:
+        return Sample(), None
+    names = text_names(config.strategies, inputs.streams) if inputs.captions is not None else []
+    work = text_work(
+        found,
+        [*names, WORD_TOKENS] if config.tokens else names,
+        there,
+        captions_per_shard=max(1, len(found.captions.id), len(found.others)),
+    )
     if not work:
-        return Sample()
+        return Sample(), None
     total = sum(len(piece.captions.id) for piece in work)
     largest = max(work, key=lambda piece: len(piece.captions.id))
     count = min(_CAPTIONS, len(largest.captions.id))
@@ -193,7 +203,8 @@ def _sample_captions(
     with StoreBuilder(folder / "texts", settings) as builder:
         extract_texts([piece], plan, encoder=encoder, builder=builder, settings=texts_only)
     seconds = time.monotonic() - began
-    return Sample(total, count, seconds, sum(path.stat().st_size for path in (folder / "texts").glob("*.h5")))
+    size = sum(path.stat().st_size for path in (folder / "texts").glob("*.h5"))
+    return Sample(total, count, seconds, size), describe_size(work, encoder.embed_dim)
 
 
 def parse_duration(text: str) -> float:
@@ -221,10 +232,13 @@ def describe_estimate(found: Estimate, within: str | None = None) -> list[str]:
             f"(measured on {counted(found.videos.count, 'video')})"
         )
     if found.captions.count:
+        included = ", word tokens included" if found.word_tokens is not None else ""
         lines.append(
-            f"captions: at most {_time(found.captions.total_seconds)} "
+            f"captions: at most {_time(found.captions.total_seconds)}{included} "
             f"(measured on {counted(found.captions.count, 'caption')})"
         )
+    if found.word_tokens is not None:
+        lines.append(found.word_tokens)
     size = found.held_size + found.videos.total_size + found.captions.total_size
     lines.append(f"in all: {_time(found.seconds)}, and the store then takes about {size_text(round(size))}")
     if within is not None:

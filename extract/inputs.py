@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
-from ..pipeline.captions.names import without_suffix
+from ..pipeline.captions.collector import subset_sizes
+from ..pipeline.captions.names import plain_name, without_suffix
+from ..pipeline.captions.own import PROTOCOL as OWN
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import FeatureStore, StoreSettings
 from ..pipeline.store.place import Place
 from ..pipeline.store.plan import Plan
-from ..pipeline.store.schema import FULL
+from ..pipeline.store.schema import FULL, UNUSED
+from ..pipeline.store.shortfall import more_lacking
 from ..pipeline.wording import short_hash
 from .config import AUTO, DEFAULT_CLIP, ExtractConfig
 from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
@@ -99,12 +103,13 @@ def read_inputs(config: ExtractConfig, there: FeatureStore | None) -> Inputs:
     streams = streams_beside(config.stream, there.settings.streams if there is not None else None)
     dropped = frozenset(there.dropped if there is not None else ())
     files = find_videos(config.videos) if config.videos is not None else None
-    if files is not None:
-        files = [file for file in files if file.id not in dropped]
     if config.captions is None:
-        return Inputs([VideoItem(file.id, file.path) for file in files or []], None, streams)
+        kept = [file for file in files or [] if file.id not in dropped]
+        return Inputs([VideoItem(file.id, file.path) for file in kept], None, streams)
     if files is None and config.into is not None and there is not None:
         files = _files_of_store(there)
+    if files is not None:
+        files = files + gone_files(dropped, files)
     captions, items = load_dataset(
         config.dataset_name,
         config.captions,
@@ -112,20 +117,39 @@ def read_inputs(config: ExtractConfig, there: FeatureStore | None) -> Inputs:
         columns=config.columns,
         subtitle_seconds=SECONDS if config.subtitle_seconds is None else config.subtitle_seconds,
         seed=config.seed,
-        known_split=known_split(there),
+        known_split=dict.fromkeys(dropped, UNUSED) | known_split(there),
     )
-    return Inputs([item for item in items if item.id not in dropped], _without(captions, dropped), streams)
+    return Inputs([item for item in items if item.id not in dropped], without_dropped(captions, dropped), streams)
 
 
-def _without(captions: CaptionSet, dropped: frozenset[str]) -> CaptionSet:
+def gone_files(dropped: Collection[str], files: Sequence[VideoFile]) -> list[VideoFile]:
+    """Dropped videos whose files are no longer there, so that captions of them are not said to be of no video."""
+    there = {plain_name(file.id.rpartition("/")[2]) for file in files}
+    names = ((video_id, video_id.rpartition("/")[2]) for video_id in sorted(dropped))
+    return [
+        VideoFile(video_id, Path(video_id))
+        for video_id, name in names
+        if not {plain_name(name), plain_name(name.rpartition("@")[0])} & there
+    ]
+
+
+def without_dropped(captions: CaptionSet, dropped: frozenset[str]) -> CaptionSet:
     """The captions but for those of dropped videos, which are windows or names of a benchmark's own."""
     rows = [row for row, video_id in enumerate(captions.video_id) if video_id not in dropped]
     left_out = len(captions.text) - len(rows)
     if not left_out:
         return captions
     chosen = np.array(rows, np.int64)
+    shortfall = dict(captions.shortfall)
+    for name, codes in captions.protocols.items():
+        had, has = (subset_sizes(captions.video_id, part) for part in (codes, _only(codes, chosen)))
+        if name != OWN and had != has:
+            used = np.flatnonzero(codes != UNUSED).tolist()
+            lost = sorted(dropped.intersection(captions.video_id[row] for row in used))
+            shortfall[name] = more_lacking(shortfall.get(name, {}), had, has, lost)
     return replace(
         captions,
+        shortfall=shortfall,
         caption_id=[captions.caption_id[row] for row in rows],
         video_id=[captions.video_id[row] for row in rows],
         text=[captions.text[row] for row in rows],
@@ -133,6 +157,13 @@ def _without(captions: CaptionSet, dropped: frozenset[str]) -> CaptionSet:
         skipped=captions.skipped | {"its video was dropped from the store": left_out},
         row=[captions.row[row] for row in rows] if captions.row else [],
     )
+
+
+def _only(codes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Subset codes of some rows; the others are unused."""
+    kept = np.full_like(codes, UNUSED)
+    kept[rows] = codes[rows]
+    return kept
 
 
 def _files_of_store(store: FeatureStore) -> list[VideoFile] | None:

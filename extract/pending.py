@@ -19,13 +19,16 @@ def pending_items(
 
     Raises `CamoeError` naming a source whose content has changed since it was extracted, unless `replace_changed`.
     """
-    changed = {item.id for item in items if item.id in held.videos and has_changed(item.path, held.videos[item.id])}
+    ids = [item.id for item in items]
+    sources = dict(zip(ids, held.videos.of(ids), strict=True))
+    changed = {item.id for item in items if (source := sources[item.id]) and has_changed(item.path, source)}
     if retry_failed:
         again = held.failed | (set(held.failures) & changed)
         _refuse_changed([item for item in items if item.id in changed - again], replace_changed)
         return [item for item in items if item.id in again]
     _refuse_changed([item for item in items if item.id in changed], replace_changed)
-    return [item for item in items if item.id in changed or (item.id not in held.videos and item.id not in held.failed)]
+    failed = held.failed
+    return [item for item in items if item.id in changed or (sources[item.id] is None and item.id not in failed)]
 
 
 def has_changed(path: Path, source: Source) -> bool:

@@ -7,7 +7,7 @@ added. So a caption is found again by its video and its words, and only then by 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -39,6 +39,8 @@ class Reconciled:
     retold: list[int]
     others: list[int]
     missing: list[CaptionKey]
+    place: np.ndarray
+    """The store's row of each of `captions`, -1 where it has none."""
     differences: list[str] = field(default_factory=list)
 
     def refuse_changes(self, out: object) -> None:
@@ -54,8 +56,9 @@ def reconcile(captions: CaptionSet, store: FeatureStore | None) -> Reconciled:
     """Hold the file's captions against the store's."""
     mine = Captions(captions.caption_id, captions.video_id, captions.text, captions.protocols, captions.shortfall)
     if store is None or not store.has_captions:
-        return Reconciled(mine, 0, list(range(len(mine.id))), [], [], [], [])
-    theirs = store.captions
+        return Reconciled(mine, 0, list(range(len(mine.id))), [], [], [], [], np.full(len(mine.id), -1, np.int64))
+    there = store.captions
+    theirs = replace(there, id=list(there.id), video_id=list(there.video_id), text=list(there.text))
     place, ids = _match(mine, theirs)
     mine = _with_protocols(replace(mine, id=ids), theirs, place)
     fresh = [row for row, there in enumerate(place) if there < 0]
@@ -71,6 +74,7 @@ def reconcile(captions: CaptionSet, store: FeatureStore | None) -> Reconciled:
         retold=retold,
         others=others,
         missing=_missing(theirs, others, captions.protocols),
+        place=np.array(place, np.int64),
         differences=[_difference(mine, row, theirs, place[row]) for row in changed],
     )
 
@@ -88,11 +92,29 @@ def _difference(mine: Captions, row: int, theirs: Captions, there: int) -> str:
     return f"{key} moved {', '.join(moved)}"
 
 
+def compare_captions(
+    captions: CaptionSet | None, store: FeatureStore | None, *, out: object, may_change: bool, tokens: bool
+) -> Reconciled | None:
+    """A file's captions beside those of the store `out`; without a file, the store's own where its `tokens` are wanted.
+
+    Raises `CamoeError` where captions would change though they must not, or where there are none.
+    """
+    if captions is None:
+        if not tokens:
+            return None
+        if store is None or not store.has_captions:
+            raise CamoeError(f"--tokens: {out} holds no captions; give --captions FILE")
+        return unchanged(store)
+    found = reconcile(captions, store)
+    if not may_change:
+        found.refuse_changes(out)
+    return found
+
+
 def unchanged(store: FeatureStore) -> Reconciled:
     """The store's captions as they are, where no file is held against them."""
-    return Reconciled(
-        caption_rows(store.captions, np.empty(0, np.int64)), 0, [], [], [], [*range(len(store.caption_ids))], []
-    )
+    none = np.empty(0, np.int64)
+    return Reconciled(caption_rows(store.captions, none), 0, [], [], [], [*range(len(store.caption_ids))], [], none)
 
 
 def _match(mine: Captions, theirs: Captions) -> tuple[list[int], list[str]]:
@@ -198,34 +220,48 @@ def text_work(
         removed = sorted(dropped.union(_keys(captions)))
         work.append(TextWork(captions, all_names if found.changed else (), tuple(removed)))
     rows = sorted(set(range(len(found.captions.id))) - set(found.changed))
-    work += _lacking(found.captions, rows, set(found.retold), all_names, held, captions_per_shard)
+    lacking = _Lacking(all_names, held, captions_per_shard)
+    work += lacking.work(found.captions, rows, found.place, set(found.retold))
     if store is not None and found.others:
-        keys = _keys(store.captions)
-        kept = [row for row in found.others if keys[row] not in dropped]
-        work += _lacking(store.captions, kept, set(), all_names, held, captions_per_shard)
+        theirs = store.captions
+        kept = found.others
+        if dropped:
+            kept = [row for row in kept if (theirs.video_id[row], theirs.id[row]) not in dropped]
+        work += lacking.work(theirs, kept, np.arange(len(theirs.id)))
     return work
 
 
-def _lacking(
-    captions: Captions,
-    rows: Sequence[int],
-    retold: set[int],
-    names: tuple[TextName, ...],
-    held: Mapping[TextName, set[CaptionKey]],
-    captions_per_shard: int,
-) -> list[TextWork]:
-    """Pieces of work for those of `rows` that lack some of the texts `names`, or are to be `retold`."""
-    keys = _keys(captions)
-    groups: dict[tuple[TextName, ...], list[int]] = defaultdict(list)
-    for row in rows:
-        lacking = tuple(name for name in names if keys[row] not in held.get(name, ()))
-        if lacking or row in retold:
-            groups[lacking].append(row)
-    return [
-        TextWork(caption_rows(captions, np.array(part[start : start + captions_per_shard], np.int64)), lacking)
-        for lacking, part in groups.items()
-        for start in range(0, len(part), captions_per_shard)
-    ]
+@dataclass(frozen=True)
+class _Lacking:
+    """What is looked for: the texts `names`, of which the store has those that are `held`, by its rows."""
+
+    names: tuple[TextName, ...]
+    held: Mapping[TextName, np.ndarray]
+    captions_per_shard: int
+
+    def work(
+        self, captions: Captions, rows: Sequence[int], place: np.ndarray, retold: Collection[int] = ()
+    ) -> list[TextWork]:
+        """Pieces for those of `rows` that lack some texts, or are to be `retold`; `place (M,)` is a caption's row in
+        the store, -1 where it is new."""
+        chosen = np.array(rows, np.int64)
+        there = place[chosen]
+        has = [
+            (there >= 0) & self.held[name][there] if name in self.held else np.zeros(len(chosen), bool)
+            for name in self.names
+        ]
+        told = np.isin(chosen, list(retold))
+        wanted = np.flatnonzero(told | ~np.logical_and.reduce(has, axis=0)) if has else np.flatnonzero(told)
+        groups: dict[tuple[TextName, ...], list[int]] = defaultdict(list)
+        for row in wanted.tolist():
+            lacking = tuple(name for name, held in zip(self.names, has, strict=True) if not held[row])
+            groups[lacking].append(int(chosen[row]))
+        size = self.captions_per_shard
+        return [
+            TextWork(caption_rows(captions, np.array(part[start : start + size], np.int64)), lacking)
+            for lacking, part in groups.items()
+            for start in range(0, len(part), size)
+        ]
 
 
 def _keys(captions: Captions) -> list[CaptionKey]:
@@ -250,8 +286,10 @@ def known_split(store: FeatureStore | None, protocol: str = "own") -> dict[str, 
     """The subset of each video, or of the file that a window is cut from, in a protocol that the store has drawn."""
     if store is None or not store.has_captions or protocol not in store.protocols:
         return {}
-    codes = store.protocols[protocol].tolist()
-    known = {
-        video: code for video, code in zip(store.caption_video_ids, codes, strict=True) if code in SUBSETS.values()
-    }
+    codes, owners = store.protocols[protocol], store.caption_video_ids
+    of_video = np.zeros(len(owners.distinct), np.uint8)
+    rows = np.flatnonzero(np.isin(codes, list(SUBSETS.values())))
+    of_video[owners.codes[rows]] = codes[rows]
+    used = np.flatnonzero(of_video)
+    known = dict(zip(owners.distinct.take(used), of_video[used].tolist(), strict=True))
     return known | {video.rpartition("@")[0]: code for video, code in known.items() if "@" in video}

@@ -33,7 +33,7 @@ from .ffmpeg import Binary, inspect_binary
 from .frames import FrameCounts, FrameWork, FrameWorker
 from .inputs import Inputs, choose_batch, choose_encoder, make_settings, read_inputs, store_of
 from .pending import pending_items
-from .reconcile import Reconciled, describe_changes, reconcile, text_work, unchanged
+from .reconcile import Reconciled, compare_captions, describe_changes, text_work
 from .streams import text_names
 from .texts import TextPlan, describe_size, extract_texts
 from .words import WordTagger, load_tagger
@@ -182,19 +182,14 @@ class _Stage:
 
     def compare_captions(self) -> Reconciled | None:
         """The file's captions beside the store's; raises `CamoeError` where a store that only grows would change."""
-        if self.inputs.captions is None:
-            return self._own_captions() if self.config.tokens else None
-        found = reconcile(self.inputs.captions, self.builder.store)
-        if self.config.into is None:
-            found.refuse_changes(self.config.store)
-        return found
-
-    def _own_captions(self) -> Reconciled:
-        """Word tokens without a file are those of the store's own captions."""
-        store = self.builder.store
-        if store is None or not store.has_captions:
-            raise CamoeError(f"--tokens: {self.config.store} holds no captions; give --captions FILE")
-        return unchanged(store)
+        config = self.config
+        return compare_captions(
+            self.inputs.captions,
+            self.builder.store,
+            out=config.store,
+            may_change=config.into is not None,
+            tokens=config.tokens,
+        )
 
     def plan(self) -> tuple[Plan, Sequence[VideoItem]]:
         """The plan, with the videos that are still to be read, which are all in it; of a part, those of its chunks.

@@ -20,7 +20,7 @@ from .config import TrainConfig
 from .record import FORMAT
 
 CHECKPOINT = "checkpoint.safetensors"
-MAY_CHANGE = ("features", "out", "overwrite", "checkpoint_seconds", "tensorboard", "resident")
+MAY_CHANGE = ("features", "out", "overwrite", "checkpoint_seconds", "log", "tensorboard", "tags", "resident")
 """Settings that leave the bits of a run alone; a store is known by its content, wherever it lies."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from ..pipeline.command import camoe_command, options_from, say
@@ -20,4 +22,4 @@ def main(config: TrainConfig, resume: bool) -> None:
     from .run_folder import load_run
     from .summary import summarise
 
-    say(summarise(load_run(fit(config, resume=resume))))
+    say(summarise(load_run(fit(config, resume=resume, say=partial(say, err=True)))))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..pipeline.config import Config, SettingError, setting
+from ..pipeline.tags import check_tags
 from ..pipeline.text_names import FUSION
 from ..pipeline.wording import counted
 from .names import (
@@ -17,6 +18,7 @@ from .names import (
     MODELS,
     PADDING,
     PRECISIONS,
+    REPORTERS,
     RESIDENCE,
     TEXT_HEADS,
     ModelFacts,
@@ -93,11 +95,19 @@ class TrainConfig(Config):
     checkpoint_seconds: float = setting(
         30.0, help="Least time between checkpoints for --resume, written where an epoch ends; 0: after every epoch."
     )
-    tensorboard: bool = setting(False, help="Also write TensorBoard events into the run folder.")
+    log: tuple[str, ...] = setting((), help="Where each epoch's numbers go besides metrics.jsonl.", choices=REPORTERS)
+    tensorboard: bool = setting(False, help="The same as log tensorboard.")
+    tags: tuple[str, ...] = setting(
+        (),
+        flag="--tag",
+        repeat=True,
+        help="A word to find the run by, kept with it and told to loggers; repeatable.",
+    )
 
     def check(self) -> None:
         _check_ranges(self)
         _check_streams(self)
+        check_tags(self.tags)
         defaults = {item.name: item.default for item in fields(self)}
         for name in self.facts.ignores:
             if getattr(self, name) not in (defaults[name], "none"):
@@ -136,6 +146,11 @@ class TrainConfig(Config):
     def stacks(self) -> bool:
         """Whether runs of it can be trained together as one ensemble."""
         return self.facts.stacks and not self.emcl
+
+    @property
+    def reporters(self) -> tuple[str, ...]:
+        """Names of `REPORTERS`, each once."""
+        return tuple(dict.fromkeys((*self.log, *(["tensorboard"] if self.tensorboard else []))))
 
     @property
     def expert_count(self) -> int:

@@ -49,10 +49,10 @@ class Features:
     """
 
     protocol: str
-    video_ids: list[str]
+    video_ids: Sequence[str]
     frames: torch.Tensor | KeptFrames
     mask: torch.Tensor
-    caption_ids: list[str]
+    caption_ids: Sequence[str]
     texts: list[StreamTexts]
     video_of_caption: torch.Tensor
     subset: torch.Tensor
@@ -157,10 +157,9 @@ def load_features(
     tokens, that the store lacks. The store lets no value pass that is not finite.
     """
     name = resolve_protocol(store, protocol)
-    place = {video_id: index for index, video_id in enumerate(store.video_ids)}
-    owner = np.array([place.get(video_id, -1) for video_id in store.caption_video_ids], np.int64)
+    owner = store.caption_videos.copy()
     codes = store.protocols[name].copy()
-    codes[np.isin(store.caption_video_ids, list(held_out)) & (codes == SUBSETS["train"])] = SUBSETS["val"]
+    codes[store.caption_video_ids.among(list(held_out)) & (codes == SUBSETS["train"])] = SUBSETS["val"]
     if not allow_missing:
         _refuse_missing(store, name, owner, np.isin(codes, [subset_code(subset) for subset in subsets]))
     missing = {subset: int(((codes == code) & (owner < 0)).sum()) for subset, code in SUBSETS.items()}
@@ -196,7 +195,7 @@ def load_features(
 def _refuse_missing(store: FeatureStore, protocol: str, owner: np.ndarray, asked: np.ndarray) -> None:
     missing = asked & (owner < 0)
     if missing.any():
-        videos = sorted({store.caption_video_ids[index] for index in np.flatnonzero(missing)})
+        videos = sorted(set(store.caption_video_ids.take(np.flatnonzero(missing))))
         raise CamoeError(
             f"{int(missing.sum())} of {counted(int(asked.sum()), 'caption')} of protocol {protocol} belong to "
             f"{counted(len(videos), 'video')} without features (first: {videos[0]}); leave these captions out with "
@@ -275,9 +274,8 @@ def hold_out_videos(store: FeatureStore, protocol: str, fraction: float, seed: i
     codes = store.protocols[protocol]
     if (codes == SUBSETS["val"]).any():
         return []
-    have_features = set(store.video_ids)
-    ids = [store.caption_video_ids[index] for index in np.flatnonzero(codes == SUBSETS["train"])]
-    videos = sorted(set(ids) & have_features)
+    rows = np.unique(store.caption_videos[codes == SUBSETS["train"]])
+    videos = store.video_ids.take(rows[rows >= 0])
     if len(videos) < 3:
         raise CamoeError(
             f"protocol {protocol} has {counted(len(videos), 'training video')} with features and no val captions; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import resource
 import sys
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Any
 import numpy
 import torch
 
+from .. import __version__
 from ..pipeline.store import FeatureStore
 from ..pipeline.text_names import FULL
 from .course import Outcome
@@ -63,7 +65,12 @@ def outcome_record(outcome: Outcome, model: Scorer) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         "train_seconds": round(outcome.seconds, 3),
         "examples_per_second": speed,
-        "versions": {"torch": torch.__version__, "numpy": numpy.__version__},
+        "versions": {
+            "camoe": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": numpy.__version__,
+        },
     }
 
 

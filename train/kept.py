@@ -6,10 +6,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
+
+_PIECE = 1 << 22
+"""Numbers that are fetched at a time where many rows are wanted."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -68,11 +72,19 @@ class Kept:
 
     def take(self, rows: torch.Tensor) -> torch.Tensor:
         """Some rows `(B, …)` float32 on the device, bit for bit what would lie there were all of them on it."""
-        return self.finish(self._fetched(rows))
+        found = torch.empty(len(rows), *self.shape[1:], device=self.device)
+        start = 0
+        for part in rows.split(max(1, _PIECE // prod(self.shape[1:]))):
+            found[start : start + len(part)] = self._finished(part)
+            start += len(part)
+        return found
 
     def finish(self, values: torch.Tensor) -> torch.Tensor:
         """Fetched float16 rows as `take` gives them."""
         return finished(values, raw=self.raw)
+
+    def _finished(self, rows: torch.Tensor) -> torch.Tensor:
+        return self.finish(self._fetched(rows))
 
     def _fetched(self, rows: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(self.rows[rows.cpu().numpy()]).to(self.device)
@@ -85,7 +97,7 @@ class KeptFrames(Kept):
     mask: torch.Tensor = torch.empty(0)
     order: torch.Tensor | None = None
 
-    def take(self, rows: torch.Tensor) -> torch.Tensor:
+    def _finished(self, rows: torch.Tensor) -> torch.Tensor:
         return self.finish_frames(self._fetched(rows), rows)
 
     def finish_frames(self, values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

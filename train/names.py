@@ -20,6 +20,8 @@ LOSSES = ("ce", "dsl")
 DUPLICATE_TEXT = ("negative", "mask", "positive")
 PADDING = ("masked", "published")
 PRECISIONS = ("fp32", "bf16")
+REPORTERS = {"tensorboard": ".reporters.tensorboard:TensorBoard", "wandb": ".reporters.wandb:WeightsAndBiases"}
+"""Where a run's numbers can go besides its folder: `module:class`, made with the folder, as `reporters/` describes."""
 AUTO, DEVICE, HOST, DISK = RESIDENCE = ("auto", "device", "host", "disk")
 """Where features are while training: all on the device as float32, or as float16 in host memory or in the store."""
 

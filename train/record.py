@@ -37,7 +37,8 @@ class Count(Record):
 
 @dataclass(frozen=True)
 class RunRecord(Record):
-    """Everything in `run.json`; `model_sha256` is that of `model.safetensors`, `start` where its parameters began."""
+    """Everything in `run.json`; `model_sha256` is that of `model.safetensors`, `start` where its parameters began,
+    `resident` where its features were."""
 
     store: StoreRecord
     protocol: str
@@ -58,6 +59,7 @@ class RunRecord(Record):
     load_seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     start: str | None = None
+    resident: str | None = None
     model_sha256: str | None = None
     format: int = 1
 

@@ -1,47 +1,70 @@
-"""Where each epoch's metrics go: `metrics.jsonl`, and TensorBoard events where they are wanted."""
+"""Where each epoch's metrics go: `metrics.jsonl`, which is the run's own, and the reporters that were asked for."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..pipeline.errors import CamoeError
-from ..pipeline.extras import needs_extra
 from ..pipeline.regular import read_regular
+from .checkpoint import Checkpoint
+from .reporters import Guarded, Reporter
 from .run_folder import METRICS
 
 Report = Callable[[dict[str, Any]], None]
 """Called with `{"epoch": …, "loss": …, "R@1": …, …}`."""
 
+FINISH_SECONDS, STOP_SECONDS = 60.0, 5.0
+"""What reporters may still take when a run has come to its end, and when it was stopped."""
+
+
+@dataclass
+class Reports:
+    """`report` takes each epoch's row; `results` is what the run came to, none until it has come to its end."""
+
+    stream: TextIO
+    reporters: Sequence[Guarded]
+    results: dict[str, Any] | None = None
+
+    def report(self, row: dict[str, Any]) -> None:
+        self.stream.write(json.dumps(row) + "\n")
+        self.stream.flush()
+        for reporter in self.reporters:
+            reporter.call("epoch", dict(row), row["epoch"])
+
 
 @contextmanager
-def reporter(folder: Path, *, tensorboard: bool, begun: int | None = None) -> Iterator[Report]:
-    """A function that writes one line per epoch to the run folder.
+def reporting(
+    folder: Path,
+    reporters: Sequence[Reporter],
+    config: Mapping[str, Any],
+    tags: Sequence[str],
+    begun: Checkpoint | None = None,
+) -> Iterator[Reports]:
+    """Write one line per epoch to the run folder, and tell the reporters, whose errors are told and end no run.
 
-    `begun` is the epoch that a resumed run goes on from: lines of later ones are dropped. Raises `CamoeError` where
-    TensorBoard is wanted and not installed.
+    `begun` is the checkpoint that a resumed run goes on from: lines of later epochs are dropped.
     """
     path = folder / METRICS
-    kept = _lines_until(path, begun) if begun is not None else []
+    kept = _lines_until(path, begun.facts["epochs"]) if begun is not None else []
     path.write_text("".join(kept), encoding="utf-8")
-    writer = _summary_writer(folder, begun) if tensorboard else None
+    guarded = [Guarded(reporter) for reporter in reporters]
     with open(path, "a", encoding="utf-8") as stream:
-
-        def report(row: dict[str, Any]) -> None:
-            stream.write(json.dumps(row) + "\n")
-            stream.flush()
-            if writer is not None:
-                for name, value in row.items():
-                    writer.add_scalar(name, value, row["epoch"])
-
+        reports = Reports(stream, guarded)
+        past = [json.loads(line) for line in kept]
         try:
-            yield report
+            for reporter in guarded:
+                reporter.call("start", config, tags, past)
+            yield reports
         finally:
-            if writer is not None:
-                writer.close()
+            for reporter in guarded:
+                reporter.call("end", reports.results)
+            for reporter in guarded:
+                reporter.close(FINISH_SECONDS if reports.results is not None else STOP_SECONDS)
 
 
 def _lines_until(path: Path, epoch: int) -> list[str]:
@@ -56,10 +79,3 @@ def _lines_until(path: Path, epoch: int) -> list[str]:
         raise CamoeError(
             f"{path} is damaged ({' '.join(str(error).split())}); use --overwrite instead of --resume to train anew"
         ) from None
-
-
-def _summary_writer(folder: Path, begun: int | None) -> Any:
-    with needs_extra("tensorboard", "--tensorboard"):
-        from torch.utils.tensorboard import SummaryWriter  # a slow import
-
-    return SummaryWriter(str(folder), purge_step=None if begun is None else begun + 1)

@@ -1,4 +1,5 @@
-"""Run folders: `config.yaml`, `metrics.jsonl` (a line per epoch), `model.safetensors`, `run.json` (what it came from).
+"""Run folders: `config.yaml`, `metrics.jsonl` (a line per epoch), `model.safetensors`, `run.json` (what it came from),
+and `MODEL_CARD.md`, the same for people.
 
 A run folder is built beside its final name, as `NAME.partial`, and renamed when it is whole. A run that was killed
 leaves that folder; where it holds a checkpoint, the run can go on from it.
@@ -29,11 +30,13 @@ from ..pipeline.errors import CamoeError, RunStoppedError
 from ..pipeline.regular import open_lock
 from ..pipeline.sealed import file_bytes
 from ..pipeline.store import StoreError, find_shards
+from .card import CardFacts, write_card
 from .checkpoint import CHECKPOINT
 from .config import TrainConfig
 from .divergence import DivergedError
 from .model import Scorer, build_model
 from .record import FORMAT, RunRecord
+from .scorer import FeatureShape
 
 CONFIG, METRICS, MODEL, RECORD = "config.yaml", "metrics.jsonl", "model.safetensors", "run.json"
 LOCK = ".lock"
@@ -69,6 +72,11 @@ class Run:
     def title(self) -> str:
         """What a table calls the model: `seqtransf (no CLIP init)` where it began without CLIP's text layers."""
         return title(self.config.model, self.record["start"], emcl=self.config.emcl)
+
+    @property
+    def shape(self) -> FeatureShape:
+        """The sizes of the features that it was trained on."""
+        return FeatureShape.from_json(self.record["shape"])
 
     @property
     def protocol(self) -> str:
@@ -184,7 +192,7 @@ def new_run_folder(final: Path, *, overwrite: bool, resume: bool = False) -> Ite
             refuse_existing(final, overwrite=overwrite, resume=resume)
             for path in partial.iterdir():
                 if path.name != LOCK and (not resume or ".tmp." in path.name):
-                    path.unlink()
+                    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             yield partial
             for file in partial.iterdir():
                 fsync(file)
@@ -250,4 +258,8 @@ def write_run(folder: Path, config: TrainConfig, record: dict[str, Any], state: 
     whole = {"format": FORMAT} | record | {"model_sha256": hashlib.sha256(content).hexdigest()}
     write_atomic(folder / CONFIG, dump_config(config))
     write_atomic(folder / MODEL, content)
-    write_atomic(folder / RECORD, json.dumps(whole, indent=2) + "\n")
+    text = json.dumps(whole, indent=2) + "\n"
+    write_atomic(folder / RECORD, text)
+    read = RunRecord.read(json.loads(text)).to_json()
+    name = title(config.model, read["start"], emcl=config.emcl)
+    write_card(folder, CardFacts(config.folder.name, name, config, read))

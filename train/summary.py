@@ -42,6 +42,8 @@ def summarise(run: Run) -> str:
         lines.append(
             f"  kept: the untrained model, as no epoch did better on val ({counted(counts['val']['videos'], 'video')})"
         )
+    for part in sorted((run.path / "wandb").glob("offline-run-*"))[-1:]:
+        lines.append(f"  wandb: nothing was sent; to send it: wandb sync {part}")
     if record["examples_per_second"] is not None:
         lines.append(f"  {_cost(record)}")
     return "\n".join(lines)

@@ -70,7 +70,7 @@ class Material:
     def captions(self) -> list[str]:
         """The `M` captions."""
         texts = self.subject.store.caption_texts
-        return [texts[row] for row in self.rows]
+        return texts.take(np.array(self.rows, np.int64)).tolist()
 
     @cached_property
     def ambiguous(self) -> dict[int, int]:
@@ -145,8 +145,8 @@ class Material:
         store, found = self.subject.store, {}
         for stream, strategy in self.subject.run.config.strategies.items():
             if stream != FUSION and strategy != FULL:
-                table = store.text_table(strategy, stream)
-                found[stream] = strategy, [table.sentence[table.row[row]] for row in self.rows]
+                table = store.text_table(strategy, stream, np.array(self.rows, np.int64))
+                found[stream] = strategy, [table.sentence[row] for row in table.row.tolist()]
         return found
 
 

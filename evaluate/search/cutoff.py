@@ -3,7 +3,7 @@
 Every query has a best video, one that nothing fits too. With captions in the store the cut-off is what 95 of 100 of
 them reach with their own video, captions that the run was not trained on where there are enough. Short queries score
 less, and how much less depends on the query. So for those of up to three words it is a margin above the query's own
-median over the gallery: the one that 90 of 100 short phrases from these captions reach with the best of the videos
+median over the gallery: the one that 80 of 100 short phrases from these captions reach with the best of the videos
 whose captions hold them. It is never above the cut-off of captions, and grows to that with a query's length. Without
 captions it is what the best video of 9 of 10 unlikely sentences (`unlikely.txt`) stays below, whatever the length.
 
@@ -13,7 +13,7 @@ All are estimates, to be shown and adjusted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from .phrases import LONGEST, Phrase, length_of, phrases, places
 if TYPE_CHECKING:
     from .searcher import Searcher
 
-KEPT_SHARE, KEPT_SHORT_SHARE, REFUSED_SHARE = 0.95, 0.9, 0.9
+KEPT_SHARE, KEPT_SHORT_SHARE, REFUSED_SHARE = 0.95, 0.8, 0.9
 MOST_CAPTIONS, LEAST_CAPTIONS = 512, 20
 MOST_PHRASES, LEAST_PHRASES = 200, 20
 MOST_OWN = 32
@@ -46,7 +46,8 @@ Weights = Mapping[str, float]
 @dataclass(frozen=True)
 class Short:
     """Of `K` short phrases their scores with own videos `(S, K, n)`, minus infinity where there are fewer, and with the
-    gallery's `sample (n',)`, rows of it: `typical (S, K, n')`. `whole_length` is that of a shortish caption."""
+    gallery's `sample (n',)`, rows of it: `typical (S, K, n')`. `whole_length`, over `LONGEST`, is that of a shortish
+    caption."""
 
     own: np.ndarray
     typical: np.ndarray
@@ -68,32 +69,39 @@ class Cutoff:
     share: float
     basis: str
     short: Short | None = None
+    _margins: dict[tuple[float, ...], float] = field(default_factory=dict, repr=False)
 
     def at(self, weights: Weights | None = None) -> float:
         """The cut-off in logit units of queries as long as captions, for these weights (none: the model's)."""
         best = self.searcher.mix(self.scores, weights).max(axis=1)
         return float(np.quantile(best, self.share))
 
-    def is_short(self, length: int) -> bool:
-        """Whether a query of so many words (`length_of`) has a cut-off of its own."""
-        return self.short is not None and length < max(self.short.whole_length, LONGEST + 1)
+    def sample_for(self, length: int) -> np.ndarray | None:
+        """The rows of videos whose scores `of_short` needs, of a query of so many words (`length_of`).
+
+        None where it is long enough to count as a caption, or there is no calibration for short ones.
+        """
+        return None if self.short is None or length >= self.short.whole_length else self.short.sample
 
     def of_short(self, length: int, typical: np.ndarray, weights: Weights | None = None) -> float:
         """That of a short query, by its scores `(S, n')` with the videos of `short.sample`."""
         assert self.short is not None
         whole = self.at(weights)
         least = min(whole, float(np.median(self.searcher.mix(typical, weights))) + self._margin(weights))
-        return float(np.interp(length, [LONGEST, max(self.short.whole_length, LONGEST + 1)], [least, whole]))
+        return float(np.interp(length, [LONGEST, self.short.whole_length], [least, whole]))
 
     def _margin(self, weights: Weights | None) -> float:
         assert self.short is not None
-        best = self.searcher.mix(self.short.own, weights).max(axis=1)
-        above = best - np.median(self.searcher.mix(self.short.typical, weights), axis=1)
-        return float(np.quantile(above, 1 - KEPT_SHORT_SHARE))
+        key = tuple(self.searcher.shares(weights).tolist())
+        if key not in self._margins:
+            best = self.searcher.mix(self.short.own, weights).max(axis=1)
+            above = best - np.median(self.searcher.mix(self.short.typical, weights), axis=1)
+            self._margins[key] = float(np.quantile(above, 1 - KEPT_SHORT_SHARE))
+        return self._margins[key]
 
     def basis_of(self, length: int | None) -> str:
         """What the cut-off of a query of so many words rests on."""
-        if length is None or self.short is None or not self.is_short(length):
+        if length is None or self.short is None or self.sample_for(length) is None:
             return self.basis
         return self.short.basis if length <= LONGEST else f"between short phrases and {self.basis}"
 
@@ -121,12 +129,12 @@ def _captions(searcher: Searcher) -> np.ndarray:
 
 
 def _usable(searcher: Searcher) -> np.ndarray:
-    return np.array([searcher.has(video) for video in searcher.store.caption_video_ids], bool)
+    return searcher.store.caption_video_ids.among(searcher.gallery.ids)
 
 
 def _short(searcher: Searcher, captions: np.ndarray) -> Short | None:
     """From phrases of captions, by their rows; none where they hold too few."""
-    texts, tagger = [searcher.store.caption_texts[row] for row in captions], load_tagger()
+    texts, tagger = searcher.store.caption_texts.take(captions).tolist(), load_tagger()
     there = sorted({phrase for text in texts for phrase in phrases(text, tagger)})
     if len(there) < LEAST_PHRASES:
         return None
@@ -134,21 +142,21 @@ def _short(searcher: Searcher, captions: np.ndarray) -> Short | None:
     encoded = searcher.encoded([" ".join(phrase) for phrase in chosen])
     sample = _drawn(np.arange(len(searcher.gallery)), SAMPLE)
     own = np.full((len(searcher.streams), len(chosen), MOST_OWN), -np.inf, np.float32)
-    for place, rows in enumerate(_own_videos(searcher, chosen)):
+    for place, rows in enumerate(_own_videos(searcher, chosen, captions)):
         own[:, place, : len(rows)] = searcher.pair_scores(encoded[:, [place]], rows)[:, 0]
     basis = (
-        f"{counted(len(chosen), 'short phrase')} of captions: {KEPT_SHORT_SHARE:.0%} of them stand out from the other "
-        "videos as much, with a video of theirs"
+        f"{counted(len(chosen), 'short phrase')} from captions: "
+        f"{KEPT_SHORT_SHARE:.0%} of them have a video that stands out as much from the others"
     )
     length = float(np.quantile([length_of(split_words(text)) for text in texts], SHORT_CAPTION))
-    return Short(own, searcher.pair_scores(encoded, sample), sample, length, basis)
+    return Short(own, searcher.pair_scores(encoded, sample), sample, max(length, LONGEST + 1), basis)
 
 
-def _own_videos(searcher: Searcher, chosen: list[Phrase]) -> list[np.ndarray]:
-    """Of each phrase rows of videos that have a caption with it."""
+def _own_videos(searcher: Searcher, chosen: list[Phrase], captions: np.ndarray) -> list[np.ndarray]:
+    """Of each phrase rows of videos that have a caption with it: at least those of the captions that it is from."""
     store = searcher.store
-    read = _drawn(np.flatnonzero(_usable(searcher)), MOST_READ)
-    stands = places(chosen, [store.caption_texts[row] for row in read])
+    read = np.union1d(captions, _drawn(np.flatnonzero(_usable(searcher)), MOST_READ))
+    stands = places(chosen, store.caption_texts.take(read).tolist())
     videos = [[searcher.row_of(store.caption_video_ids[read[place]]) for place in stands[phrase]] for phrase in chosen]
     return [_drawn(np.unique(rows).astype(np.int64), MOST_OWN) for rows in videos]
 

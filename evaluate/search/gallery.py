@@ -86,7 +86,7 @@ def load_gallery(
     else:
         frames = StoredFrames(store) if on_disk else store.frames()
     part = np.arange(len(times)) if rows is None else rows
-    ids = [store.video_ids[row] for row in part]
+    ids = store.video_ids.take(part).tolist()
     source = [value.decode() for value in store.video_column("source")[part].tolist()]
     start = np.array([window_start(video_id, name) for video_id, name in zip(ids, source, strict=True)], np.float32)
     return Gallery(
@@ -122,9 +122,9 @@ def subset_rows(store: FeatureStore, subset: str, protocol: str | None, held_out
         raise CamoeError(f"--subset {subset} needs captions, and {store.shards[0].path} has none; leave it out")
     name = resolve_protocol(store, protocol)
     codes = store.protocols[name].copy()
-    codes[np.isin(store.caption_video_ids, held_out) & (codes == SUBSETS["train"])] = SUBSETS["val"]
-    wanted = {store.caption_video_ids[row] for row in np.flatnonzero(codes == subset_code(subset))}
-    rows = np.array([row for row, video in enumerate(store.video_ids) if video in wanted], np.int64)
+    codes[store.caption_video_ids.among(held_out) & (codes == SUBSETS["train"])] = SUBSETS["val"]
+    rows = np.unique(store.caption_videos[codes == subset_code(subset)])
+    rows = rows[rows >= 0]
     if not len(rows):
         raise CamoeError(f"protocol {name} has no {subset} captions of videos with features; name another --subset")
     return rows

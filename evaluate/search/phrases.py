@@ -20,15 +20,15 @@ def length_of(words: Sequence[str]) -> int:
 
 
 def phrases(text: str, tagger: WordTagger) -> Iterator[Phrase]:
-    """Neighbouring nouns, adjectives and verbs, but not adjectives alone, in small letters.
+    """Neighbouring nouns, adjectives and verbs with a noun among them, in small letters.
 
-    `A red star falls over the sea` -> `red star`, `red star falls`, `star`, `star falls`, `falls`, `sea`.
+    `A red star falls over the sea` -> `red star`, `red star falls`, `star`, `star falls`, `sea`.
     """
     words = split_words(text)
     tags = tagger.tag(words)
     for start, length in _windows(words):
         kinds = set(tags[start : start + length])
-        if kinds <= {NOUN, ADJ, VERB} and kinds != {ADJ}:
+        if NOUN in kinds and kinds <= {NOUN, ADJ, VERB}:
             yield _lower(words[start : start + length])
 
 

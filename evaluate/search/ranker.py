@@ -113,6 +113,13 @@ class Ranker:
         return self.model.compare(self.encode_texts(texts), self.model.encode_videos(frames, mask), mask)
 
     @torch.no_grad()
+    def of_rows(self, texts: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
+        """`c (S, M, D)` against some videos of the gallery, `rows (B,)`, each pair by the model: `(S, M, B)`."""
+        if self.conditioned or self.nearest is not None:
+            return self.pairs(texts, *self.gallery.take(rows, self.device, raw=self.raw))
+        return self._cosine(self.encode_texts(texts), self.vectors[:, torch.from_numpy(rows).to(self.device)])
+
+    @torch.no_grad()
     def encode_queries(self, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """What stands for videos as queries: `(S, M, D)`."""
         return self._by_stream(pooled(frames) if self.conditioned else self.model.encode_videos(frames, mask))

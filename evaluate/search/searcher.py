@@ -51,6 +51,7 @@ WITHOUT_WEIGHT = -0.5
 
 _CAPTIONS_AT_ONCE = 4096
 _TEXTS_AT_ONCE = 8
+"""Of a model that meets every pair of text and video, whose products would fill the memory."""
 
 Weights = Mapping[str, float]
 
@@ -207,7 +208,7 @@ class Searcher:
         store = self.store
         if self.run is None or self.run.protocol not in store.protocols:
             return np.zeros(len(store.caption_ids), bool)
-        held_out = np.isin(store.caption_video_ids, self.run.held_out_videos)
+        held_out = store.caption_video_ids.among(self.run.held_out_videos)
         return (store.protocols[self.run.protocol] == SUBSETS["train"]) & ~held_out
 
     # -- queries
@@ -332,14 +333,13 @@ class Searcher:
         """`c (S, M, D)`, each against one video of the gallery, `rows (M,)`: `(S, M)`."""
         found = np.empty(texts.shape[:2], np.float32)
         for place, row in enumerate(rows.tolist()):
-            frames, mask = self.gallery.take(np.array([row]), self.ranker.device, raw=self.ranker.raw)
-            found[:, place] = self.ranker.pairs(texts[:, place : place + 1], frames, mask)[:, 0, 0].cpu().numpy()
+            found[:, place] = self.ranker.of_rows(texts[:, [place]], np.array([row]))[:, 0, 0].cpu().numpy()
         return found
 
     def pair_scores(self, texts: torch.Tensor, rows: np.ndarray) -> np.ndarray:
         """`c (S, M, D)` against some videos of the gallery, `rows (B,)`, each pair by the model: `(S, M, B)`."""
-        frames, mask = self.gallery.take(rows, self.ranker.device, raw=self.ranker.raw)
-        found = [self.ranker.pairs(part, frames, mask).cpu().numpy() for part in texts.split(_TEXTS_AT_ONCE, dim=1)]
+        at_once = _TEXTS_AT_ONCE if self.ranker.conditioned else texts.shape[1]
+        found = [self.ranker.of_rows(part, rows).cpu().numpy() for part in texts.split(at_once, dim=1)]
         return np.concatenate(found, axis=1)
 
     def text_scores(self, texts: Sequence[str], best: int) -> np.ndarray:
@@ -474,15 +474,16 @@ class Searcher:
             texts = self.caption_embeddings(part.tolist())
             found.append(self.mix(self.ranker.pairs(texts, frames, mask)[:, :, 0].cpu().numpy(), weights))
         scores = np.concatenate(found)
+        rows = self.best(scores, top)
         return [
             CaptionHit(
                 rank,
                 store.caption_ids[row],
                 store.caption_video_ids[row],
                 round(float(scores[row]), 4),
-                store.caption_texts[row],
+                text,
             )
-            for rank, row in enumerate(self.best(scores, top).tolist(), start=1)
+            for rank, (row, text) in enumerate(zip(rows.tolist(), store.caption_texts.take(rows), strict=True), start=1)
         ]
 
     @cached_property
@@ -499,16 +500,14 @@ class Searcher:
         """
         if query.length is None:
             return None
-        cutoff = self.cutoff
-        if cutoff.short is None or not cutoff.is_short(query.length):
-            return cutoff.at(weights)
-        sample = cutoff.short.sample
-        if self.ranker.candidates is None:
-            typical = (self.wanted_score(query) if wanted is None else wanted)[:, sample]
+        if (sample := self.cutoff.sample_for(query.length)) is None:
+            return self.cutoff.at(weights)
+        if wanted is not None and self.ranker.candidates is None:
+            typical = wanted[:, sample]
         else:
             assert query.parts[0].texts is not None
             typical = self.pair_scores(query.parts[0].texts, sample)[:, 0]
-        return cutoff.of_short(query.length, typical, weights)
+        return self.cutoff.of_short(query.length, typical, weights)
 
 
 def _open_index(index: str | PathLike[str] | None, store: FeatureStore, subset: str | None) -> VideoIndex | None:

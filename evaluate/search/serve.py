@@ -18,8 +18,8 @@ from .config import SearchConfig
 if TYPE_CHECKING:
     from .searcher import Searcher
 
-MOST_CONNECTIONS = 400
-"""More at a time are told to come again: a browser opens six."""
+MOST_CONNECTIONS = 4000
+"""More at a time are hung up on; of fewer, all get an answer (`crowd.py`)."""
 
 
 def serve(config: SearchConfig, text: str | None, say: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""`camoe-sweep`: a feature store and a grid become tables and plots."""
+"""`camoe-sweep`: a feature store and a grid, or a search, become tables and plots."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from .config import SweepConfig
 @options_from(SweepConfig)
 def main(config: SweepConfig, only_list: bool, ensemble: bool | None) -> int:
     """Train and evaluate every cell of a grid with every seed; write tables, plots and an overview.
+
+    With --search settings are drawn from ranges and chosen on validation; what is chosen is such a grid's cell.
 
     A sweep that was stopped goes on where it was: the same command again. Exit status 3: all done, some cells failed.
     """

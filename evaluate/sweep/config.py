@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...pipeline.config import Config, SettingError, setting
 from ...pipeline.engines import ENGINES
+from ...pipeline.tags import check_tags
 from ...train.names import RESIDENCE
 
 
@@ -15,11 +16,16 @@ class SweepConfig(Config):
     """One sweep; raises `CamoeError` for values that do not fit."""
 
     features: tuple[str, ...] = setting(help="Feature store: a file, several, a glob or a folder of shards.")
-    grid: str = setting(help="A shipped grid's name, or a YAML file.")
-    out: Path | None = setting(None, help="Folder for results, tables and plots; none: sweeps/GRID.")
+    grid: str | None = setting(None, help="A shipped grid's name, or a YAML file.")
+    search: str | None = setting(
+        None, help="Instead of a grid: a search over ranges of settings, a shipped one's name or a YAML file."
+    )
+    out: Path | None = setting(
+        None, help="Folder for results, tables and plots; none: sweeps/GRID, or sweeps/SEARCH-search."
+    )
     protocol: str | None = setting(None, help="Which captions are train, val and test; none: the store's only one.")
     allow_missing: bool = setting(False, help="Leave out captions whose video has no features.")
-    seeds: tuple[int, ...] = setting((), help="Seeds of every cell, as 0,1,2; none: the grid's.")
+    seeds: tuple[int, ...] = setting((), help="Seeds of every cell, as 0,1,2; none: the file's.")
     epochs: int | None = setting(None, help="Of every training; none: the grid's, or camoe-train's default.")
     skip_unavailable: bool = setting(False, help="Leave out cells whose sentences the store lacks, and say which.")
     extend: bool = setting(False, help="Go on in a folder whose sweep had another grid; what both share is kept.")
@@ -43,10 +49,20 @@ class SweepConfig(Config):
     )
     ray_gpus: float = setting(1.0, help="With --engine ray: GPUs a worker takes; two share one with 0.5.")
 
+    tags: tuple[str, ...] = setting(
+        (), flag="--tag", repeat=True, help="A word to find the sweep by, kept with its results; repeatable."
+    )
+
     def check(self) -> None:
-        for name in ("features", "grid"):
-            if not getattr(self, name):
-                raise SettingError.about(name, "is empty; name one")
+        if not self.features:
+            raise SettingError.about("features", "is empty; name one")
+        if bool(self.grid) == bool(self.search):
+            raise SettingError("give either {grid} or {search}" + (", not both" if self.grid else ""))
+        if self.search and self.retry_failed:
+            raise SettingError("{retry_failed} has no effect with {search}; raise trials in its file for more of them")
+        if self.search and self.other_code == "train":
+            raise SettingError("{other_code} train has no effect with {search}; keep them, or give another {out}")
+        check_tags(self.tags)
         if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < 2**63 for seed in self.seeds):
             raise SettingError("{seeds} must be different whole numbers from 0, as 0,1,2")
         if not self.max_matrix_gb > 0:

@@ -25,6 +25,8 @@ from ...train.names import MODELS
 from .settings import BY_THE_SWEEP, NAMES, CellConfig, identity, idle
 
 KEYS = ("title", "base", "grid", "include", "exclude", "seeds", "parts")
+FOLDERS = {"grid": "grids", "search": "searches"}
+"""Where the package keeps its files of each kind."""
 LABEL = "label"
 MOST_CELLS = 10_000
 FIELDS = {item.name: item for item in fields(CellConfig)}
@@ -98,9 +100,9 @@ class Sweep:
         return list(found.values())
 
 
-def shipped_grids() -> list[str]:
-    """Names of the grids in the package."""
-    return sorted(Path(item.name).stem for item in files(__package__).joinpath("grids").iterdir())
+def shipped(kind: str = "grid") -> list[str]:
+    """Names of the grids, or of the files of another kind, in the package."""
+    return sorted(path.stem for path in _folder(kind).iterdir())
 
 
 def read_grid(grid: str, features: Sequence[str], seeds: Sequence[int] = (), base: Values | None = None) -> Sweep:
@@ -109,36 +111,52 @@ def read_grid(grid: str, features: Sequence[str], seeds: Sequence[int] = (), bas
     `seeds` and `base`, where given, win over the file's. Raises `CamoeError` for an unknown name or value, with the
     nearest one, and for settings that do not go together.
     """
-    path = _find(grid)
-    content = _read(path)
-    given = tuple(seeds) or _seeds(content.get("seeds", [0]), path)
+    path = find_file(grid)
+    return sweep_of(path, read_content(path), features, seeds, base)
+
+
+def sweep_of(
+    path: Path,
+    content: Mapping[str, Any],
+    features: Sequence[str],
+    seeds: Sequence[int] = (),
+    base: Values | None = None,
+) -> Sweep:
+    """`read_grid` of what the file at `path` holds."""
+    given = tuple(seeds) or seeds_of(content.get("seeds", [0]), f"{path}: seeds")
     return Sweep(path.stem, list(_tables(path, content, tuple(features), base or {}, ())), given)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_content(path: Path, also: Sequence[str] = (), kind: str = "grid") -> dict[str, Any]:
+    """What a grid's file holds, with the keys `also` allowed beside a grid's own."""
     try:
-        return read_yaml(path, KEYS)
+        return read_yaml(path, (*KEYS, *also))
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets thousands deep
         reason = " ".join(str(error).split())
-        raise CamoeError(f"{path} cannot be read as a grid: {reason}") from None
+        raise CamoeError(f"{path} cannot be read as a {kind}: {reason}") from None
 
 
-def _find(grid: str, beside: Path | None = None) -> Path:
-    names = shipped_grids()
-    if grid in names:
-        return Path(str(files(__package__) / "grids" / f"{grid}.yaml"))
-    path = (beside or Path()) / grid
+def find_file(name: str, kind: str = "grid", beside: Path | None = None) -> Path:
+    """The file of a shipped grid's name, or at that path; raises `CamoeError` with the nearest name."""
+    names = shipped(kind)
+    if name in names:
+        return _folder(kind) / f"{name}.yaml"
+    path = (beside or Path()) / name
     if path.is_file():
         return path
     if path.suffix in (".yaml", ".yml"):
-        raise CamoeError(f"there is no grid file {path}; give one, or one of {', '.join(names)}")
-    raise CamoeError(f"{unknown_name(grid, names, 'grid')}; a file's name ends in .yaml")
+        raise CamoeError(f"there is no {kind} file {path}; give one, or one of {', '.join(names)}")
+    raise CamoeError(f"{unknown_name(name, names, kind)}; a file's name ends in .yaml")
+
+
+def _folder(kind: str) -> Path:
+    return Path(str(files(__package__) / FOLDERS[kind]))
 
 
 def _tables(
     path: Path, content: Mapping[str, Any], features: tuple[str, ...], over: Values, within: tuple[Path, ...]
 ) -> Iterable[Table]:
-    base = _values(content.get("base") or {}, f"{path}: base") | over
+    base = values_of(content.get("base") or {}, f"{path}: base") | over
     if "parts" not in content:
         yield _table(path, content, base, features)
         return
@@ -146,10 +164,10 @@ def _tables(
     if beside or not isinstance(content["parts"], list) or not content["parts"]:
         raise CamoeError(f"{path}: parts is a list of grids, without grid, include and exclude beside it")
     for name in content["parts"]:
-        part = _find(str(name), path.parent)
+        part = find_file(str(name), beside=path.parent)
         if part in (*within, path):
             raise CamoeError(f"{path}: part {name} contains itself; leave it out")
-        yield from _tables(part, _read(part), features, base, (*within, path))
+        yield from _tables(part, read_content(part), features, base, (*within, path))
 
 
 def _table(path: Path, content: Mapping[str, Any], base: Values, features: tuple[str, ...]) -> Table:
@@ -195,19 +213,19 @@ def _axes(grid: Any, path: Path) -> dict[str, list[Any]]:
         raise CamoeError(f"{path}: grid holds `name: [values]` lines, not {grid!r}")
     axes = {}
     for name, values in grid.items():
-        _check_name(name, f"{path}: grid")
+        check_name(name, f"{path}: grid")
         if not isinstance(values, list) or not values:
             raise CamoeError(
                 f"{path}: grid: {name} is a list of values, as {name}: [{shown(values)}]; one goes to base"
             )
-        axes[name] = list(dict.fromkeys(_value(name, value, f"{path}: grid") for value in values))
+        axes[name] = list(dict.fromkeys(value_of(name, value, f"{path}: grid") for value in values))
     return axes
 
 
 def _included(entries: Any, path: Path) -> Iterable[tuple[Values, str | None]]:
     for number, entry in enumerate(_rules(entries, "include", path), start=1):
         label = entry.pop(LABEL, None)
-        yield _values(entry, f"{path}: include {number}"), None if label is None else str(label)
+        yield values_of(entry, f"{path}: include {number}"), None if label is None else str(label)
 
 
 def _without(combinations: list[Values], rules: Any, base: Values, path: Path) -> list[Values]:
@@ -228,9 +246,9 @@ def _matches(values: Values, wanted: dict[str, list[Any]]) -> bool:
 
 def _alternatives(name: str, value: Any, where: str) -> list[Any]:
     """A list stands for any of its values, but for settings that are lists themselves."""
-    _check_name(name, where)
+    check_name(name, where)
     several = isinstance(value, list) and get_origin(HINTS[name]) is not tuple
-    return [_value(name, option, where) for option in (value if several else [value])]
+    return [value_of(name, option, where) for option in (value if several else [value])]
 
 
 def _rules(entries: Any, key: str, path: Path) -> list[Values]:
@@ -239,32 +257,36 @@ def _rules(entries: Any, key: str, path: Path) -> list[Values]:
     return [dict(entry) for entry in entries]
 
 
-def _values(given: Any, where: str) -> Values:
+def values_of(given: Any, where: str) -> Values:
+    """Settings by name, each checked; raises `CamoeError` beginning with `where`."""
     if not isinstance(given, Mapping):
         raise CamoeError(f"{where} holds `name: value` lines, not {given!r}")
     for name in given:
-        _check_name(name, where)
-    return {name: _value(name, value, where) for name, value in given.items()}
+        check_name(name, where)
+    return {name: value_of(name, value, where) for name, value in given.items()}
 
 
-def _check_name(name: Any, where: str) -> None:
+def check_name(name: Any, where: str) -> None:
+    """Raise `CamoeError` for what is no setting of a cell, with the nearest that is."""
     if name in BY_THE_SWEEP:
         raise CamoeError(f"{where} cannot hold {name}: {BY_THE_SWEEP[name]}")
     if name not in NAMES:
         raise CamoeError(f"{where}: {unknown_name(name, NAMES)}")
 
 
-def _value(name: str, value: Any, where: str) -> Any:
+def value_of(name: str, value: Any, where: str) -> Any:
+    """A setting's value in its type; raises `CamoeError` where it does not fit."""
     try:
         return convert(value, FIELDS[name], HINTS[name])
     except ValueError as error:
         raise CamoeError(f"{where}: {name} {error}") from None
 
 
-def _seeds(seeds: Any, path: Path) -> tuple[int, ...]:
+def seeds_of(seeds: Any, where: str) -> tuple[int, ...]:
+    """Different whole numbers from 0; raises `CamoeError` beginning with `where`, the file and the key."""
     sound = isinstance(seeds, list) and seeds and all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds)
     if not sound or len(set(seeds)) < len(seeds):
-        raise CamoeError(f"{path}: seeds is a list of different whole numbers from 0, as seeds: [0, 1], not {seeds!r}")
+        raise CamoeError(f"{where} is a list of different whole numbers from 0, as [0, 1], not {seeds!r}")
     return tuple(seeds)
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 
-from ...pipeline.config import option_name
 from ...pipeline.store import describe_shortfall
 from ...pipeline.wording import counted
-from ...train.config import TrainConfig
+from ...train.reproduce import train_command
 from ..names import DIRECTIONS, HEADINGS
 from ..report.sweeps import LINK
 from .code import code_version
@@ -20,14 +18,17 @@ from .result import FAILED, OK, Result
 from .summary import LEVEL, Row, TableRows, average, deviation
 from .tables import markdown
 
-UNTOLD = ("out", "overwrite", "device", "threads", "tensorboard", "checkpoint_seconds")
-
 
 def overview(
-    plan: Plan, tables: Sequence[TableRows], results: Mapping[str, Result], costs: Costs, plots: Sequence[Path]
+    plan: Plan,
+    tables: Sequence[TableRows],
+    results: Mapping[str, Result],
+    costs: Costs,
+    plots: Sequence[Path],
+    before: Sequence[str] = (),
 ) -> str:
-    """The whole page; `plots` are shown below the tables."""
-    parts = ["\n".join([f"# Sweep {plan.sweep.name}", "", *_counts(plan, results), "", LINK])]
+    """The whole page; `plots` are shown below the tables, and sections from elsewhere `before` the choice."""
+    parts = ["\n".join([f"# Sweep {plan.sweep.name}", "", *_counts(plan, results), "", LINK]), *before]
     for shown in tables:
         parts.append("\n".join([f"## {shown.table.title}: the choice", "", *winners(plan, shown)]))
     for shown in tables:
@@ -93,17 +94,7 @@ def command(plan: Plan, row: Row) -> str:
     """The `camoe-train` command of the row's best seed on val."""
     best = max(row.results, key=lambda result: result.selection)
     config = plan.runs[best.key].config
-    words = ["camoe-train", "--features", " --features ".join(config.features), "--protocol", plan.protocol]
-    for item in fields(TrainConfig):
-        value = getattr(config, item.name)
-        if item.name in ("features", "protocol", *UNTOLD) or value == item.default:
-            continue
-        if isinstance(value, bool):
-            words.append(option_name(item))
-        else:
-            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            words += [option_name(item), text]
-    return " ".join(words)
+    return train_command(config, plan.protocol)
 
 
 def _counts(plan: Plan, results: Mapping[str, Result]) -> list[str]:
@@ -118,7 +109,8 @@ def _counts(plan: Plan, results: Mapping[str, Result]) -> list[str]:
         "",
         f"Store {', '.join(_features(plan))} (content {plan.store.content_hash[:12]}, CLIP "
         f"{plan.store.settings.clip_model}), protocol {plan.protocol}. "
-        f"Training took {clock(sum(result.seconds for result in good))} in all, summed over processes.",
+        f"Training took {clock(sum(result.seconds for result in good))} in all, summed over processes."
+        + (f" Tags: {', '.join(plan.tags)}." if plan.tags else ""),
         "",
         "Cells are chosen on validation captions only; among many, the best one's validation number is flattered by "
         "the choice, its test number is not. Several tables are several questions: marks are corrected within a table.",

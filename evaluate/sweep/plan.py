@@ -28,6 +28,9 @@ class Plan:
     keys: dict[str, list[str]]
     left_out: list[str]
     """One sentence for each cell that the store has no sentences for."""
+    tags: tuple[str, ...] = ()
+    tuned: str = ""
+    """How its cells' settings were searched, where they were: for the notes below its tables."""
 
 
 def make_plan(config: SweepConfig) -> Plan:
@@ -36,9 +39,14 @@ def make_plan(config: SweepConfig) -> Plan:
     Cells that differ only in their re-ranking share a training run. Raises `CamoeError` for a mistake in the grid, a
     protocol without test captions, or, without `skip_unavailable`, a cell that the store has no sentences for.
     """
+    assert config.grid is not None
     base = {} if config.epochs is None else {"epochs": config.epochs}
-    sweep = read_grid(config.grid, config.features, config.seeds, base)
-    store = FeatureStore.open(config.features)
+    return plan_of(read_grid(config.grid, config.features, config.seeds, base), config)
+
+
+def plan_of(sweep: Sweep, config: SweepConfig, store: FeatureStore | None = None) -> Plan:
+    """`make_plan` of a sweep that is read; `store` is the one that `config` names, where it is open already."""
+    store = store or FeatureStore.open(config.features)
     protocol = resolve_protocol(store, config.protocol)
     if not (store.protocols[protocol] == SUBSETS["test"]).any():
         raise CamoeError(f"protocol {protocol} has no test captions, which a sweep reports on; give another --protocol")
@@ -53,7 +61,7 @@ def make_plan(config: SweepConfig) -> Plan:
             run = replace(run, max_matrix_bytes=int(config.max_matrix_gb * 2**30))
             runs.setdefault(run.key, run)
             keys[cell.identity].append(run.key)
-    return Plan(sweep, store, protocol, runs, keys, left_out)
+    return Plan(sweep, store, protocol, runs, keys, left_out, config.tags)
 
 
 def _runs_of(

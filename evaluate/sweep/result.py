@@ -13,6 +13,8 @@ from ..result import Metrics, MetricsPair
 from ..scored import Ranks
 
 OK, FAILED = "ok", "failed"
+TRIED, PRUNED = "tried", "pruned"
+"""Of a search's trial, which is scored on val alone: trained to its end, or given up on the way."""
 RAW = ("none", None)
 
 
@@ -64,9 +66,11 @@ def reranking_name(reranking: tuple[str, float | None]) -> str:
 
 def check_sound(result: Result) -> None:
     """Raise `ValueError` where the parts of a finished run contradict each other."""
+    if result.status not in (OK, TRIED, PRUNED, FAILED):
+        raise ValueError(f"its status is {result.status[:40]!r}")
+    if result.status == TRIED and not {"epoch", "R@1"} <= result.best.keys():
+        raise ValueError("its best epoch is missing")
     if result.status != OK:
-        if result.status != FAILED:
-            raise ValueError(f"its status is {result.status[:40]!r}")
         return
     if "none" not in result.metrics or result.metrics.keys() != result.ranks.keys():
         raise ValueError("its ranks are of other re-rankings than its numbers")

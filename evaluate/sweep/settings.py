@@ -25,7 +25,9 @@ BY_THE_SWEEP = {
     "resident": "give it as --resident",
     "threads": "a CPU runs one cell a core, see --workers",
     "overwrite": "cells write no run folders",
+    "log": "cells write no run folders",
     "tensorboard": "cells write no run folders",
+    "tags": "give them as --tag",
     "checkpoint_seconds": "cells write no run folders",
 }
 """Settings of a training run that a grid cannot hold, and what to do instead."""

@@ -52,6 +52,7 @@ def notes(plan: Plan, shown: TableRows) -> list[str]:
     seeds = len(plan.sweep.seeds)
     over = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed, so no deviation"
     found = [f"Protocol {plan.protocol}, test captions, R@K in percent; {over}; epochs chosen on val"]
+    found += [plan.tuned] if plan.tuned else []
     kinds = " (of raw and of re-ranked rows)" if len({row.transductive for row in shown.rows}) > 1 else ""
     if shown.too_few:
         found.append(shown.too_few)
@@ -66,6 +67,8 @@ def notes(plan: Plan, shown: TableRows) -> list[str]:
         found.append("*: needs all queries at once (transductive)")
     if any(row.missing for row in shown.rows):
         found.append("‡: seeds missing")
+    if plan.tags:
+        found.append(f"tags: {', '.join(plan.tags)}")
     return found
 
 

@@ -8,6 +8,7 @@ import multiprocessing
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from ...train.feature_cache import FeatureCache
 from ...train.many_runs import out_of_memory
 from ...train.names import DEVICE
 from .result import Result
-from .training_run import Group, Report, TrainingRun, failed_result, run_alone, run_as_ensemble
+from .training_run import Group, Report, TrainingRun, failed_result, run_alone, run_as_ensemble, run_trial
 
 PATIENCE_SECONDS = 5.0
 
@@ -54,16 +55,17 @@ Event = Epoch | Result
 def work(source: Source, groups: Sequence[Group], processes: int) -> Iterator[Event]:
     """Events of all groups as they come, each run's last one its `Result`; groups are begun in order.
 
-    Raises `RunStoppedError` for what would meet every group, such as a store that cannot be read any more. However it
+    Groups are looked up when a process is free for them, so that they may depend on what was told before. Raises
+    `RunStoppedError` for what would meet every group, such as a store that cannot be read any more. However it
     ends, no process is left.
     """
     crew = [_Worker(source) for _ in range(min(processes, len(groups)))]
-    waiting = list(reversed(groups))
+    waiting = deque(range(len(groups)))
     try:
         while waiting or any(worker.left for worker in crew):
             for worker in crew:
                 if not worker.left and waiting:
-                    worker.give(waiting.pop())
+                    worker.give(groups[waiting.popleft()])
             for ready in wait([worker.pipe for worker in crew if worker.left]):
                 worker = next(worker for worker in crew if worker.pipe is ready)
                 yield from worker.events()
@@ -166,23 +168,26 @@ def load_source(source: Source) -> FeatureCache:
 def run_group(cache: FeatureCache, group: Group, report: Report) -> Iterator[Result]:
     """The results of a group's runs; what goes wrong in one of them is its own result."""
     left = {run.key: run for run in group}
+    is_trial = not group[0].on_test
     try:
-        results = run_as_ensemble(cache, group, report) if len(group) > 1 else [run_alone(cache, group[0], report)]
+        together = run_trial if is_trial else run_as_ensemble
+        results = together(cache, group, report) if is_trial or len(group) > 1 else [run_alone(cache, group[0], report)]
         for result in results:
             del left[result.key]
             yield result
     except BrokenPipeError:
         raise
     except Exception as error:  # a cell must not take the others with it
-        yield from _one_by_one(cache, tuple(left.values()), report, error)
+        if is_trial or len(left) == 1:
+            memory = "out of memory; lower batch_size, or use fewer --workers"
+            for run in left.values():
+                yield failed_result(run, memory if out_of_memory(error) else f"{type(error).__name__}: {error}")
+        else:
+            yield from _one_by_one(cache, tuple(left.values()), report, error)
 
 
 def _one_by_one(cache: FeatureCache, left: Group, report: Report, error: Exception) -> Iterator[Result]:
     """What is left of an ensemble that failed is trained alone, so that only what is at fault fails."""
-    if len(left) == 1:
-        memory = "out of memory; lower batch_size, or use fewer --workers"
-        yield failed_result(left[0], memory if out_of_memory(error) else f"{type(error).__name__}: {error}")
-        return
     for run in left:
         for result in run_group(cache, (run,), report):
             reason = f"trained alone, as its ensemble failed ({type(error).__name__}: {error})"

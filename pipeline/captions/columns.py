@@ -71,10 +71,13 @@ class Columns:
 
     def lacking(self, column: str, where: str, there: str) -> CamoeError:
         """The error where `column` is not there: `where` says of what, `there` what is there instead."""
+        ours = "video" if column == "video_id" else column
         if column in self.given:
-            ours = "video" if column == "video_id" else column
             return CamoeError(f"{where} {self.given[column]!r} ({there}), which --caption-columns gives for {ours}")
-        return CamoeError(f"{where} {column!r} ({there}); it may be called {self.spelled(column)}")
+        return CamoeError(
+            f"{where} {column!r} ({there}); it may be called {self.spelled(column)}, or "
+            f"what --caption-columns {ours}=NAME says"
+        )
 
     def spelled(self, column: str) -> str:
         """The names of a column, for messages."""

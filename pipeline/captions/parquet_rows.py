@@ -94,11 +94,16 @@ def _blocks(path: Path, columns: Columns) -> Iterator[list[dict[str, Any]]]:
         with open_regular(path) as stream, ParquetFile(stream) as file:
             header: list[str] = file.schema_arrow.names
             names = {column: header[place] for column, place in columns.places(header, path.name).items()}
-            _refuse_claims(file.metadata, set(names.values()), path)
+            _refuse_beyond_reason(_claimed_bytes(file.metadata, set(names.values()), path), path)
+            unfolded = 0
             for batch in file.iter_batches(_ROWS_AT_ONCE, columns=sorted(set(names.values())), use_threads=False):
                 values = [batch.column(batch.schema.names.index(name)).to_pylist() for name in names.values()]
+                unfolded += sum(map(_length, values))  # with every repetition of what is written once
+                _refuse_beyond_reason(unfolded, path)
                 yield [dict(zip(names, map(_plain, row), strict=True)) for row in zip(*values, strict=True)]
     except (pyarrow.ArrowException, ValueError, OverflowError, OSError, MemoryError) as error:
+        if isinstance(error, OSError) and error.filename:
+            raise CamoeError(f"--captions {path} cannot be read: {error.strerror}") from error
         kind = file_kind(path)
         if kind not in (None, PARQUET):
             raise CamoeError(f"{path.name} is {kind}, and not a parquet file") from error
@@ -106,8 +111,8 @@ def _blocks(path: Path, columns: Columns) -> Iterator[list[dict[str, Any]]]:
         raise CamoeError(f"{path.name} is damaged, or not a parquet file ({told}); write it again") from error
 
 
-def _refuse_claims(found: FileMetaData, names: set[str], path: Path) -> None:
-    """Raise `CamoeError` for a small file that says of itself that it is a huge one."""
+def _claimed_bytes(found: FileMetaData, names: set[str], path: Path) -> int:
+    """How large the file says that its columns `names` are; raises `CamoeError` for more rows than are read."""
     if found.num_rows > MAX_ROWS:
         raise CamoeError(f"{path.name} has {found.num_rows:,} rows; at most {MAX_ROWS:,} captions are read")
     size = 0
@@ -115,9 +120,19 @@ def _refuse_claims(found: FileMetaData, names: set[str], path: Path) -> None:
         for column in map(group.column, range(group.num_columns)):
             if column.path_in_schema.split(".")[0] in names or column.path_in_schema in names:
                 size += column.total_uncompressed_size
-    if size > max(UNSUSPECTED_BYTES, MOST_FOLDED * os.path.getsize(path)):
-        told = f"{counted(os.path.getsize(path), 'byte')} that unfold to {size:,}"
+    return size
+
+
+def _refuse_beyond_reason(unfolded: int, path: Path) -> None:
+    size = os.path.getsize(path)
+    if unfolded > max(UNSUSPECTED_BYTES, MOST_FOLDED * size):
+        told = f"{counted(size, 'byte')} that unfold to {unfolded:,} and more"
         raise CamoeError(f"{path.name} holds {told}, which no captions do; write it again")
+
+
+def _length(value: Any) -> int:
+    """Characters in a text, or in all of a list."""
+    return sum(map(_length, value)) if isinstance(value, list) else len(value) if isinstance(value, str | bytes) else 1
 
 
 def _plain(value: Any) -> Any:

@@ -65,6 +65,8 @@ class RayEngine:
                 f"no Ray cluster answers at --ray-address {address} ({_first_line(error)}); start one with `ray start "
                 f"--head`, or use this machine alone with --ray-address {HERE}"
             ) from None
+        with suppress(AttributeError):  # a lost node's whole log on the terminal; the logs on disk have it
+            ray._private.worker._worker_logs_enabled = False
 
     def close(self) -> None:
         """Leave the cluster."""

@@ -15,7 +15,7 @@ COMMANDS = {
     "extract": ("extract.cli", "Videos and captions become a feature store."),
     "train": ("train.cli", "A feature store becomes a run folder."),
     "evaluate": ("evaluate.cli", "A run folder becomes retrieval numbers."),
-    "sweep": ("evaluate.sweep.cli", "A feature store and a grid become tables and plots."),
+    "sweep": ("evaluate.sweep.cli", "A feature store and a grid, or a search, become tables and plots."),
     "search": ("evaluate.search.cli", "Find videos by text or by video, in the terminal or on a page."),
     "report": ("evaluate.report.cli", "Runs, or a sweep, become a page."),
     "store": ("pipeline.store.cli", "Look at feature stores, check, join, thin out, export and import them."),

@@ -125,7 +125,7 @@ def _captions(texts: list[str], owners: list[str], subsets: Mapping[str, int]) -
     return Captions(ids, owners, texts, {PROTOCOL: codes})
 
 
-def _texts(name: str, array: np.ndarray, captions: list[str], width: int) -> TextTable:
+def _texts(name: str, array: np.ndarray, captions: Sequence[str], width: int) -> TextTable:
     """One sentence for each distinct caption; it has the first embedding that is given for it."""
     if array.dtype.kind != "f" or array.shape != (len(captions), width):
         raise ArrayError(f"texts {name} must be floats {(len(captions), width)}, not {array.dtype} {array.shape}")

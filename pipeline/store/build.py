@@ -52,8 +52,9 @@ class StoreBuilder:
     def __enter__(self) -> StoreBuilder:
         self.place.check()
         existing = self.place.shards()
-        if existing:
-            self._refuse_unlike(FeatureStore.open(existing))
+        before = FeatureStore.open(existing) if existing else None
+        if before is not None:
+            self._refuse_unlike(before)
         with ExitStack() as held:
             if self._beside_others:
                 held.callback(self.place.leave_if_alone)
@@ -65,7 +66,7 @@ class StoreBuilder:
             _ = self._counted()
             existing = self.place.shards()
             if existing:
-                self._take_stock(FeatureStore.open(existing))
+                self._take_stock(FeatureStore.open(existing, before))
             self._held = held.pop_all()
         return self
 
@@ -113,7 +114,7 @@ class StoreBuilder:
         shards = self.place.shards()
         self._next_number.clear()
         if shards:
-            self._take_stock(FeatureStore.open(shards))
+            self._take_stock(FeatureStore.open(shards, self.store))
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -194,11 +195,11 @@ class StoreBuilder:
         if not parts:
             return None
         list_shards(self.place, self._counted())
-        return FeatureStore.open(parts) if self.place.is_single else self._show_failures()
+        return FeatureStore.open(parts, self.store) if self.place.is_single else self._show_failures()
 
     def _show_failures(self) -> FeatureStore:
         with self.place.changing() if self._beside_others else nullcontext():
-            store = FeatureStore.open(self.place.shards())
+            store = FeatureStore.open(self.place.shards(), self.store)
             write_failures(self.place.failures, store.failures)
         self._is_shown = True
         return store

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from .plan import Plan, Planned, chunk_of_name, shard_name, supplement_of_name
@@ -37,7 +38,7 @@ def make_chunks(plan: Plan, pending: Collection[str], store: FeatureStore | None
     for video_id in sorted(pending):
         members[plan.videos[video_id].chunk].append(plan.videos[video_id])
     latest = _latest(store, pending)
-    held = set(store.video_ids) if store is not None else set()
+    held = _held(store, sorted(pending))
     failures = store.failures if store is not None else {}
     supplement = _next_supplements(store)
     return [
@@ -51,6 +52,13 @@ def make_chunks(plan: Plan, pending: Collection[str], store: FeatureStore | None
         )
         for number, videos in sorted(members.items())
     ]
+
+
+def _held(store: FeatureStore | None, wanted: Sequence[str]) -> set[str]:
+    """Those of the `wanted` videos that have frames."""
+    if store is None:
+        return set()
+    return set(itertools.compress(wanted, (store.video_ids.find(wanted) >= 0).tolist()))
 
 
 def _latest(store: FeatureStore | None, wanted: Collection[str]) -> Mapping[str, int]:

@@ -24,7 +24,7 @@ from .imports import Imported, ImportOptions, import_export, import_store, is_ex
 from .info import describe, size_text
 from .merge import merge_stores
 from .reader import FeatureStore, find_shards
-from .verify import is_listed, verify_store
+from .verify import is_listed, unfinished, verify_store
 
 OPTIONS = {name: "--" + name.replace("_", "-") for name in ("max_frames", "fps", "precision", "clip_model", "out")}
 """The options of `import` that a message may speak of."""
@@ -57,16 +57,22 @@ def info(paths: tuple[Path, ...]) -> None:
 def verify(paths: tuple[Path, ...]) -> int:
     """Compare each shard with its checksum, then read all of its data.
 
-    Names the shard and the data set of a flipped byte. Exit status: 0 sound; 1 damaged.
+    Names the shard and the data set of a flipped byte, and the line of a damaged plan; says what of the plan is not
+    made yet, which is no damage. Exit status: 0 sound; 1 damaged.
     """
 
+    told: set[str] = set()
+
     def show(shard: Path, problems: list[str]) -> None:
+        told.update(problems)
         note = "" if is_listed(shard) else " (no checksum is listed for it)"
         say(f"{shard}: {'DAMAGED' if problems else 'sound'}{note}")
         for problem in problems:
             say(f"  {problem}")
 
     problems = verify_store(paths, show)
+    for line in [*(problem for problem in problems if problem not in told), *unfinished(paths)]:
+        say(line)
     if not problems:
         say(f"sound: {counted(len(find_shards(paths)), 'shard')}, content {FeatureStore.open(paths).content_hash}")
         return 0

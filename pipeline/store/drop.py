@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +16,9 @@ from .build import StoreBuilder
 from .place import Place
 from .reader import FeatureStore
 from .schema import SUBSETS, UNUSED, CaptionKey, Captions, Removed, Shard, no_videos
+from .shortfall import more_lacking
 
 _NAMED = 3
-_FIRST_MISSING = 5
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,13 @@ def drop_videos(path: Path, names: Sequence[str]) -> Dropped:
     with StoreBuilder(path, FeatureStore.open(shards).settings, adding=True) as builder:
         store = builder.store
         assert store is not None
-        held, failed = wanted & set(store.video_ids), (wanted & set(store.failures)) - set(store.video_ids)
+        names = sorted(wanted)
+        held = set(itertools.compress(names, (store.video_ids.find(names) >= 0).tolist()))
+        failed = (wanted & set(store.failures)) - held
         keys = _captions_of(store, wanted)
         known = held | failed | {video_id for video_id, _ in keys} | set(store.dropped)
         _refuse_unknown(path, sorted(wanted - known))
-        if held and held == set(store.video_ids):
+        if held and len(held) == len(store.video_ids):
             raise CamoeError(f"{path} would be left without videos; delete it instead")
         if held or failed or keys:
             builder.publish(_shard(store, sorted(wanted), keys))
@@ -58,8 +61,8 @@ def drop_videos(path: Path, names: Sequence[str]) -> Dropped:
 def _captions_of(store: FeatureStore, videos: set[str]) -> list[CaptionKey]:
     if not store.has_captions:
         return []
-    keys = zip(store.caption_video_ids, store.caption_ids, strict=True)
-    return [(video_id, caption_id) for video_id, caption_id in keys if video_id in videos]
+    rows = np.flatnonzero(store.caption_video_ids.among(sorted(videos)))
+    return list(zip(store.caption_video_ids.take(rows), store.caption_ids.take(rows), strict=True))
 
 
 def _refuse_unknown(path: Path, unknown: Sequence[str]) -> None:
@@ -89,13 +92,12 @@ def _shard(store: FeatureStore, videos: Sequence[str], keys: Sequence[CaptionKey
 
 def _shortfall(store: FeatureStore, keys: Sequence[CaptionKey]) -> dict[str, dict]:
     """What each protocol lacks now. Own data promise no sizes; a benchmark lacks what it lacked and what is dropped."""
-    gone = set(keys)
-    stays = np.array([key not in gone for key in zip(store.caption_video_ids, store.caption_ids, strict=True)], bool)
+    stays = ~store.caption_video_ids.among(sorted({video_id for video_id, _ in keys}))
     told = dict(store.shortfall)
     for name, codes in store.protocols.items():
-        lost = sorted({store.caption_video_ids[row] for row in np.flatnonzero(~stays & (codes != UNUSED)).tolist()})
+        lost = sorted(set(store.caption_video_ids.take(np.flatnonzero(~stays & (codes != UNUSED)))))
         if lost and name != OWN:
-            told[name] = _more_lacking(told.get(name, {}), _sizes(store, codes), _sizes(store, codes * stays), lost)
+            told[name] = more_lacking(told.get(name, {}), _sizes(store, codes), _sizes(store, codes * stays), lost)
     return told
 
 
@@ -103,19 +105,7 @@ def _sizes(store: FeatureStore, codes: np.ndarray) -> Counter[str]:
     """Videos and captions of each subset."""
     sizes: Counter[str] = Counter()
     for subset, code in SUBSETS.items():
-        rows = np.flatnonzero(codes == code).tolist()
-        sizes[f"{subset} videos"] = len({store.caption_video_ids[row] for row in rows})
+        rows = np.flatnonzero(codes == code)
+        sizes[f"{subset} videos"] = len(np.unique(store.caption_video_ids.codes[rows]))
         sizes[f"{subset} captions"] = len(rows)
     return sizes
-
-
-def _more_lacking(before: dict, had: Counter[str], has: Counter[str], lost: Sequence[str]) -> dict:
-    """The shortfall `before`, whose sizes were published ones or, where the store `had` all, are those."""
-    fewer = [what for what in had if has[what] < had[what]]
-    return {
-        "expected": {what: had[what] for what in fewer} | before.get("expected", {}),
-        "found": before.get("found", {}) | {what: has[what] for what in fewer},
-        "missing_videos": before.get("missing_videos", 0) + len(lost),
-        "first_missing": [*before.get("first_missing", ()), *lost][:_FIRST_MISSING],
-        "missing_files": list(before.get("missing_files", ())),
-    }

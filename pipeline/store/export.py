@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -71,8 +71,8 @@ def npz_arrays(store: FeatureStore) -> Iterator[tuple[str, np.ndarray]]:
             yield "tokens/values", tokens.values()
 
 
-def _text(values: list[str]) -> np.ndarray:
-    return np.array(values, dtype=np.str_) if values else np.zeros(0, "U1")
+def _text(values: Sequence[str]) -> np.ndarray:
+    return np.array(list(values), dtype=np.str_) if len(values) else np.zeros(0, "U1")
 
 
 # -- parquet

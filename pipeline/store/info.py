@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from ..wording import counted
 from .notes import format_notes, is_notes
 from .reader import FeatureStore
+from .safe_open import decode_strings
 from .schema import FAILED, SUBSETS, StoreSettings
 from .shortfall import describe_shortfall
 from .tokens import StoredTokens
@@ -68,7 +68,8 @@ def _videos(store: FeatureStore) -> Iterator[str]:
     if not store.video_ids:
         yield f"videos    0, {len(failed)} failed" if failed else "videos    0"
         return
-    status = Counter(store.video_status)
+    names, numbers = np.unique(store.video_column("status"), return_counts=True)
+    status = dict(zip(decode_strings(names), numbers.tolist(), strict=True))
     counts = ", ".join([*(f"{status[name]} {name}" for name in sorted(status, reverse=True)), f"{len(failed)} failed"])
     yield f"videos    {len(store.video_ids)} ({counts}), {counted(int(store.frame_count.sum()), 'frame')}"
     if store.dropped:
@@ -88,9 +89,10 @@ def _captions(store: FeatureStore) -> Iterator[str]:
     if not store.has_captions:
         return
     owners = store.caption_video_ids
-    without = len(set(owners) - set(store.video_ids))
+    used = np.unique(owners.codes)
+    without = int((store.video_ids.find(owners.distinct.take(used)) < 0).sum())
     lacking = f" ({without} of them without frames here)" if without else ""
-    yield f"captions  {len(owners)} of {counted(len(set(owners)), 'video')}{lacking}"
+    yield f"captions  {len(owners)} of {counted(len(used), 'video')}{lacking}"
     for name in sorted(store.protocols):
         codes = store.protocols[name]
         parts = [f"{int((codes == code).sum())} {subset}" for subset, code in SUBSETS.items()]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
 
 from .reader import FeatureStore
 from .safe_open import decode_strings
 from .schema import FAILED, CaptionKey, Failure, TextName
+from .strings import Strings
 
 
 @dataclass(frozen=True)
@@ -19,17 +23,52 @@ class Source:
     fingerprint: str
 
 
+class Sources(Mapping[str, Source]):
+    """The source of each video, by its id, as columns."""
+
+    def __init__(self, ids: Strings, sizes: np.ndarray, mtimes: np.ndarray, fingerprints: np.ndarray) -> None:
+        self._ids = ids
+        self._columns = sizes, mtimes, fingerprints
+
+    def __getitem__(self, video_id: str) -> Source:
+        return self._at(self._row_of[video_id])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def of(self, video_ids: Sequence[str]) -> Iterator[Source | None]:
+        """Those of many videos, in their order, `None` where there is none."""
+        for row in self._ids.find(video_ids).tolist():
+            yield self._at(row) if row >= 0 else None
+
+    def _at(self, row: int) -> Source:
+        sizes, mtimes, fingerprints = self._columns
+        return Source(int(sizes[row]), float(mtimes[row]), decode_strings(fingerprints[row : row + 1])[0])
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {video_id: row for row, video_id in enumerate(self._ids)}
+
+
 @dataclass(frozen=True)
 class Inventory:
-    """`videos` have frames; `failures` are those that stand; `texts` tells which captions have which texts."""
+    """`videos` have frames; `failures` are those that stand."""
 
-    videos: Mapping[str, Source] = field(default_factory=dict)
+    videos: Sources = field(
+        default_factory=lambda: Sources(Strings.of([]), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, "S1"))
+    )
     failures: Mapping[str, Failure] = field(default_factory=dict)
-    texts: Mapping[TextName, set[CaptionKey]] = field(default_factory=dict)
+    store: FeatureStore | None = None
 
     @classmethod
     def of(cls, store: FeatureStore) -> Inventory:
-        return cls(_sources(store), store.failures, store.captions_with_texts())
+        if not len(store.video_ids):
+            return cls(failures=store.failures, store=store)
+        columns = (store.video_column(name) for name in ("source_size", "source_mtime", "fingerprint"))
+        return cls(Sources(store.video_ids, *columns), store.failures, store)
 
     @property
     def failed(self) -> set[str]:
@@ -38,16 +77,12 @@ class Inventory:
 
     def has_texts(self, name: TextName, caption: CaptionKey) -> bool:
         """Whether the store has this strategy and stream of a caption."""
-        return caption in self.texts.get(name, ())
+        if self.store is None or name not in (held := self.store.captions_with_texts()):
+            return False
+        return caption in self._row_of_caption and bool(held[name][self._row_of_caption[caption]])
 
-
-def _sources(store: FeatureStore) -> dict[str, Source]:
-    if not store.video_ids:
-        return {}
-    columns = zip(
-        store.video_column("source_size").tolist(),
-        store.video_column("source_mtime").tolist(),
-        decode_strings(store.video_column("fingerprint")),
-        strict=True,
-    )
-    return {video_id: Source(*values) for video_id, values in zip(store.video_ids, columns, strict=True)}
+    @cached_property
+    def _row_of_caption(self) -> dict[CaptionKey, int]:
+        assert self.store is not None
+        keys = zip(self.store.caption_video_ids, self.store.caption_ids, strict=True)
+        return {key: row for row, key in enumerate(keys)}

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import glob
 import shlex
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 
 from ..wording import counted
-from .content import add_sums, captions_sum, videos_sum
+from .content import add_sums, videos_sum
 from .failures import legacy_failures
 from .manifest import store_of
 from .notes import merge_notes
 from .resolve import dropped_videos, removed_videos, standing_failures
 from .rows import gather_rows
 from .safe_open import StoreError, decode_strings
-from .schema import FULL, FUSION, CaptionKey, Captions, Failure, TextName, TextTable, Videos, broken_rows
-from .shard import VIDEO_COLUMNS, ShardIndex, frames_row_shape, read_index, text_table_shape
+from .schema import FULL, FUSION, Captions, Failure, TextName, TextTable, Videos, broken_rows
+from .shard import VIDEO_COLUMNS, ShardIndex, file_stamp, frames_row_shape, read_index, text_table_shape
+from .strings import CodedStrings, Strings
 from .tokens import StoredTokens
 from .union import TextPlaces, UnitedCaptions, united_settings
 
@@ -61,56 +63,74 @@ class FeatureStore:
     """A feature store, opened for reading: one or more shards seen as one table of videos and one of captions.
 
     Videos are sorted by id and captions by (video, id), whatever the shards. Large arrays are read when asked for.
+    Ids and texts are columns that are read like lists (`Strings`), so that a store of any size can be listed.
     """
 
     def __init__(self, shards: Sequence[ShardIndex]) -> None:
         self.shards = list(shards)
         self.settings = united_settings(self.shards)
-        self._places = self._locate_videos()
+        self._ids, self._places = self._locate_videos()
 
     @classmethod
-    def open(cls, paths: StorePaths) -> FeatureStore:
+    def open(cls, paths: StorePaths, before: FeatureStore | None = None) -> FeatureStore:
         """Open a file, several, a glob or a folder of shards.
 
+        What the store `before` read of files that are still the same is not read again.
         Raises `StoreError` when a path is not a store, when two shards were made with different settings, or when
         a video or text lies in two of them.
         """
-        return cls([read_index(path) for path in find_shards(paths)])
+        known = {shard.path: shard for shard in before.shards} if before is not None else {}
+        return cls(
+            [
+                known[path] if path in known and known[path].stamp == file_stamp(path) else read_index(path)
+                for path in find_shards(paths)
+            ]
+        )
 
-    def _locate_videos(self) -> dict[str, tuple[int, int]]:
-        """Shard number and row of each video that still counts, sorted by id."""
-        place: dict[str, tuple[int, int]] = {}
+    def _locate_videos(self) -> tuple[Strings, np.ndarray]:
+        """The videos that still count, sorted by id, and the shard number and row of each, `(N, 2)`."""
         removed = removed_videos(self.shards)
+        numbers, rows, parts = [np.empty(0, np.int64)], [np.empty(0, np.int64)], []
         for number, shard in enumerate(self.shards):
-            lost = removed.get(shard.path, frozenset())
-            for row, video_id in enumerate(shard.video_ids):
-                if video_id in lost:
-                    continue
-                if video_id in place:
-                    raise StoreError(
-                        f"video {video_id!r} lies in both {self.shards[place[video_id][0]].path} and {shard.path}; "
-                        "give only one of them"
-                    )
-                place[video_id] = number, row
-        return dict(sorted(place.items()))
+            left = np.arange(len(shard.video_ids))
+            if shard.path in removed:
+                left = np.flatnonzero(~shard.video_ids.among(list(removed[shard.path])))
+            numbers.append(np.full(len(left), number))
+            rows.append(left)
+            parts.append(shard.video_ids if len(left) == len(shard.video_ids) else shard.video_ids.take(left))
+        ids, places = Strings.joined(parts), np.stack([np.concatenate(numbers), np.concatenate(rows)], axis=1)
+        if ids.ascend:
+            return ids, places
+        order = ids.order()
+        ids, places = ids.take(order), places[order]
+        self._refuse_doubles(ids, places)
+        return ids, places
+
+    def _refuse_doubles(self, ids: Strings, places: np.ndarray) -> None:
+        if ids.ascend:
+            return
+        rows = np.flatnonzero(np.asarray(pc.equal(ids.values[1:], ids.values[:-1])))
+        row = min(rows.tolist(), key=lambda row: tuple(places[row + 1]))
+        one, other = (self.shards[places[place, 0]].path for place in (row, row + 1))
+        raise StoreError(f"video {ids[row]!r} lies in both {one} and {other}; give only one of them")
 
     # -- videos -----------------------------------------------------------------------------------------------------
 
-    @cached_property
-    def video_ids(self) -> list[str]:
+    @property
+    def video_ids(self) -> Strings:
         """`N` ids of the videos that have frames, sorted."""
-        return list(self._places)
+        return self._ids
 
     @cached_property
     def failures(self) -> dict[str, Failure]:
         """What could not be read, or only in part, by video id."""
-        found = {**legacy_failures(self.shards), **standing_failures(self.shards, self._places)}
+        found = {**legacy_failures(self.shards), **standing_failures(self.shards, self._ids)}
         return {name: found[name] for name in sorted(found)}
 
     @cached_property
     def dropped(self) -> list[str]:
         """Videos that were taken out of the store, and that extraction leaves out; sorted."""
-        return dropped_videos(self.shards, self._places)
+        return dropped_videos(self.shards, self._ids)
 
     @cached_property
     def frame_count(self) -> np.ndarray:
@@ -122,17 +142,19 @@ class FeatureStore:
         """`ok` or `damaged` for each of the `N` videos."""
         return decode_strings(self._video_column("status"))
 
-    def frames(self) -> np.ndarray:
-        """`(N, T, D)` float16 frame embeddings in the order of `video_ids`, zero past `frame_count`.
+    def frames(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """`(N, T, D)` float16 frame embeddings in the order of `video_ids`, or of some `rows` of these; zero past
+        `frame_count`.
 
         Raises `StoreError` naming a video whose frames are not finite.
         """
-        frames = self._video_column("frames")
+        frames = self._video_column("frames", rows)
         broken = broken_rows(frames)
         if len(broken):
+            row = int(broken[0] if rows is None else rows[broken[0]])
             raise StoreError(
                 f"{self.shards[0].path}: {counted(len(broken), 'video')} with frames that are not finite numbers "
-                f"(first: {self.video_ids[broken[0]]!r}); extract them again"
+                f"(first: {self.video_ids[row]!r}); extract them again"
             )
         return frames
 
@@ -142,26 +164,27 @@ class FeatureStore:
         first = self.shards[int(self._places_of_videos()[0, 0])].path
         return len(self._places), *frames_row_shape(first)
 
-    def frame_times(self) -> np.ndarray:
-        """`(N, T)` float32 seconds, NaN past `frame_count`."""
-        return self._video_column("frame_time_s")
+    def frame_times(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """`(N, T)` float32 seconds, or of some `rows`; NaN past `frame_count`."""
+        return self._video_column("frame_time_s", rows)
 
-    def video_column(self, name: str) -> np.ndarray:
+    def video_column(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
         """A small per-video column: `source`, `source_size`, `source_mtime`, `fingerprint`, `duration_s`, `status`."""
-        return self._video_column(name)
+        return self._video_column(name, rows)
 
-    def _video_column(self, name: str) -> np.ndarray:
-        return gather_rows([shard.path for shard in self.shards], name, self._places_of_videos())
+    def _video_column(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        places = self._places_of_videos()
+        return gather_rows([shard.path for shard in self.shards], name, places if rows is None else places[rows])
 
     def _places_of_videos(self) -> np.ndarray:
-        if not self._places:
+        if not len(self._ids):
             raise StoreError(f"{self.shards[0].path} holds no videos; add the store with the frames to --features")
-        return self.video_places
+        return self._places
 
     @property
     def video_places(self) -> np.ndarray:
         """`(N, 2)` int64: the number of the shard that holds each video, and its row there."""
-        return np.array(list(self._places.values()), np.int64).reshape(-1, 2)
+        return self._places
 
     @property
     def has_videos(self) -> bool:
@@ -185,19 +208,25 @@ class FeatureStore:
         return self._captions.captions
 
     @property
-    def caption_ids(self) -> list[str]:
+    def caption_ids(self) -> Strings:
         """`M` ids, sorted by (video, id)."""
-        return self._captions.captions.id
+        return Strings.of(self._captions.captions.id)
 
     @property
-    def caption_video_ids(self) -> list[str]:
+    def caption_video_ids(self) -> CodedStrings:
         """The video of each of the `M` captions; it may be one that has no frames here."""
-        return self._captions.captions.video_id
+        return self._captions.videos
+
+    @cached_property
+    def caption_videos(self) -> np.ndarray:
+        """`(M,)` int64: the row of each caption's video among the `N`, -1 where it has no frames here."""
+        videos = self._captions.videos
+        return self._ids.find(videos.distinct)[videos.codes]
 
     @property
-    def caption_texts(self) -> list[str]:
-        """The whole text of each of the `M` captions."""
-        return self._captions.captions.text
+    def caption_texts(self) -> Strings:
+        """The whole text of each of the `M` captions; read when the first is asked for, and by `take` only so many."""
+        return Strings.of(self._captions.captions.text)
 
     @property
     def protocols(self) -> dict[str, np.ndarray]:
@@ -223,13 +252,15 @@ class FeatureStore:
                 parts.setdefault(name, []).append(value)
         return {name: merge_notes(parts[name]) for name in sorted(parts)}
 
-    def text_table(self, strategy: str, stream: str) -> TextTable:
-        """The sentences of one stream read by one strategy, rows in the order of `caption_ids`.
+    def text_table(self, strategy: str, stream: str, captions: np.ndarray | None = None) -> TextTable:
+        """The sentences of one stream read by one strategy, rows in the order of `caption_ids`, or of some `captions`,
+        given by their rows: then only theirs are read.
 
         The stream `fusion`, and the strategy `full` of any stream, are the whole captions. Raises `StoreError`
         naming what there is when the store lacks it.
         """
-        return self._captions.table(self._text_name(strategy, stream))
+        name = self._text_name(strategy, stream)
+        return self._captions.table(name) if captions is None else self._captions.table_of(name, captions)
 
     def text_places(self, strategy: str, stream: str) -> TextPlaces:
         """Where the embeddings of `text_table` lie, without reading them; raises as it does."""
@@ -265,7 +296,7 @@ class FeatureStore:
             raise StoreError(f"{self._captions_path} has no word tokens; {self._tokens_remedy}")
         return self._captions.tokens(self._tokens_remedy)
 
-    def find_tokens(self, wanted: Container[str]) -> dict[str, np.ndarray]:
+    def find_tokens(self, wanted: Collection[str]) -> dict[str, np.ndarray]:
         """The word tokens `(L, D)` float16 that the store has of the `wanted` whole captions, as `sentence`s."""
         return self._captions.find_tokens(wanted) if self.has_word_tokens else {}
 
@@ -284,11 +315,11 @@ class FeatureStore:
         clip = f" --clip {shlex.quote(self.settings.clip_model)}" if is_file else ""
         return f"add them with: camoe-extract --into {shlex.quote(str(self._captions_path))} --tokens{clip}"
 
-    def captions_with_texts(self) -> Mapping[TextName, set[CaptionKey]]:
-        """Which captions the store holds texts of, by `(strategy, stream)`."""
-        return self._captions.holding() if self.has_captions else {}
+    def captions_with_texts(self) -> Mapping[TextName, np.ndarray]:
+        """`(M,)` bool by `(strategy, stream)`: which captions the store holds texts of."""
+        return self._captions.holding if self.has_captions else {}
 
-    def find_sentences(self, name: TextName, wanted: Container[str]) -> dict[str, np.ndarray]:
+    def find_sentences(self, name: TextName, wanted: Collection[str]) -> dict[str, np.ndarray]:
         """The embeddings `(D,)` float16 that the store has of the `wanted` sentences of a strategy and stream."""
         return self._captions.find_sentences(name, wanted) if self.has_captions else {}
 
@@ -297,7 +328,7 @@ class FeatureStore:
         """64 hexadecimal digits that tell what the store holds, the same however it is cut into shards."""
         sums = [self.videos_content_sum]
         if self.has_captions:
-            sums += [*self._captions.table_sums(), captions_sum(self._captions.captions)]
+            sums += [*self._captions.table_sums(), self._captions.captions_sum()]
         return add_sums(sums)
 
     @cached_property
@@ -307,8 +338,8 @@ class FeatureStore:
         sums = [shard.sums["videos"] for shard in self.shards if "videos" in shard.sums and shard.path not in removed]
         for number, shard in enumerate(self.shards):
             if shard.path in removed:
-                left = [place for place in self._places.values() if place[0] == number]
-                sums += [videos_sum(self._videos_at(np.array(left, np.int64)))] if left else []
+                left = self._places[self._places[:, 0] == number]
+                sums += [videos_sum(self._videos_at(left))] if len(left) else []
         return add_sums(sums)
 
     def _videos_at(self, places: np.ndarray) -> Videos:

@@ -6,11 +6,13 @@ is dropped are all told by a new shard, which lists what it removes from those o
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .schema import FAILED, CaptionKey, Failure
 from .shard import ShardIndex
+from .strings import Strings
 
 
 def by_order(shards: Iterable[ShardIndex]) -> list[ShardIndex]:
@@ -24,16 +26,17 @@ def removed_videos(shards: Sequence[ShardIndex]) -> dict[Path, frozenset[str]]:
     for remover in shards:
         if remover.removed.videos:
             for shard in _before(remover, shards):
-                lost = frozenset(remover.removed.videos).intersection(shard.video_ids)
+                there = shard.video_ids.find(remover.removed.videos) >= 0
+                lost = frozenset(itertools.compress(remover.removed.videos, there.tolist()))
                 if lost:
                     found[shard.path] = found.get(shard.path, frozenset()) | lost
     return found
 
 
-def dropped_videos(shards: Sequence[ShardIndex], have: Container[str]) -> list[str]:
+def dropped_videos(shards: Sequence[ShardIndex], have: Strings) -> list[str]:
     """Videos that were dropped and are to stay out, sorted; not those that one `have`s again."""
-    dropped = {video_id for shard in shards for video_id in shard.removed.dropped}
-    return sorted(video_id for video_id in dropped if video_id not in have)
+    dropped = sorted({video_id for shard in shards for video_id in shard.removed.dropped})
+    return list(itertools.compress(dropped, (have.find(dropped) < 0).tolist()))
 
 
 def removed_captions(shards: Sequence[ShardIndex]) -> dict[Path, frozenset[CaptionKey]]:
@@ -47,14 +50,19 @@ def removed_captions(shards: Sequence[ShardIndex]) -> dict[Path, frozenset[Capti
     return found
 
 
-def standing_failures(shards: Sequence[ShardIndex], have: Container[str]) -> dict[str, Failure]:
+def standing_failures(shards: Sequence[ShardIndex], have: Strings) -> dict[str, Failure]:
     """The failures by video, but for those that a later shard has told anew or dropped, or of videos it `have`s."""
     standing: dict[str, Failure] = {}
     for shard in by_order(shards):
         for video_id in shard.removed.videos:
             standing.pop(video_id, None)
         standing |= {failure.id: failure for failure in shard.failures}
-    return {name: failure for name, failure in standing.items() if failure.stage != FAILED or name not in have}
+    has_frames = (have.find(list(standing)) >= 0).tolist()
+    return {
+        name: failure
+        for (name, failure), there in zip(standing.items(), has_frames, strict=True)
+        if failure.stage != FAILED or not there
+    }
 
 
 def _before(remover: ShardIndex, shards: Sequence[ShardIndex]) -> list[ShardIndex]:

@@ -133,15 +133,22 @@ def read_strings(parent: h5py.Group, name: str) -> list[str]:
 
 def read_attribute(place: h5py.Group | h5py.Dataset, name: str, default: Any = None) -> Any:
     """A text or a number; `default` where there is none."""
-    if name not in place.attrs:
+    if not has_attribute(place, name):
         return default
-    attribute = place.attrs.get_id(name)
+    attribute = h5py.h5a.open(place.id, name.encode())
     if attribute.shape != () or attribute.dtype.kind not in "Siuf":
         raise StoreError(f"{place.file.filename}: the attribute {name} of {place.name} is not a text or a number")
     if attribute.dtype.itemsize > _MAX_ATTRIBUTE_BYTES:
         raise StoreError(f"{place.file.filename}: the attribute {name} of {place.name} is absurdly large")
-    value = place.attrs[name]
-    return value.decode("utf-8", TEXT_ERRORS) if isinstance(value, bytes) else value.item()
+    value = np.empty((), attribute.dtype)
+    attribute.read(value)
+    found = value.item()
+    return found.decode("utf-8", TEXT_ERRORS) if isinstance(found, bytes) else found
+
+
+def has_attribute(place: h5py.Group | h5py.Dataset, name: str) -> bool:
+    """Whether there is one of that name."""
+    return bool(h5py.h5a.exists(place.id, name.encode()))
 
 
 def read_json_attribute(place: h5py.Group | h5py.Dataset, name: str, kind: type) -> Any:
@@ -157,10 +164,10 @@ def read_json_attribute(place: h5py.Group | h5py.Dataset, name: str, kind: type)
 
 
 def _hard_child(parent: h5py.Group, name: str) -> Any:
-    link = parent.get(name, getlink=True)
-    if link is None:
+    encoded = name.encode("utf-8", TEXT_ERRORS)
+    if not parent.id.links.exists(encoded):
         return None
-    if not isinstance(link, h5py.HardLink):
+    if parent.id.links.get_info(encoded).type != h5py.h5l.TYPE_HARD:
         raise StoreError(
             f"{parent.file.filename}: {parent.name.rstrip('/')}/{name} is a link to elsewhere, "
             "which a store never holds; do not trust this file"

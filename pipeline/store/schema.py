@@ -177,9 +177,9 @@ class Captions:
     `shortfall` says, per protocol, what the data set publishes and this copy of it lacks.
     """
 
-    id: list[str]
-    video_id: list[str]
-    text: list[str]
+    id: Sequence[str]
+    video_id: Sequence[str]
+    text: Sequence[str]
     protocols: dict[str, np.ndarray]
     shortfall: dict[str, dict] = field(default_factory=dict)
 
@@ -195,7 +195,7 @@ class TextTable:
     `embedding (U, D)` float16, not normalised; `row (M,)` int64 indexes it.
     """
 
-    sentence: list[str]
+    sentence: Sequence[str]
     embedding: np.ndarray
     row: np.ndarray
 

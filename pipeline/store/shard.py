@@ -18,6 +18,8 @@ from .safe_open import (
     StoreError,
     checked_dataset,
     child_group,
+    decode_strings,
+    has_attribute,
     open_hdf5,
     read_attribute,
     read_column,
@@ -39,6 +41,7 @@ from .schema import (
     TextName,
     TextTable,
 )
+from .strings import CodedStrings, StoredStrings, Strings
 from .writer import JSON_SETTINGS
 
 VIDEO_COLUMNS: dict[str, tuple[str, int]] = {
@@ -68,7 +71,7 @@ class ShardIndex:
     settings: StoreSettings
     kind: str
     order: int
-    video_ids: list[str]
+    video_ids: Strings
     failures: tuple[Failure, ...]
     removed: Removed
     text_names: list[TextName]
@@ -76,10 +79,22 @@ class ShardIndex:
     sums: dict[str, str]
     """Content sums: `videos`, `captions`, `tokens`, and one per `strategy/stream`."""
     text_notes: dict[str, dict]
+    stamp: tuple[int, ...] = ()
+    """Tells whether the file is still the one that was read."""
+
+
+def file_stamp(path: Path) -> tuple[int, ...]:
+    """Of a file as it is now, empty where it cannot be seen; another file, or a changed one, has another."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def read_index(path: Path) -> ShardIndex:
     """The index of one shard; raises `StoreError` for a file that is not one."""
+    stamp = file_stamp(path)
     with open_hdf5(path) as file:
         schema = read_attribute(file, "schema")
         if schema not in READABLE_VERSIONS:
@@ -113,13 +128,14 @@ def read_index(path: Path) -> ShardIndex:
             settings=settings,
             kind=kind,
             order=_read_order(file),
-            video_ids=_read_video_ids(videos, settings) if videos is not None else [],
+            video_ids=_read_video_ids(videos, settings) if videos is not None else Strings.of([]),
             failures=_read_failures(file),
             removed=_read_removed(file),
             text_names=names,
             has_tokens=tokens is not None,
             sums=sums,
             text_notes=notes,
+            stamp=stamp,
         )
 
 
@@ -166,7 +182,7 @@ def video_dataset(group: h5py.Group | None, name: str) -> h5py.Dataset | np.ndar
     return checked_dataset(group, name, *VIDEO_COLUMNS[name])
 
 
-def _read_video_ids(group: h5py.Group, settings: StoreSettings) -> list[str]:
+def _read_video_ids(group: h5py.Group, settings: StoreSettings) -> Strings:
     """The ids, after a look at all columns."""
     where = group.file.filename
     columns = {name: video_dataset(group, name) for name in VIDEO_COLUMNS}
@@ -177,34 +193,73 @@ def _read_video_ids(group: h5py.Group, settings: StoreSettings) -> list[str]:
             f"{where}: the columns of /videos do not fit each other (frames {frames}, frame_time_s {times}, embed_dim "
             f"{settings.embed_dim}); the file is not a sound store"
         )
-    ids, count = read_strings(group, "id"), columns["frame_count"][()]
+    ids, count = Strings.of(columns["id"][()]), columns["frame_count"][()]
     outside = (count < 1) | (count > frames[1])
     if outside.any():
         raise StoreError(
             f"{where}: video {ids[int(outside.argmax())]!r} counts {int(count[outside.argmax()])} frames of "
             f"{frames[1]}; the file is not a sound store"
         )
-    strange = set(read_strings(group, "status")) - {OK, DAMAGED}
+    strange = set(decode_strings(np.unique(columns["status"][()]))) - {OK, DAMAGED}
     if strange:
         raise StoreError(f"{where}: there is no status {min(strange)!r} of a video; the file is not a sound store")
     return ids
 
 
-def read_captions(path: Path) -> Captions:
-    """The captions of a shard that holds texts."""
+@dataclass(frozen=True)
+class CaptionKeys:
+    """What names the `M` captions of a shard, and their subsets; their texts are left in the file."""
+
+    id: Strings
+    video_id: CodedStrings
+    protocols: dict[str, np.ndarray]
+    shortfall: dict[str, dict]
+
+
+def read_caption_keys(path: Path) -> CaptionKeys:
+    """Ids, videos and subsets of the captions of a shard that holds texts."""
     with open_hdf5(path) as file:
-        group = child_group(file, "captions")
-        if group is None:
-            raise StoreError(f"{path} holds no captions")
+        group = _caption_group(file)
         protocols, shortfall = {}, {}
         found = child_group(file, "protocols")
         if found is not None:
             for name in found:
                 protocols[name] = read_column(found, name, "u")
                 shortfall[name] = read_json_attribute(found[name], "shortfall", dict)
-        columns = {name: read_strings(group, name) for name in ("id", "video_id", "text")}
+        ids, owners = Strings.of(read_column(group, "id", "S")), _coded(read_column(group, "video_id", "S"))
+        texts = range(len(checked_dataset(group, "text", "S")))
         with as_damage(path):
-            return Captions(**columns, protocols=protocols, shortfall=shortfall)
+            _ = Captions(ids, owners, texts, protocols)  # type: ignore[arg-type]  # their lengths are compared
+        return CaptionKeys(ids, owners, protocols, shortfall)
+
+
+def read_captions(path: Path) -> Captions:
+    """The captions of a shard that holds texts."""
+    keys = read_caption_keys(path)
+    with open_hdf5(path) as file:
+        texts = Strings.of(read_column(_caption_group(file), "text", "S"))
+    return Captions(keys.id, keys.video_id, texts, keys.protocols, keys.shortfall)
+
+
+def caption_texts(file: h5py.File) -> h5py.Dataset:
+    """The column of the captions' texts."""
+    return checked_dataset(_caption_group(file), "text", "S")
+
+
+def _caption_group(file: h5py.File) -> h5py.Group:
+    group = child_group(file, "captions")
+    if group is None:
+        raise StoreError(f"{file.filename} holds no captions")
+    return group
+
+
+def _coded(column: np.ndarray) -> CodedStrings:
+    """A column in which the same value stands many times, mostly together."""
+    starts = np.concatenate([np.zeros(min(1, len(column)), np.int64), 1 + np.flatnonzero(column[1:] != column[:-1])])
+    runs = Strings.of(column[starts])
+    distinct = Strings.of(np.unique(column[starts]))
+    codes = distinct.find(runs).astype(np.int32)
+    return CodedStrings(distinct, np.repeat(codes, np.diff(np.append(starts, len(column)))))
 
 
 def frames_row_shape(path: Path) -> tuple[int, int]:
@@ -222,34 +277,55 @@ def text_table_shape(path: Path, name: TextName) -> tuple[int, int]:
 
 
 def read_text_table(path: Path, name: TextName, room: np.ndarray | None = None) -> TextTable:
-    """One strategy and stream of a shard that holds texts; `room (U, D)` float16 is where its embeddings go."""
+    """One strategy and stream of a shard that holds texts; `room (U, D)` float16 is where its embeddings go.
+
+    Its sentences are read when one is asked for.
+    """
     with open_hdf5(path) as file:
-        group, rows = _table_groups(file, name)
-        width, embed_dim = checked_dataset(group, "embedding", "f", 2).shape[1], read_attribute(file, "embed_dim")
-        if width != embed_dim:
-            raise StoreError(f"{path}: texts {'/'.join(name)} are {width} wide and embed_dim is {embed_dim}")
-        row = read_column(rows, name[1], "i")
-        if len(row) != len(checked_dataset(child_group(file, "captions"), "id", "S")):
-            raise StoreError(f"{path}: texts {'/'.join(name)} are not of all its captions; the file is not whole")
+        table = open_table(file, name)
+        row: np.ndarray = table.row[()]
         if room is None:
-            room = np.empty(checked_dataset(group, "embedding", "f", 2).shape, np.float16)
+            room = np.empty(table.embedding.shape, np.float16)
         if room.size:
-            group["embedding"].read_direct(room)
+            table.embedding.read_direct(room)
         with as_damage(path):
-            return TextTable(sentence=read_strings(group, "sentence"), embedding=room, row=row)
+            return TextTable(StoredStrings(len(table.sentence), _Sentences(path, name)), room, row)
 
 
-def read_sentences(path: Path, name: TextName) -> tuple[list[str], np.ndarray]:
-    """`U` sentences of one strategy and stream, and each caption's `row (M,)` among them, without embeddings."""
-    with open_hdf5(path) as file:
-        group, rows = _table_groups(file, name)
-        sentence, row = read_strings(group, "sentence"), read_column(rows, name[1], "i")
-        width, embed_dim = checked_dataset(group, "embedding", "f", 2).shape[1], read_attribute(file, "embed_dim")
-        count = len(checked_dataset(child_group(file, "captions"), "id", "S"))
-        sound = len(group["embedding"]) == len(sentence) and len(row) == count and width == embed_dim
-        if not sound or (len(row) and not (0 <= int(row.min()) and int(row.max()) < len(sentence))):
-            raise StoreError(f"{path}: texts {'/'.join(name)} do not fit together; the file is not a sound store")
-        return sentence, row.astype(np.int64)
+@dataclass(frozen=True)
+class OpenTable:
+    """The data sets of one strategy and stream in a file that is open; `row` is of the captions."""
+
+    sentence: h5py.Dataset
+    embedding: h5py.Dataset
+    row: h5py.Dataset
+
+
+def open_table(file: h5py.File, name: TextName) -> OpenTable:
+    """The texts of one strategy and stream; raises `StoreError` where they do not fit the file."""
+    group, rows = _table_groups(file, name)
+    embedding, embed_dim = checked_dataset(group, "embedding", "f", 2), read_attribute(file, "embed_dim")
+    if embedding.shape[1] != embed_dim:
+        raise StoreError(
+            f"{file.filename}: texts {'/'.join(name)} are {embedding.shape[1]} wide and embed_dim is {embed_dim}"
+        )
+    row = checked_dataset(rows, name[1], "i")
+    if len(row) != len(checked_dataset(child_group(file, "captions"), "id", "S")):
+        raise StoreError(f"{file.filename}: texts {'/'.join(name)} are not of all its captions; the file is not whole")
+    return OpenTable(checked_dataset(group, "sentence", "S"), embedding, row)
+
+
+@dataclass(frozen=True)
+class _Sentences:
+    """Reads the sentences of a table."""
+
+    path: Path
+    name: TextName
+
+    def __call__(self, rows: np.ndarray | None) -> Strings:
+        with open_hdf5(self.path) as file:
+            found = Strings.of(open_table(file, self.name).sentence[()])
+        return found if rows is None else found.take(rows)
 
 
 @contextmanager
@@ -285,7 +361,7 @@ def _text_names(file: h5py.File) -> Iterator[TextName]:
 def _read_settings(file: h5py.File) -> StoreSettings:
     values: dict[str, Any] = {}
     for item in fields(StoreSettings):
-        if item.name not in file.attrs:
+        if not has_attribute(file, item.name):
             continue
         if item.name in JSON_SETTINGS:
             values[item.name] = read_json_attribute(file, item.name, list if item.name == "strategies" else dict)

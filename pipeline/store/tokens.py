@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .safe_open import StoreError, checked_dataset, child_group, open_hdf5, read_attribute, read_column, read_strings
-from .schema import CaptionKey, broken_rows, broken_tokens, check_token_rows
+from .schema import Captions, broken_rows, broken_tokens, check_token_rows
 from .shard import ShardIndex, as_damage
 
 _BLOCK_BYTES = 16 << 20
@@ -93,16 +93,16 @@ class TokenPart:
     """A shard whose captions `rows` still count; they have the places `position` among the store's captions."""
 
     shard: ShardIndex
-    rows: np.ndarray
-    position: np.ndarray
+    rows: np.ndarray | slice
+    position: np.ndarray | slice
 
 
-def unite_tokens(parts: Sequence[TokenPart], keys: Sequence[CaptionKey], remedy: str) -> StoredTokens:
-    """The tokens of all captions `keys`; each distinct sentence once, those of captions that no longer count left out.
+def unite_tokens(parts: Sequence[TokenPart], captions: Captions, remedy: str) -> StoredTokens:
+    """The tokens of all `captions`; each distinct sentence once, those of captions that no longer count left out.
 
     Raises `StoreError` where a caption has none, naming the `remedy`, or two.
     """
-    row = np.full(len(keys), -1, np.int64)
+    row = np.full(len(captions.id), -1, np.int64)
     place: dict[str, int] = {}
     lengths, files, starts = [], [], []
     width = 0
@@ -120,10 +120,10 @@ def unite_tokens(parts: Sequence[TokenPart], keys: Sequence[CaptionKey], remedy:
         files.append(np.full(len(new), number, np.int64))
         row[part.position] = united[inverse]
     if (row < 0).any():
-        video_id, caption_id = keys[int(np.argmin(row))]
+        lacking = int(np.argmin(row))
         raise StoreError(
-            f"{int((row < 0).sum())} of {len(row)} captions have no word tokens (first: {caption_id!r} of video "
-            f"{video_id!r}); {remedy}"
+            f"{int((row < 0).sum())} of {len(row)} captions have no word tokens (first: {captions.id[lacking]!r} of "
+            f"video {captions.video_id[lacking]!r}); {remedy}"
         )
     empty = [np.empty(0, np.int64)]
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths or empty))]).astype(np.int64)

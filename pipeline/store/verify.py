@@ -7,6 +7,7 @@ opened, and it is opened in a process of its own, under a time limit.
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -16,8 +17,12 @@ import h5py
 import numpy as np
 
 from ..checksum import file_sha256
+from ..errors import CamoeError
+from ..wording import counted
 from .content import add_sums, captions_sum, table_sum, tokens_sum, videos_sum
 from .manifest import FOLDER_MANIFEST, manifest_path, read_manifest
+from .place import Place
+from .plan import Plan, shard_name
 from .reader import FeatureStore, find_shards
 from .safe_open import StoreError, checked_dataset, child_group, decode_strings, open_hdf5
 from .schema import TextName, Videos
@@ -30,12 +35,13 @@ _SECONDS, _SECONDS_PER_BYTE = 60.0, 2e-7
 
 
 def verify_store(paths: Sequence[Path], on_shard: Callable[[Path, list[str]], None] = lambda *_: None) -> list[str]:
-    """Problems of the store at `paths`, each a sentence that names shard and data set; none when it is sound.
+    """Problems of the store at `paths`, each a sentence that names shard and data set, or the plan; none when it is
+    sound.
 
     `on_shard` is told of each shard's own problems as it is done. Raises `StoreError` when there is no store at all.
     """
     shards = find_shards(paths)
-    problems = _missing_shards(paths)
+    problems = [*_missing_shards(paths), *_damaged_plans(paths)]
     for shard in shards:
         found = verify_shard(shard)
         on_shard(shard, found)
@@ -50,6 +56,39 @@ def verify_store(paths: Sequence[Path], on_shard: Callable[[Path, list[str]], No
         except StoreError as error:
             problems.append(str(error))
     return problems
+
+
+def unfinished(paths: Sequence[Path]) -> list[str]:
+    """What a store still lacks of its plan, in sentences: no damage, for the same command goes on with it."""
+    remarks = []
+    for place in _planned(paths):
+        try:
+            chunks = Plan.read(place).chunks
+        except CamoeError:
+            continue
+        names = [shard_name(chunk) for chunk in chunks]
+        left = [name for name in names if not (place.folder / name).exists()]
+        if left:
+            are = "is" if len(left) == 1 else "are"
+            remarks.append(
+                f"{place.plan}: {len(left)} of {counted(len(names), 'planned shard')} {are} not made yet (first: "
+                f"{left[0]}); the same camoe-extract command goes on with them"
+            )
+    return remarks
+
+
+def _planned(paths: Sequence[Path]) -> list[Place]:
+    """Where there is a plan."""
+    places = [Place.of(path) for path in paths if path.exists()]
+    return [place for place in places if os.path.lexists(place.plan)]
+
+
+def _damaged_plans(paths: Sequence[Path]) -> Iterator[str]:
+    for place in _planned(paths):
+        try:
+            Plan.read(place)
+        except CamoeError as error:
+            yield str(error)
 
 
 def is_listed(shard: Path) -> bool:

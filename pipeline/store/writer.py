@@ -31,6 +31,7 @@ from .schema import (
     TextTable,
     Videos,
 )
+from .strings import Strings
 
 _CHUNK_BYTES = 1 << 20
 JSON_SETTINGS = ("streams", "strategies", "versions")
@@ -137,7 +138,7 @@ def write_table(file: h5py.File, name: TextName, table: TextTable, captions: Cap
     write_column(file["captions"], "/".join(name), table.row.astype(np.int64))
 
 
-def write_tokens(file: h5py.File, sentences: list[str], tokens: Tokens, width: int, content_sum: str) -> None:
+def write_tokens(file: h5py.File, sentences: Sequence[str], tokens: Tokens, width: int, content_sum: str) -> None:
     """The group `/tokens`, block by block."""
     group = file.create_group("tokens")
     write_attribute(group, "content_sum", content_sum)
@@ -152,8 +153,10 @@ def write_tokens(file: h5py.File, sentences: list[str], tokens: Tokens, width: i
         start += len(block)
 
 
-def encode_strings(values: list[str]) -> np.ndarray:
+def encode_strings(values: Sequence[str]) -> np.ndarray:
     """Fixed-length UTF-8, because HDF5's checksums do not cover variable-length data."""
+    if isinstance(values, Strings):
+        return values.fixed()
     encoded = [value.encode("utf-8", TEXT_ERRORS) for value in values]
     for value in encoded:
         if value.endswith(b"\0"):

@@ -133,7 +133,7 @@ def test_a_store_that_was_moved(run: Path, tmp_path: Path) -> None:
     with pytest.raises(CamoeError, match=r"features.h5 that .*run was trained on is not there; name it with"):
         main(["--run", str(run)], standalone_mode=False)
     assert main(["--run", str(run), "--features", str(tmp_path / "moved.h5")], standalone_mode=False) == 0
-    assert [path.name for path in (run / "evaluation").iterdir()] == ["moved-own-test.json"]
+    assert [path.name for path in (run / "evaluation").glob("*.json")] == ["moved-own-test.json"]
 
 
 def test_a_store_named_from_another_folder(

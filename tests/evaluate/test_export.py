@@ -36,6 +36,7 @@ def test_trec_files(store_maker: Maker, run_maker: Maker) -> None:
     folder = evaluate(EvaluateConfig(run=run, trec=1, rerank=("none",))).path.parent
     assert sorted(path.name for path in folder.iterdir()) == [
         "s-own-test.json",
+        "s-own-test.metrics.parquet",
         "s-own-test.t2v.none.run",
         "s-own-test.t2v.qrels",
         "s-own-test.v2t.none.run",
@@ -57,9 +58,11 @@ def test_files_of_an_earlier_evaluation_are_replaced_by_their_kind(store_maker: 
     evaluate(EvaluateConfig(run=run, trec=1, rerank=("none",)))
     assert not (folder / "s-own-test.t2v.dsl.run").exists()
     assert (folder / "s-own-test.t2v.none.run").exists()
-    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json"}
+    before = {path.name: path.read_bytes() for path in folder.glob("*.ranks.parquet")}
+    before |= {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".qrels", ".run")}
+    assert len(before) == 6
     evaluate(EvaluateConfig(run=run))
-    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json"} == before
+    assert {name: (folder / name).read_bytes() for name in before} == before
 
 
 def test_what_becomes_of_an_earlier_evaluations_files_is_said(

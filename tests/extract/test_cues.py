@@ -40,6 +40,12 @@ def test_both_formats(text: str) -> None:
     assert found == [Cue(0.0, 1.0, ("first",)), Cue(1.5, 2.0, ("Hello", "there & you"))]
 
 
+def test_subrip_without_numbers() -> None:
+    text = "00:00:01,000 --> 00:00:02,000\none\n1984\n\n 00:00:03.500 -->  00:00:04,000\ntwo\n"
+    text += " 7 \n0:0:5,000 --> 0:0:6,000\nthree"
+    assert parse_cues(text) == [Cue(1, 2, ("one", "1984")), Cue(3.5, 4, ("two",)), Cue(5, 6, ("three",))]
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "WEBVTT", "nothing", "1\n2\n3", "WEBVTT\n\nNOTE x", "00:00:01,000 -->"])
 def test_texts_without_a_cue(text: str) -> None:
     assert parse_cues(text) == []

@@ -48,6 +48,23 @@ def test_nothing_is_written_and_the_work_is_told(world: Path, name: str) -> None
     assert 0.6 * size < predicted < 1.6 * size
 
 
+def test_word_tokens_count(world: Path) -> None:
+    changes: dict = {"videos": None, "captions": None, "out": None, "into": world / "store", "tokens": True}
+    extract(config(world, videos=None))
+    before = state(world)
+    found = estimate(config(world, **changes))
+    assert state(world) == before
+    assert (found.captions.total, found.captions.count) == (3, 3)
+    said = describe_estimate(found)
+    assert said[2].endswith(" s, word tokens included (measured on 3 captions)")
+    assert said[3].startswith("word tokens: about ")
+    assert said[3].endswith(" for 3 distinct captions")
+    extract(config(world, **changes))
+    grown = sum(path.stat().st_size for path in world.rglob("*.h5")) - found.held_size
+    assert 0.6 * grown < found.captions.total_size < 1.6 * grown
+    assert estimate(config(world, **changes)).captions == Sample()
+
+
 def test_what_would_be_refused_is_refused(world: Path) -> None:
     extract(config(world))
     with pytest.raises(CamoeError, match=r"fps is 1\.0 in the store and 2\.0 asked for"):

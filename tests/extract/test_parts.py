@@ -349,8 +349,11 @@ def test_dropped_videos_stay_out(world: Path, tmp_path: Path, name: str) -> None
     late.rename(videos / "white.mp4")
     done = extract(config(tmp_path / "world", out))
     assert (done.frames.ok, done.failed) == (1, 0)
+    assert done.skipped_captions == {"its video was dropped from the store": 2}
     for gone in ("blue", "broken"):
         (videos / f"{gone}.mp4").unlink()
+    again = extract(config(tmp_path / "world", out, retry_failed=True))
+    assert again.skipped_captions == {"its video was dropped from the store": 2}
     extract(config(tmp_path / "world", tmp_path / "fresh"))
     assert FeatureStore.open(out).content_hash == FeatureStore.open(tmp_path / "fresh").content_hash
     assert FeatureStore.open(out).dropped == ["blue", "broken"]

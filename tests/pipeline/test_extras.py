@@ -17,10 +17,15 @@ EXTRA = re.compile(r"""needs_extra\(\s*["']([^"']+)["']""")
 
 
 def _write_curves(folder: Path) -> None:
-    from camoe.train.report import reporter
+    from camoe.train.reporters import open_reporters
 
-    with reporter(folder, tensorboard=True):
-        pass
+    open_reporters(["tensorboard"], folder, "run")
+
+
+def _log_to_wandb(folder: Path) -> None:
+    from camoe.train.reporters import open_reporters
+
+    open_reporters(["wandb"], folder, "run")
 
 
 def _serve(folder: Path) -> None:
@@ -48,10 +53,18 @@ def _join_cluster(folder: Path) -> None:
     RayEngine()
 
 
+def _search(folder: Path) -> None:
+    from camoe.evaluate.sweep.config import SweepConfig
+    from camoe.evaluate.sweep.run import sweep
+
+    sweep(SweepConfig(features=(str(folder / "none.h5"),), search="field"))
+
+
 @pytest.mark.parametrize(
     ("package", "use", "said"),
     [
-        ("tensorboard", _write_curves, "--tensorboard needs tensorboard, which is not installed; run: pip install"),
+        ("tensorboard", _write_curves, "--log tensorboard needs tensorboard, which is not installed; run: pip install"),
+        ("wandb", _log_to_wandb, "--log wandb needs wandb, which is not installed; run: pip install 'camoe[wandb]'"),
         ("uvicorn", _serve, "--serve needs uvicorn, which is not installed; run: pip install 'camoe[search]'"),
         ("fastapi", _serve, "--serve needs fastapi, which is not installed; run: pip install 'camoe[search]'"),
         ("faiss", _index, "an index needs faiss, which is not installed; run: pip install 'camoe[faiss]'"),
@@ -60,6 +73,7 @@ def _join_cluster(folder: Path) -> None:
             _tag,
             "--tagger spacy:en_core_web_sm needs spacy, which is not installed; run: pip install 'camoe[spacy]'",
         ),
+        ("optuna", _search, "--search needs optuna, which is not installed; run: pip install 'camoe[optuna]'"),
         ("ray", _join_cluster, "--engine ray needs ray, which is not installed; run: pip install 'camoe[ray]'"),
     ],
 )
@@ -85,6 +99,6 @@ def test_every_extra_that_is_named_exists() -> None:
     extras = dict(config["options.extras_require"])
     source = [path for part in ("pipeline", "extract", "train", "evaluate") for path in (ROOT / part).rglob("*.py")]
     named = {name for path in source for name in EXTRA.findall(path.read_text(encoding="utf-8"))}
-    assert {"faiss", "ray", "search", "spacy", "tensorboard"} <= named <= set(extras)
+    assert {"faiss", "ray", "search", "spacy", "tensorboard", "wandb"} <= named <= set(extras)
     users = extras["all"].strip().removeprefix("camoe[").removesuffix("]").split(",")
     assert set(users) == named, "the extra `all` holds every extra that a command asks for"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def test_a_step_never_waits_for_the_device(
         trainer._step(captions)
 
 
-def test_the_gpu_trains_what_the_cpu_trains(quick: Quick, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_the_gpu_trains_what_the_cpu_trains(quick: Quick, tmp_path: Path) -> None:
     options = {"dropout": 0.0, "epochs": 2, "aggregator": "attention"}
     models = [load_run(fit(quick(**options, device=name, out=tmp_path / name))).model for name in ("cpu", "cuda")]
     for one, other in zip(*(model.parameters() for model in models), strict=True):
@@ -54,3 +55,11 @@ def test_the_gpu_trains_what_the_cpu_trains(quick: Quick, tmp_path) -> None:  # 
 
 def test_a_resumed_run_reports_gpu_memory(quick: Quick) -> None:
     assert load_run(fit(quick(device="cuda", precision="bf16"))).record["peak_memory_mb"]["gpu"] > 0
+
+
+@pytest.mark.parametrize("place", ["host", "disk"])
+def test_features_that_the_gpu_does_not_hold(quick: Quick, tmp_path: Path, place: str) -> None:
+    options = {"epochs": 2, "aggregator": "attention", "captions_per_video": 2, "device": "cuda"}
+    models = [load_run(fit(quick(**options, resident=name, out=tmp_path / name))).model for name in ("device", place)]
+    for one, other in zip(*(model.parameters() for model in models), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

@@ -38,12 +38,14 @@ def test_a_line_now_and_then_where_there_is_no_terminal(
 ) -> None:
     arguments = ["--features", str(store_path), "--epochs", "2", "--model", "meanp", "--out"]
     assert main([*arguments, str(tmp_path / "short")], standalone_mode=False) == 0
-    assert "epoch" not in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith("resident auto: device, as the features take ")
+    assert "epoch" not in told
     monkeypatch.setattr("camoe.pipeline.progress.LINE_EVERY_S", 0.0)
     assert main([*arguments, str(tmp_path / "long")], standalone_mode=False) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(",")[0] for line in lines] == ["epoch 1/2", "epoch 2/2"]
-    assert "val R@1" in lines[0]
+    assert [line.split(",")[0] for line in lines[1:]] == ["epoch 1/2", "epoch 2/2"]
+    assert "val R@1" in lines[1]
 
 
 def test_resume_leaves_a_finished_run_alone(store_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -23,6 +23,7 @@ from ..previews import preview_binary
 from ..searcher import Searcher
 from ..sources import SourceError
 from .answers import MOST_TOP, Answers, Question
+from .crowd import Crowd
 from .guard import Guard, refusal
 from .media import MEDIA_TYPES, Previews, Stills, file_response
 
@@ -72,11 +73,11 @@ def create_app(searcher: Searcher | None, *, host: str, token: str | None = None
             """Why there is nothing to search, `message`."""
             return {"videos": 0, "message": empty}
 
-        return Guard(app, host, token)
+        return Guard(Crowd(app), host, token)
     answers = Answers(searcher)
     _add_searches(app, answers)
     _add_media(app, answers)
-    return Guard(app, host, token)
+    return Guard(Crowd(app), host, token)
 
 
 def _refuse(request: Request, error: Exception) -> Response:
@@ -157,8 +158,8 @@ def _add_searches(app: FastAPI, answers: Answers) -> None:
     ) -> dict[str, Any]:
         """The best videos: `hits`, a list of `rank, id, score, moment_s, path, streams` (the score of each),
         `duration_s`; `found` and `searched`, how many reach the cut-off and how many there are; `cutoff`, the one that
-        was used, `calibrated`, what `auto` would use; `range`, the lowest and the highest score; `weights`, each
-        stream's share; `readings`, the words that each stream reads; `notes`, as in `about`."""
+        was used; `calibrated`, the one of `auto`, and its `basis`; `range`, the lowest and the highest score;
+        `weights`, each stream's share; `readings`, the words that each stream reads; `notes`, as in `about`."""
         question = Question(q, like, without, weights, cutoff, only, top)
         return await to_thread.run_sync(answers.search, question, limiter=limit)
 

@@ -111,6 +111,8 @@ def _running(searcher: Searcher | None, *, token: str | None = None, empty: str 
     from camoe.evaluate.search.serve import SERVER_SETTINGS, listen
     from camoe.evaluate.search.web.app import create_app
 
+    if searcher is not None:
+        _ = searcher.cutoff  # as `serve` does, before anyone asks
     with listen("127.0.0.1", port) as listener:
         app = create_app(searcher, host="127.0.0.1", token=token, empty=empty)
         server = uvicorn.Server(uvicorn.Config(app, **SERVER_SETTINGS))

@@ -69,14 +69,14 @@ def test_everything_that_a_search_offers_works_with_words(words: Words, world) -
     for hit in hits:
         assert hit.moment_s in searcher.gallery.times_s[searcher.row_of(hit.id)]
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-    assert searcher.search(like="clip0005")[0].id == "clip0005"
+    assert searcher.search(like=world.videos / "clip0005.mp4")[0].id == "clip0005"
     by_id = searcher.captions_for("clip0003", top=4)
     by_file = searcher.captions_for(world.videos / "clip0003.mp4", top=4)
     assert [hit.id for hit in by_id] == [hit.id for hit in by_file]
     query = searcher.caption_query(searcher.store.caption_ids.index(by_id[0].id))
     assert by_id[0].score == pytest.approx(searcher.mix(searcher.score(query))[searcher.row_of("clip0003")], abs=1e-3)
     assert "captions" in searcher.cutoff.basis
-    assert np.isfinite(searcher.cutoff.at())
+    assert np.isfinite([searcher.cutoff.at(), searcher.auto_cutoff(searcher.query("a moon"))]).all()
 
 
 def test_a_store_without_word_tokens_is_searched_and_calibrated_by_the_shipped_sentences(words: Words, world) -> None:

@@ -115,11 +115,12 @@ def test_a_run_searches_a_store_without_captions(world, searcher: Searcher) -> N
     assert other.search(QUERY) == searcher.search(QUERY)
 
 
-def test_like_finds_the_video_itself_by_id_and_by_file(world, searcher: Searcher) -> None:
-    by_id, by_file = searcher.search(like="clip0005"), searcher.search(like=world.videos / "clip0005.mp4")
-    assert by_id[0].id == by_file[0].id == "clip0005"
-    assert by_id[0].score == pytest.approx(searcher.model.logit_scale.exp().item(), abs=1e-2)
-    assert [hit.id for hit in by_file] == [hit.id for hit in by_id]
+def test_like_finds_others_by_an_id_and_the_same_by_a_file(world, searcher: Searcher) -> None:
+    by_id, by_file = searcher.search(like="clip0005"), searcher.search(like=world.videos / "clip0005.mp4", top=11)
+    assert by_file[0].id == "clip0005"
+    assert by_file[0].score == pytest.approx(searcher.model.logit_scale.exp().item(), abs=1e-2)
+    assert [hit.id for hit in by_file[1:]] == [hit.id for hit in by_id]
+    assert [hit.rank for hit in by_id] == list(range(1, 11))
 
 
 def test_what_is_not_wanted_falls_back(searcher: Searcher) -> None:
@@ -142,6 +143,15 @@ def test_captions_for_a_video(world, searcher: Searcher) -> None:
 def test_who_asks_for_captions_of_no_video_is_told_so(searcher: Searcher) -> None:
     with pytest.raises(CamoeError, match="--captions-for a red star: neither a video that is searched nor a file"):
         searcher.captions_for("a red star")
+    with pytest.raises(CamoeError, match=r"--captions-for clip0003.mp4: neither .*; the id is 'clip0003'$"):
+        searcher.captions_for("clip0003.mp4")
+
+
+def test_an_id_outside_the_subset_is_told_so(world) -> None:
+    narrow = Searcher.open(world.run, subset="test", device="cpu")
+    for ask in (narrow.captions_for, lambda video: narrow.search(like=video), narrow.row_of):
+        with pytest.raises(CamoeError, match=r"it is in the store, but not in the subset .*: leave --subset out"):
+            ask("clip0003")
 
 
 def test_the_example_in_the_readme_runs_as_printed(
@@ -205,7 +215,7 @@ def test_text_conditioned_models_are_searched(
     caption = keys.index((scores.caption_video_ids[5], scores.caption_ids[5]))
     whole = narrow.mix(narrow.score(narrow.caption_query(caption)))
     np.testing.assert_allclose(whole, scores.similarity[5], atol=1e-3)
-    assert narrow.search(like=narrow.gallery.ids[3])[0].id == narrow.gallery.ids[3]
+    assert narrow.gallery.ids[3] not in [hit.id for hit in narrow.search(like=narrow.gallery.ids[3])]
     monkeypatch.setattr("camoe.evaluate.search.ranker.CANDIDATES", 10)
     few = narrow.mix(narrow.score(narrow.caption_query(caption)))
     assert narrow.ranker.candidates == 10
@@ -236,12 +246,20 @@ def test_what_cannot_be_searched_is_said(world, searcher: Searcher, tmp_path: Pa
         searcher.search(like="nothing")
     with pytest.raises(CamoeError, match="the query is empty"):
         searcher.search("  ")
-    with pytest.raises(CamoeError, match="give a text to search for"):
+    with pytest.raises(CamoeError, match="nothing is searched for; give a text, or a video"):
         searcher.search()
+    with pytest.raises(CamoeError, match=r"a text and a video .* are two searches"):
+        searcher.search("a moon", like="clip0000")
+    with pytest.raises(CamoeError, match="the text that is subtracted is empty"):
+        searcher.search("a moon", without=" ")
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video at all")
-    with pytest.raises(CamoeError, match=r"--like .*broken.mp4: "):
+    with pytest.raises(
+        CamoeError, match=r"--like \S+broken.mp4 cannot be searched by \(.*\); give another file, or an id"
+    ):
         searcher.search(like=broken)
+    with pytest.raises(CamoeError, match=r"--captions-for \S+broken.mp4 cannot be searched by"):
+        searcher.captions_for(broken)
     with pytest.raises(CamoeError, match="not a folder"):
         Searcher.open(world.run, videos=tmp_path / "none")
 

@@ -3,15 +3,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
+from camoe.evaluate.search.searcher import Searcher
+from camoe.evaluate.search.web.crowd import Crowd
 from camoe.evaluate.search.web.media import MOST_PREVIEWS
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 QUERY = "a pink moon expands over the grass"
+NONSENSE = "the parliament debates a law about the price of bread"
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +47,10 @@ def test_a_search_is_what_the_searcher_finds(address: str, searcher) -> None:
 
 
 def test_the_cut_off_leaves_nothing_of_nonsense(address: str, searcher) -> None:
-    nonsense = httpx.get(f"{address}/api/search", params={"q": "the parliament debates"}).json()
+    nonsense = httpx.get(f"{address}/api/search", params={"q": NONSENSE}).json()
     assert (nonsense["hits"], nonsense["found"], nonsense["searched"]) == ([], 0, 64)
-    assert nonsense["cutoff"] == pytest.approx(searcher.cutoff.at())
-    some = httpx.get(f"{address}/api/search", params={"q": "the parliament debates", "cutoff": "-50"}).json()
+    assert nonsense["cutoff"] == pytest.approx(searcher.auto_cutoff(searcher.query(NONSENSE)))
+    some = httpx.get(f"{address}/api/search", params={"q": NONSENSE, "cutoff": "-50"}).json()
     assert some["found"] == 64
 
 
@@ -69,7 +76,8 @@ def test_frames_and_captions_of_a_video(address: str, searcher) -> None:
 
 def test_like_takes_ids_and_never_files(address: str, world) -> None:
     found = httpx.get(f"{address}/api/search", params={"like": "clip0005"}).json()
-    assert found["hits"][0]["id"] == "clip0005"
+    assert "clip0005" not in [hit["id"] for hit in found["hits"]]
+    assert (found["searched"], found["cutoff"], found["calibrated"]) == (63, None, None)
     refused = httpx.get(f"{address}/api/search", params={"like": str(world.videos / "clip0005.mp4")})
     assert refused.status_code == 400
     assert "there is no video" in refused.json()["error"]
@@ -78,10 +86,15 @@ def test_like_takes_ids_and_never_files(address: str, world) -> None:
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({}, "give a text to search for"),
+        ({}, "give q, a text to search for, or like, the id of a video"),
+        ({"q": "x", "like": "clip0000"}, "are two searches; give one of them"),
+        ({"q": "x", "not": " "}, "the text that is subtracted is empty"),
+        ({"q": "x", "wieghts": "fusion:1"}, "there is no parameter 'wieghts' here; there are q, like, not, weights, "),
+        ({"q": ["x", "y"]}, "parameter 'q' is given 2 times; give it once"),
+        ({"q": "x", "weights": "entity"}, "weights must be STREAM=NUMBER,…, not 'entity'"),
         ({"q": " "}, "the query is empty"),
         ({"q": "x", "weights": "nothing:1"}, "no stream 'nothing'"),
-        ({"q": "x", "weights": "fusion:zero"}, "weights must be STREAM=NUMBER"),
+        ({"q": "x", "weights": "fusion:zero"}, "weights must be STREAM=NUMBER,…, not 'fusion:zero'"),
         ({"q": "x", "cutoff": "high"}, "cutoff must be auto, none or a number"),
         ({"q": "x", "top": "0"}, "top"),
         ({"q": "x" * 1001}, "q"),
@@ -91,6 +104,40 @@ def test_mistakes_are_told_in_a_sentence(address: str, parameters: dict[str, str
     answer = httpx.get(f"{address}/api/search", params=parameters)
     assert answer.status_code == 400
     assert words in answer.json()["error"]
+    assert "--" not in answer.json()["error"]
+
+
+def test_every_refusal_is_json(address: str) -> None:
+    refused = {
+        "there is nothing at /api/nope; /api lists what there is": httpx.get(f"{address}/api/nope"),
+        "only GET is answered here": httpx.post(f"{address}/api/search"),
+        "there is no parameter 'x' here, nor any other": httpx.get(f"{address}/api/about", params={"x": "1"}),
+        "another page may not ask here": httpx.get(f"{address}/api/about", headers={"Origin": "http://evil.example"}),
+        "there is no such part of the file": httpx.get(
+            f"{address}/api/video", params={"id": "clip0003"}, headers={"Range": "bytes=9-3"}
+        ),
+    }
+    for sentence, answer in refused.items():
+        assert answer.json() == {"error": sentence}
+    assert [answer.status_code for answer in refused.values()] == [404, 405, 400, 403, 416]
+    assert httpx.head(f"{address}/api/about").status_code == 405
+
+
+def test_a_store_that_is_changed_on_disk_is_told(world, serving, tmp_path: Path) -> None:
+    store = tmp_path / "shards.h5"
+    shutil.copy(world.store, store)
+    with serving(Searcher.open(None, store, videos=world.videos, device="cpu")) as address:
+        asked = {"q": QUERY, "cutoff": "none"}
+        before = httpx.get(f"{address}/api/search", params=asked).json()
+        assert (before["notes"], httpx.get(f"{address}/api/about").json()["notes"]) == ([], [])
+        shutil.copy(world.bare, tmp_path / "new.h5")
+        (tmp_path / "new.h5").replace(store)
+        time.sleep(1.1)
+        after = httpx.get(f"{address}/api/search", params=asked).json()
+        assert after["hits"] == before["hits"]
+        assert ["the store was changed on disk" in note for note in after["notes"]] == [True]
+        captions = httpx.get(f"{address}/api/captions", params={"id": "clip0003"})
+        assert "start camoe-search again" in captions.json()["error"]
 
 
 def test_files_come_in_ranges(address: str, world) -> None:
@@ -161,7 +208,7 @@ def test_only_the_files_that_were_extracted_are_given(zoo_address: str, what: st
 @pytest.mark.parametrize("video_id", ["../secret", "/etc/passwd", "..", "sub/../../secret", "", "\0", "sub/moon.mkv"])
 @pytest.mark.parametrize("what", ["video", "preview", "still", "playable", "frames", "captions"])
 def test_ids_are_no_paths(zoo_address: str, what: str, video_id: str) -> None:
-    answer = httpx.get(f"{zoo_address}/api/{what}", params={"id": video_id, "q": "x"})
+    answer = httpx.get(f"{zoo_address}/api/{what}", params={"id": video_id} | ({"q": "x"} if what == "frames" else {}))
     assert answer.status_code == 400
     assert "there is no video" in answer.json()["error"]
 
@@ -262,6 +309,23 @@ def test_many_at_once_and_dropped_connections_leave_it_running(address: str, soa
     assert httpx.get(f"{address}/api/search", params={"q": QUERY}).json()["hits"]
 
 
+def test_of_too_many_at_once_some_are_answered_and_the_others_refused() -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(0.05)
+        await JSONResponse({})(scope, receive, send)
+
+    async def ask() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(Crowd(slow, most=2))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            first = await asyncio.gather(*[client.get("/api/search") for _ in range(5)])
+            return [*first, await client.get("/api/search")]
+
+    answers = asyncio.run(ask())
+    assert [answer.status_code for answer in answers] == [200, 200, 503, 503, 503, 200]
+    assert answers[2].json() == {"error": "too many ask at the same time; try again in a moment"}
+    assert answers[2].headers["retry-after"] == "2"
+
+
 def test_dropped_connections_leave_nothing_behind(address: str) -> None:
     host, _, port = address.removeprefix("http://").partition(":")
     before = len(os.listdir("/proc/self/fd"))
@@ -295,7 +359,15 @@ def test_an_empty_store_says_so(serving) -> None:
 
 def test_the_api_describes_itself(address: str) -> None:
     paths = httpx.get(f"{address}/openapi.json").json()["paths"]
-    assert {"/api/search", "/api/frames", "/api/video", "/api/preview", "/api/still"} <= set(paths)
+    documented = (Path(__file__).parents[3] / "docs" / "search.md").read_text(encoding="utf-8")
+    for path, methods in paths.items():
+        assert methods["get"]["description"]
+        assert f"`{path.removeprefix('/api/')}`" in documented or path == "/api/search"
+    found = httpx.get(f"{address}/api/search", params={"q": QUERY}).json()
+    assert {name for name in found if f"`{name}`" not in paths["/api/search"]["get"]["description"]} == set()
+    assert httpx.get(f"{address}/api/about").json().keys() <= set(
+        paths["/api/about"]["get"]["description"].replace("`", " ").replace(",", " ").split()
+    )
     for name in ("", "api", "style.css", "app.js", "api.js"):
         answer = httpx.get(f"{address}/{name}")
         assert answer.status_code == 200

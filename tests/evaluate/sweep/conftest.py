@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas
 import pytest
 from camoe.evaluate.sweep.config import SweepConfig
 
@@ -25,3 +26,14 @@ def quick(store: Path, tmp_path: Path) -> Callable[..., SweepConfig]:
         return SweepConfig(**(values | {"device": "cpu"} | changes))
 
     return make
+
+
+@pytest.fixture
+def lasting() -> Callable[[Path], pandas.DataFrame]:
+    """A sweep folder's `results.csv` without times, which differ from one sweep to the next."""
+
+    def read(folder: Path) -> pandas.DataFrame:
+        table = pandas.read_csv(folder / "results.csv")
+        return table.drop(columns=[name for name in table if name == "seconds" or name.startswith("ms a query")])
+
+    return read

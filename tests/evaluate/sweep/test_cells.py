@@ -165,7 +165,7 @@ def test_what_other_code_made_is_refused_trained_again_or_kept(quick: Quick, mon
     config = quick(ZERO_SHOT)
     sweep(config, lambda line: None)
     before = {path: path.read_bytes() for path in config.folder("grid").rglob("*") if path.is_file()}
-    for module in ("run", "cells", "overview"):
+    for module in ("stages", "cells", "overview"):
         monkeypatch.setattr(f"camoe.evaluate.sweep.{module}.code_version", lambda: "0.2.0-12345678")
     sentence = (
         f"{config.folder('grid')}: another version of the code made 1 of 1 run "

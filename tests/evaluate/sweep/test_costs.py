@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pandas
 import pytest
 from camoe.evaluate.sweep import costs
 from camoe.evaluate.sweep.config import SweepConfig
@@ -38,6 +39,12 @@ def test_costs_are_beside_quality_and_measured_once(
     assert (meanp[0], xpool[0]) == ("meanp", "xpool")
     assert int(meanp[-1].replace(",", "")) < int(xpool[-1].replace(",", ""))
     assert text.strip() in (folder / "overview.md").read_text()
+    table = pandas.read_csv(folder / "results.csv")
+    assert list(table.columns[table.columns.get_loc("parameters") :][:5]) == head[1:]
+    assert table[head[1:]].notna().all(axis=None)
+    assert table.groupby("model")["bytes a video"].first().to_dict() == {
+        name: int(row[-1].replace(",", "")) for name, row in (("meanp", meanp), ("xpool", xpool))
+    }
 
     def measured_again(*_: object) -> None:
         raise AssertionError("what the folder has was measured again")

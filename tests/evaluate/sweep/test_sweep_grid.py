@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from camoe.evaluate.sweep.grid import read_grid, shipped_grids
+from camoe.evaluate.sweep.grid import read_grid, shipped
 from camoe.pipeline.errors import CamoeError
 from camoe.train.names import MODELS
 
@@ -119,8 +119,8 @@ def test_a_missing_file_is_named() -> None:
         read_grid("nowhere.yaml", STORE)
 
 
-def test_the_shipped_grids() -> None:
-    cells = {name: len(read_grid(name, STORE).cells) for name in shipped_grids()}
+def test_the_shipped() -> None:
+    cells = {name: len(read_grid(name, STORE).cells) for name in shipped()}
     assert cells == {
         "aggregator": 3,
         "dsl": 14,
@@ -135,7 +135,7 @@ def test_the_shipped_grids() -> None:
         "temperature": 10,
         "defaults": 19,
     }
-    seeds = {name: read_grid(name, STORE).seeds for name in shipped_grids()}
+    seeds = {name: read_grid(name, STORE).seeds for name in shipped()}
     assert seeds.pop("field") == (0, 1, 2, 3, 4)
     assert set(seeds.values()) == {(0, 1, 2)}
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas
 import pytest
@@ -28,6 +29,7 @@ from camoe.train.feature_cache import FeatureCache
 from camoe.train.loop import fit
 
 Quick = Callable[..., SweepConfig]
+Lasting = Callable[[Path], pandas.DataFrame]
 SMALL = "base: {epochs: 2, batch_size: 8, aggregator: mean}\n"
 FOUR = SMALL + "grid: {loss: [ce, dsl], rerank: [none, dsl]}\nseeds: [0, 1]"
 
@@ -40,14 +42,30 @@ def records(folder: Path) -> dict[str, float]:
     return {path.name: path.stat().st_mtime for path in (folder / CELLS).iterdir()}
 
 
+def _check_metrics(tidy: pandas.DataFrame, table: pandas.DataFrame) -> None:
+    """A row a run, re-ranking, direction and metric; `results.csv` has the same numbers in columns."""
+    assert len(tidy) == 4 * 2 * 2 * 6
+    assert set(map(tuple, tidy["tags"])) == {("a|b",)}
+    assert (tidy["transductive"] == (tidy["rerank"] == "dsl")).all()
+    assert tidy["ms_per_query_100000"].notna().all()
+    for row in table.to_dict("records"):
+        own = tidy[(tidy["run"] == row["training"]) & (tidy["rerank"] == row["rerank"])]
+        assert set(own["name"]) == {row["cell"]}
+        values = {f"{one['direction']} {one['metric']}": one["value"] for one in own.to_dict("records")}
+        assert all(row[name] == value for name, value in values.items() if "R@50" not in name)
+
+
 def test_cells_have_the_numbers_of_the_commands(quick: Quick, store: Path, tmp_path: Path) -> None:
-    config = quick(FOUR, workers=2)
+    config = quick(FOUR, workers=2, tags=("a|b",))
     outcome = sweep(config, quiet)
     assert outcome.status == 0
     table = pandas.read_csv(outcome.folder / "results.csv")
     assert len(table) == 8
     assert table["training"].nunique() == 4
     assert pandas.read_parquet(outcome.folder / "results.parquet").shape == table.shape
+    _check_metrics(pandas.read_parquet(outcome.folder / "metrics.parquet"), table)
+    assert json.loads((outcome.folder / "sweep.json").read_text())["tags"] == ["a|b"]
+    assert "Tags: a|b." in (outcome.folder / "overview.md").read_text()
     settings = {"epochs": 2, "batch_size": 8, "aggregator": "mean", "loss": "dsl", "seed": 1, "device": "cpu"}
     run = fit(TrainConfig(features=(str(store),), out=tmp_path / "run", **settings))
     expected = evaluate(EvaluateConfig(run=run, rerank=("none", "dsl"), device="cpu")).rerankings
@@ -65,15 +83,14 @@ def test_cells_have_the_numbers_of_the_commands(quick: Quick, store: Path, tmp_p
         assert (outcome.folder / name).stat().st_size > 100
 
 
-def test_an_ensemble_gives_the_same_table(quick: Quick, tmp_path: Path) -> None:
+def test_an_ensemble_gives_the_same_table(quick: Quick, lasting: Lasting, tmp_path: Path) -> None:
     text = SMALL + "grid: {loss: [ce, dsl], learning_rate: [1.0e-3, 3.0e-3]}\nseeds: [0, 1]"
     sweep(quick(text, out=tmp_path / "single"), quiet, ensemble=False)
     sweep(quick(text, out=tmp_path / "together"), quiet, ensemble=True)
-    single, together = (pandas.read_csv(tmp_path / name / "results.csv") for name in ("single", "together"))
+    single, together = (lasting(tmp_path / name) for name in ("single", "together"))
     assert set(single["trained_together"]) == {1}
     assert set(together["trained_together"]) == {8}
-    own = ["seconds", "trained_together"]
-    pandas.testing.assert_frame_equal(single.drop(columns=own), together.drop(columns=own))
+    pandas.testing.assert_frame_equal(*(table.drop(columns="trained_together") for table in (single, together)))
 
 
 def test_a_label_is_no_formula(quick: Quick) -> None:
@@ -93,7 +110,7 @@ def test_a_finished_sweep_trains_nothing_again(quick: Quick) -> None:
     assert records(outcome.folder) == before
 
 
-def test_a_killed_sweep_goes_on_and_ends_like_another(quick: Quick, tmp_path: Path) -> None:
+def test_a_killed_sweep_goes_on_and_ends_like_another(quick: Quick, lasting: Lasting, tmp_path: Path) -> None:
     text = "base: {epochs: 15, batch_size: 8, aggregator: attention}\ngrid: {gate: [none, full]}\nseeds: [0, 1]"
     config = quick(text)
     command = ["--features", config.features[0], "--grid", config.grid, "--out", str(config.out), "--workers", "2"]
@@ -116,8 +133,7 @@ def test_a_killed_sweep_goes_on_and_ends_like_another(quick: Quick, tmp_path: Pa
     after = records(config.out)
     assert all(after[name] == before[name] for name in finished)
     sweep(quick(text, out=tmp_path / "clean"), quiet)
-    ours, clean = (pandas.read_csv(folder / "results.csv") for folder in (config.out, tmp_path / "clean"))
-    pandas.testing.assert_frame_equal(ours.drop(columns="seconds"), clean.drop(columns="seconds"))
+    pandas.testing.assert_frame_equal(lasting(config.folder("grid")), lasting(tmp_path / "clean"))
     assert (config.out / "table.md").read_text() == (tmp_path / "clean" / "table.md").read_text()
 
 
@@ -270,11 +286,11 @@ def test_groups_are_halved_when_memory_runs_out(quick: Quick, monkeypatch: pytes
     sizes: list[int] = []
     step = Ensemble.step
 
-    def small_memory(self: Ensemble, captions: torch.Tensor) -> torch.Tensor:
+    def small_memory(self: Ensemble, *drawn: Any) -> torch.Tensor:
         if len(self) > 2:
             sizes.append(len(self))
             raise torch.OutOfMemoryError("no")
-        return step(self, captions)
+        return step(self, *drawn)
 
     monkeypatch.setattr(Ensemble, "step", small_memory)
     results = list(run_as_ensemble(cache, runs, lambda key, row: None))

@@ -22,6 +22,7 @@ from camoe.evaluate.sweep.run import sweep
 from camoe.pipeline.errors import CamoeError
 
 Quick = Callable[..., SweepConfig]
+Lasting = Callable[[Path], pandas.DataFrame]
 GRID = """title: Four
 base: {epochs: 3, batch_size: 8, aggregator: mean}
 include: [{model: zero-shot, label: untrained}]
@@ -33,11 +34,11 @@ seeds: [0, 1]
 
 @pytest.mark.soak
 def test_a_sweep_that_is_killed_ends_like_one_that_was_not(
-    quick: Quick, tmp_path: Path, soak_count: Callable[[int, int], int]
+    quick: Quick, lasting: Lasting, tmp_path: Path, soak_count: Callable[[int, int], int]
 ) -> None:
     """Killed with -9 after a random time, again and again; a new sweep is begun whenever one has come to its end."""
     clean = sweep(quick(GRID, out=tmp_path / "clean"), lambda line: None).folder
-    expected, draw = _numbers(clean), random.Random(0)
+    expected, draw = _numbers(clean, lasting), random.Random(0)
     config = quick(GRID)
     words = ["--features", config.features[0], "--grid", config.grid, "--workers", "2", "--device", "cpu"]
     command = [sys.executable, "-m", "camoe.evaluate.sweep.cli", *words]
@@ -62,10 +63,10 @@ def test_a_sweep_that_is_killed_ends_like_one_that_was_not(
             kills += 1
             continue
         assert status == 0, errors.read_text()
-        assert _numbers(folder) == expected
+        assert _numbers(folder, lasting) == expected
         sweeps += 1
     last = sweep(quick(GRID, out=tmp_path / f"sweep{sweeps}"), lambda line: None).folder
-    assert _numbers(last) == expected
+    assert _numbers(last, lasting) == expected
     assert not list(last.rglob("*.tmp.*"))
 
 
@@ -77,9 +78,8 @@ def _until_it_works(folder: Path) -> float:
     return 0.0
 
 
-def _numbers(folder: Path) -> tuple[str, str]:
-    table = pandas.read_csv(folder / "results.csv").drop(columns="seconds")
-    return table.to_csv(), (folder / "table.md").read_text()
+def _numbers(folder: Path, lasting: Lasting) -> tuple[str, str]:
+    return lasting(folder).to_csv(), (folder / "table.md").read_text()
 
 
 @pytest.mark.soak

@@ -55,7 +55,7 @@ def measured(tmp_path: Path) -> Callable[..., tuple[Any, dict[str, Result]]]:
                 keys[cell.identity].append(key)
                 results[key] = result_of(cell, config.seed, count, validation[place], key)
                 runs[key] = SimpleNamespace(config=config, key=key)
-        return SimpleNamespace(sweep=sweep, protocol="own", keys=keys, runs=runs), results
+        return SimpleNamespace(sweep=sweep, protocol="own", keys=keys, runs=runs, tags=("a_b",), tuned=""), results
 
     return make
 
@@ -110,7 +110,8 @@ def test_re_ranked_rows_are_marked_and_compared_among_themselves(measured) -> No
     lines = markdown(plan, [table]).splitlines()
     assert lines[4].startswith("| none | **40.0** |")
     assert lines[5].startswith("| dsl * | **60.0**† |")
-    assert lines[7].endswith("*: needs all queries at once (transductive).")
+    assert lines[7].endswith("*: needs all queries at once (transductive); tags: a_b.")
+    assert r"tags: a\_b." in latex(plan, [table])
 
 
 def test_a_missing_seed_is_shown(measured) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from datetime import time, timedelta
 from pathlib import Path
@@ -152,7 +153,7 @@ def test_tables_that_are_no_captions(tmp_path: Path, columns: dict[str, Any], me
 def test_damaged_files_are_one_sentence(tmp_path: Path, mutants: Any, soak_count: Any) -> None:
     captions = {"video_id": [f"v{n}" for n in range(300)], "caption": [f"caption {n}" for n in range(300)]}
     path = write(tmp_path, captions, row_group_size=100)
-    for content in [b"", b"PAR1", *mutants(path.read_bytes(), soak_count(20, 5000))]:
+    for content in [b"", b"PAR1", *mutants(path.read_bytes(), soak_count(20, 1000))]:
         path.write_bytes(content)
         told = ""
         try:
@@ -170,15 +171,27 @@ def test_other_files_are_called_what_they_are(tmp_path: Path) -> None:
     write(tmp_path, {"video_id": ["a\xff"], "caption": ["é"]}, compression="zstd").rename(tmp_path / "c.csv")
     (tmp_path / "c.csv").write_bytes((tmp_path / "c.csv").read_bytes() + b"\xff")
     assert refused(tmp_path / "c.csv") == f"{tmp_path}/c.csv is a parquet file; name it c.parquet"
+    os.mkfifo(tmp_path / "d.parquet")
+    assert refused(tmp_path / "d.parquet").endswith("d.parquet cannot be read: it is not a regular file")
 
 
-def test_a_small_file_that_unfolds_beyond_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here to eight megabytes; it is not unfolded to find that out."""
+@pytest.mark.parametrize("use_dictionary", [False, True])
+def test_a_small_file_that_unfolds_beyond_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use_dictionary: bool
+) -> None:
+    """Here to megabytes: compressed text, which is not unfolded to find that out; one text that every row means."""
     monkeypatch.setattr(parquet_rows, "UNSUSPECTED_BYTES", 1 << 20)
-    huge = pa.array(["x" * (1 << 16)]).take(pa.array([0] * 128))
-    path = write(tmp_path, {"video_id": ["a"] * 128, "caption": huge}, compression="zstd", use_dictionary=False)
-    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", None)
-    told = r"c.parquet holds \d{1,4} bytes that unfold to 8,\d{3},\d{3}, which no captions do; write it again"
+    huge = pa.array(["x" * (1 << 16)]).take(pa.array([0] * 512))
+    if use_dictionary:
+        huge = huge.dictionary_encode()
+    path = write(
+        tmp_path, {"video_id": ["a"] * 512, "caption": huge}, compression="zstd", use_dictionary=use_dictionary
+    )
+    if not use_dictionary:
+        monkeypatch.setattr(parquet.ParquetFile, "iter_batches", None)
+    told = (
+        r"c.parquet holds \d{3,4} bytes that unfold to \d\d,\d{3},\d{3} and more, which no captions do; write it again"
+    )
     assert re.fullmatch(told, refused(path))
 
 

@@ -134,7 +134,24 @@ def test_verify_names_shard_and_data_set(store: Path, make_shard: ShardMaker, ca
     assert f"{path}: /videos/frames cannot be read" in capsys.readouterr().out
 
 
-def test_verify_finds_what_hdf5_does_not(store: Path, make_shard: ShardMaker) -> None:
+def test_verify_looks_at_the_plan(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = store / "plan.jsonl"
+    lines = [json.dumps({"id": name, "chunk": chunk, "path": name}) for name, chunk in (("a", 0), ("new", 2))]
+    plan.write_text("\n".join(['{"plan": 1}', *lines, ""]))
+    assert call("verify", store) == 0
+    out = capsys.readouterr().out
+    assert f"{plan}: 1 of 2 planned shards is not made yet (first: frames-00002.h5); the same camoe-extract" in out
+    plan.write_text("\n".join(['{"plan": 1}', lines[0], "{", ""]))
+    assert call("verify", store) == 1
+    captured = capsys.readouterr()
+    assert f"\n{plan} cannot be read (line 3 is not one of a plan); restore it, or delete it" in captured.out
+    assert "DAMAGED" not in captured.out
+    assert captured.err.startswith("camoe-store: 1 problem;")
+
+
+def test_verify_finds_what_hdf5_does_not(
+    store: Path, make_shard: ShardMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Whole shards put into the place of others, and shards that went missing."""
     from camoe.pipeline.store import write_shard
 
@@ -142,6 +159,8 @@ def test_verify_finds_what_hdf5_does_not(store: Path, make_shard: ShardMaker) ->
     (store / "texts-00000.h5").unlink()
     first, second, third = verify_store([store])
     assert first == f"{store}/texts-00000.h5 is listed in SHA256SUMS and missing"
+    assert call("verify", store) == 1
+    assert f"\n{first}\n" in capsys.readouterr().out
     assert second.endswith("frames-00001.h5 is not the file that SHA256SUMS lists (SHA-256 differs)")
     assert third.endswith("frames-00001.h5: all data can be read, so the damage lies between them")
 

@@ -16,6 +16,10 @@ function make(tag, className, text) {
   return element;
 }
 
+function sentence(text) {
+  return `${text[0].toUpperCase()}${text.slice(1)}.`;
+}
+
 function clock(seconds) {
   const whole = Math.floor(seconds);
   const minutes = Math.floor(whole / 60) % 60, hours = Math.floor(whole / 3600);
@@ -84,7 +88,6 @@ async function search() {
   try {
     const parameters = { ...question(), cutoff: state.cutoff, only: state.only, top: state.top };
     answer = await get("api/search", parameters, asking.signal);
-    if (!waiting) alertWith("");
     show();
   } catch (error) { explain(error); }
 }
@@ -130,8 +133,7 @@ function show() {
   at("like").hidden = !state.like;
   at("like-id").textContent = state.like;
   if (answer) showControls();
-  if (!about.folder_known && answer) alertWith("The videos' files were not found near the store, so there are no pictures. " +
-                                               "Start camoe-search with --videos DIR.");
+  if (!waiting) alertWith((answer || about).notes.map(sentence).join(" "));
 }
 
 function summary() {
@@ -141,7 +143,8 @@ function summary() {
   const among = state.only ? `${all} videos with “${state.only}”` : `${all} videos`;
   if (!answer.searched) return `No id contains “${state.only}”.`;
   if (answer.cutoff === null) return `${among}, the nearest first`;
-  if (!answer.found) return `None of ${among} reaches the cut-off.`;
+  if (!answer.found) return `None of ${among} reaches the cut-off of ${answer.cutoff.toFixed(1)}; the best has ` +
+                            `${answer.range[1].toFixed(1)}. You can lower it under “Adjust”.`;
   return `${found} of ${among} above the cut-off`;
 }
 

@@ -1,0 +1,1 @@
+"""Searches: settings drawn from ranges by Optuna, chosen on validation; what is chosen becomes the cells of a sweep."""
