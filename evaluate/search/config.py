@@ -46,7 +46,9 @@ class SearchConfig(Config):
     csv: bool = setting(False, help="Print csv instead of a table.")
     json: bool = setting(False, help="Print json: a list of objects.")
 
-    clip: str | None = setting(None, help="The store's CLIP: a name or a weights file; none: the name in the store.")
+    clip: str | None = setting(
+        None, help="The store's model, as camoe-extract takes it; none: by its name in the store."
+    )
     clip_cache: Path | None = setting(None, help="Where weights by name lie; none: ~/.cache/clip.")
     stream: tuple[str, ...] = setting((), help="NAME=@wordlist.txt of a stream by your own list.", repeat=True)
     tagger: str | None = setting(None, help="spacy:MODEL where the store was tagged by it.")
