@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.scores import EmbeddingScores, MatrixScores, Scores
 from ..train.data import Features
+from ..train.encoder import CHUNK, Encoder, is_product
 from ..train.scorer import Scorer
-from ..train.validation import CHUNK, score_matrix
-
-
-def is_product(model: Scorer) -> bool:
-    """Whether a model's scores are products of embeddings, and not of text and video together."""
-    return type(model).compare is Scorer.compare and not model.transductive
+from ..train.validation import score_matrix
 
 
 def model_scores(
@@ -42,38 +35,6 @@ def kin_scores(model: Scorer, features: Features, kind: str, bank: torch.Tensor,
     encoder = Encoder(model, features)
     encode = encoder.texts if kind == "texts" else encoder.videos
     return EmbeddingScores.of(encode(bank, weighted=True), encode(gallery))
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """The embeddings of a product model, its `S` streams side by side: `(rows, S · D)`.
-
-    `weighted` ones carry the streams' weights and the scale, so that weighted · plain is the score.
-    """
-
-    model: Scorer
-    features: Features
-
-    def texts(self, rows: torch.Tensor, *, weighted: bool = False) -> torch.Tensor:
-        return self._encoded(rows, lambda part: self.model.encode_texts(self.features.texts_of(part)), weighted)
-
-    def videos(self, rows: torch.Tensor, *, weighted: bool = False) -> torch.Tensor:
-        features, encode = self.features, self.model.encode_videos
-        return self._encoded(rows, lambda part: encode(features.frames_of(part), features.mask[part]), weighted)
-
-    @torch.no_grad()
-    def _encoded(
-        self, rows: torch.Tensor, encode: Callable[[torch.Tensor], torch.Tensor], weighted: bool
-    ) -> torch.Tensor:
-        scale = (self.model.logit_scale.exp() * self.model.weights)[:, None, None]
-        found, start = torch.empty(0), 0
-        for part in rows.split(CHUNK):
-            vectors = (scale * encode(part) if weighted else encode(part)).transpose(0, 1).flatten(1)
-            if not start:  # as one array from the beginning: what is collected and joined would be there twice
-                found = vectors.new_empty(len(rows), vectors.shape[1])
-            found[start : start + len(part)] = vectors
-            start += len(part)
-        return found
 
 
 class PairScores(Scores):

@@ -16,9 +16,10 @@ from ..pipeline.reranking.kinds import A_BANK, BOTH_BANKS
 from ..pipeline.reranking.ranks import Banks
 from ..pipeline.reranking.table import make, turned
 from ..pipeline.scores import MatrixScores
+from ..train.encoder import is_product
 from ..train.scoring import ModelScorer
 from .names import RERANKINGS, Reranking
-from .score_source import drawn, is_product, kin_scores, model_scores
+from .score_source import drawn, kin_scores, model_scores
 
 COSINE_BETA = 20.0
 """QB-Norm's beta, for scores that are cosines (arXiv 2112.12777)."""

@@ -18,6 +18,7 @@ from .clip_encoder import TEXT_ROWS, check_frames, check_precision, count_parame
 from .clip_tokens import BytePairs
 from .clip_weights import Weights
 from .encoder import Encoder
+from .hub import fetched_elsewhere, hub_if_reachable, reason, why_not_fetched
 from .plain_tower import PlainTower
 from .precision import best_way, units_of
 from .resize import LONGEST, Resize
@@ -41,11 +42,13 @@ def load(
     check_precision(precision)
     with needs_extra("open-clip", f"--clip {shown}"):
         from .open_clip_weights import find_open_clip
-    found = find_open_clip(asked, cache_folder)
     chosen = "fp32" if precision == "auto" else precision
-    tokens = _load_tokens(found.model, shown, cache_folder)
-    model = _build(found, shown, chosen, cache_folder)
-    return OpenClipEncoder(model.to(place), found.weights(model), place, chosen, tokens)
+    with hub_if_reachable():
+        found = find_open_clip(asked, cache_folder)
+        tokens = _load_tokens(found.model, shown, cache_folder)
+        model = _build(found, shown, chosen, cache_folder)
+        weights = found.weights(model)
+    return OpenClipEncoder(model.to(place), weights, place, chosen, tokens)
 
 
 class OpenClipEncoder(Encoder):
@@ -158,8 +161,8 @@ def _load_tokens(model: str, shown: str, cache_folder: Path | None) -> Tokens:
     except Exception as error:  # transformers tells of a cache and a network in errors of many kinds
         source = text.get("hf_tokenizer_name", model)
         raise CamoeError(
-            f"--clip {shown}: its tokenizer {source} is not in the cache and could not be fetched ({_reason(error)}); "
-            f"run hf download {source} where there is a network, and copy the folder that it names into the cache here"
+            f"--clip {shown}: its tokenizer {source} is not in the cache and could not be fetched "
+            f"({why_not_fetched(error)}); {fetched_elsewhere(source)}"
         ) from None
     causal = not (text.get("no_causal_mask") or text.get("embed_cls") or text.get("hf_model_name"))
     return open_clip_tokens(tokenizer, shown, causal=causal)
@@ -181,14 +184,14 @@ def _build(found: Any, shown: str, precision: str, cache_folder: Path | None) ->
                 require_pretrained=True,
             )
     except Exception as error:  # torch, safetensors and open_clip meet damage with errors of many kinds
+        tower = (open_clip.get_model_config(found.model) or {}).get("text_cfg", {}).get("hf_model_name")
+        if tower and isinstance(error, OSError):
+            raise CamoeError(
+                f"--clip {shown}: the configuration of its text tower {tower} is not in the cache and could not be "
+                f"fetched ({why_not_fetched(error)}); {fetched_elsewhere(tower)}"
+            ) from None
         raise CamoeError(
-            f"--clip {shown}: {found.path} does not hold the weights of {found.model} ({_reason(error)}); name the "
+            f"--clip {shown}: {found.path} does not hold the weights of {found.model} ({reason(error)}); name the "
             "model that they are of"
         ) from None
     return model.eval().requires_grad_(False)
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what an error says, at most 200 letters of it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:200] if lines else type(error).__name__

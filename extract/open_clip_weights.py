@@ -15,6 +15,7 @@ from open_clip import factory
 from ..pipeline.checksum import file_sha256
 from ..pipeline.errors import CamoeError
 from .clip_weights import Weights
+from .hub import reason, why_not_fetched
 
 FAMILY = "open_clip"
 _SCHEMAS = ("local-dir:", "hf-hub:")
@@ -89,26 +90,25 @@ def _by_tag(name: str, tag: str, file: str, cache_folder: Path | None) -> Found:
         other = f"{name}-quickgelu" if not activation else name.removesuffix("-quickgelu")
         raise CamoeError(f"--clip {shown}: it was trained with another activation; give {FAMILY}:{other}/{tag}")
     if not file:
-        return Found(name, _fetched(cfg, shown, cache_folder), _prepared(cfg), shown, f"{shown}/")
+        repository, _, weights = cfg.get("hf_hub", "").rpartition("/")
+        fetch = f"hf download {repository} {weights or 'open_clip_model.safetensors'}"
+        fetch = f"{fetch if repository else 'curl -LO ' + cfg.get('url', '')}, and give the file as {shown}/FILE"
+        return Found(name, _fetched(cfg, shown, fetch, cache_folder), _prepared(cfg), shown, f"{shown}/")
     path = Path(file).expanduser()
     if not path.is_file():
         raise CamoeError(f"--clip {shown}/{file}: there is no file {file}; give the weights file, or {shown} alone")
     return Found(name, path, _prepared(cfg), f"{shown}/{path.name}", f"{shown}/")
 
 
-def _fetched(cfg: dict[str, Any], shown: str, cache_folder: Path | None) -> Path:
+def _fetched(cfg: dict[str, Any], shown: str, instead: str, cache_folder: Path | None) -> Path:
+    """Weights from the cache, or by open_clip's own download; `instead` is the way of a machine without a network."""
     try:
         path = open_clip.download_pretrained(cfg, cache_dir=None if cache_folder is None else str(cache_folder))
     except Exception as error:  # open_clip and huggingface_hub tell of a network in errors of many kinds
-        reason = str(error).strip().splitlines()[-1][:200] if str(error).strip() else type(error).__name__
-        hub = cfg.get("hf_hub", "")
-        repository, _, name = hub.rpartition("/")
-        there = (
-            f"hf download {repository} {name or 'open_clip_model.safetensors'}" if hub else f"download {cfg.get('url')}"
-        )
+        why = why_not_fetched(error) if cfg.get("hf_hub") else reason(error)
         raise CamoeError(
-            f"--clip {shown}: its weights are not in the cache and could not be fetched ({reason}); on a machine with "
-            f"a network run: {there}, and give the file as {shown}/FILE"
+            f"--clip {shown}: its weights are not in the cache and could not be fetched ({why}); where there is a "
+            f"network run: {instead}"
         ) from None
     if not path:
         raise CamoeError(f"--clip {shown}: open_clip does not say where its weights are; give a file as {shown}/FILE")
@@ -138,5 +138,6 @@ def _in_folder(asked: str) -> Found:
 
 def _on_hub(asked: str, cache_folder: Path | None) -> Found:
     repository = asked.removeprefix(_SCHEMAS[1])
-    path = _fetched({"hf_hub": f"{repository}/"}, f"{FAMILY}:{asked}", cache_folder)
+    fetch = f"hf download {repository} --local-dir FOLDER, and give it as {FAMILY}:{_SCHEMAS[0]}FOLDER"
+    path = _fetched({"hf_hub": f"{repository}/"}, f"{FAMILY}:{asked}", fetch, cache_folder)
     return Found(asked, path, {}, f"{FAMILY}:{asked}", "")

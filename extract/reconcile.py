@@ -57,7 +57,8 @@ def reconcile(captions: CaptionSet, store: FeatureStore | None) -> Reconciled:
     mine = Captions(captions.caption_id, captions.video_id, captions.text, captions.protocols, captions.shortfall)
     if store is None or not store.has_captions:
         return Reconciled(mine, 0, list(range(len(mine.id))), [], [], [], [], np.full(len(mine.id), -1, np.int64))
-    theirs = store.captions
+    there = store.captions
+    theirs = replace(there, id=list(there.id), video_id=list(there.video_id), text=list(there.text))
     place, ids = _match(mine, theirs)
     mine = _with_protocols(replace(mine, id=ids), theirs, place)
     fresh = [row for row, there in enumerate(place) if there < 0]

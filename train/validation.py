@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from ..pipeline.ranking import text_to_video_ranks, video_to_text_ranks
+from ..pipeline.ranking import ranks_chunked, text_to_video_ranks, video_to_text_ranks
 from .data import Features
+from .encoder import CHUNK, Encoder, is_product
 from .scorer import Scorer
 
-CHUNK = 2048
+MATRIX_BYTES = 2**32
+"""Above this size the scores of `val` are computed in blocks, and never held whole, where they are products."""
 
 
 @torch.no_grad()
@@ -50,7 +52,11 @@ def _first(ranks: torch.Tensor) -> float:
 def validate(model: Scorer, features: Features) -> dict[str, float]:
     """R@1 of both directions on `val`, and their mean, `R@1`, which selects the epoch."""
     captions, videos = features.captions_of("val"), features.videos_of("val")
-    sim = score_matrix(model, features, captions, videos)
     owner = torch.searchsorted(videos, features.video_of_caption[captions])
-    text_to_video, video_to_text = recall_at_1(sim, owner)
+    if 4 * len(captions) * len(videos) > MATRIX_BYTES and is_product(model):
+        encoder = Encoder(model, features)
+        text, video = encoder.texts(captions, weighted=True), encoder.videos(videos)
+        text_to_video, video_to_text = map(_first, ranks_chunked(text, video, owner))
+    else:
+        text_to_video, video_to_text = recall_at_1(score_matrix(model, features, captions, videos), owner)
     return {"t2v_R@1": text_to_video, "v2t_R@1": video_to_text, "R@1": (text_to_video + video_to_text) / 2}

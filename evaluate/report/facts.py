@@ -28,7 +28,7 @@ def facts(material: Material) -> list[tuple[str, str]]:
         ("streams", streams),
         ("chosen", chosen),
         ("protocol", f"{found.protocol}, subset {found.subset}, video to text as {found.v2t}"),
-        ("queries", f"{found.captions:,} captions of {found.videos:,} videos"),
+        ("queries", f"{counted(found.captions, 'caption')} of {counted(found.videos, 'video')}"),
         ("shortfall", "; ".join(_shortfall(material)) or "none"),
         ("store", f"{found.store.name}, content {found.store.content_hash[:12]}{own}"),
         ("CLIP", f"{found.store.clip_model}, SHA-256 {found.store.clip_sha256[:12]}"),

@@ -29,7 +29,7 @@ def learning_curves(material: Material) -> list[Markup]:
             if len(_column(material.epochs, key)[0]) > 1
         ]
         if series:
-            epochs = axis("epoch", [x for one in series for x in one.xs], zero=True, tight=True)
+            epochs = Axis("epoch", 0, max(1.0, *(x for one in series for x in one.xs)), whole=True)
             values = axis(title, [y for one in series for y in one.ys], zero=title == "percent")
             plots.append(lines(series, epochs, values, label=label, mark_x=chosen))
     return plots
@@ -84,7 +84,7 @@ def rank_plot(material: Material) -> Markup:
 
 def effect_plot(before: np.ndarray, after: np.ndarray, name: str) -> Markup:
     """Each caption's rank before and after a re-ranking; below the diagonal it gained."""
-    high = float(max(before.max(), after.max(), 2))
+    low, high = 0.8, 1.25 * float(max(before.max(), after.max(), 2))
     groups = [
         ("better", after < before, "better"),
         ("worse", after > before, "worse"),
@@ -93,8 +93,8 @@ def effect_plot(before: np.ndarray, after: np.ndarray, name: str) -> Markup:
     series = [Series(text, before[rows].tolist(), after[rows].tolist(), style) for text, rows, style in groups]
     return points(
         series,
-        axis("rank, raw", [1, high], log=True),
-        axis(f"rank, {name}", [1, high], log=True),
+        axis("rank, raw", [low, high], log=True),
+        axis(f"rank, {name}", [low, high], log=True),
         label=f"Every caption before and after {name}",
         diagonal=True,
     )

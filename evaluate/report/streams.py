@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from ...train.encoder import CHUNK
 from ...train.scoring import RunScorer
-from ...train.validation import CHUNK
 from ..names import NONE, Reranking
 from ..ranked import Method, Ranked, rank_scored, rank_subset
 from ..result import MetricsPair

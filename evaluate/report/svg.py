@@ -28,12 +28,13 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """`title`, and the range from `low` to `high`; `log` is by tenfolds."""
+    """`title`, and the range from `low` to `high`; `log` is by tenfolds, `whole` has no ticks between whole numbers."""
 
     title: str
     low: float
     high: float
     log: bool = False
+    whole: bool = False
 
     def place(self, value: float) -> float:
         """0 at `low`, 1 at `high`."""
@@ -50,19 +51,24 @@ class Axis:
             whole = [value for value in inside if f"{value:g}".strip("0.") == "1" or value in (self.low, self.high)]
             return inside if len(inside) <= 7 else whole
         step = _round_step((self.high - self.low) / 4)
+        step = math.ceil(step) if self.whole else step
         first = math.ceil(self.low / step - 1e-9)
         last = math.floor(self.high / step + 1e-9)
         return [number * step for number in range(first, last + 1)]
 
+    @property
+    def labelled(self) -> list[tuple[float, str]]:
+        """The ticks with their texts, all with as many decimals."""
+        decimals = max((_decimals(value) for value in self.ticks), default=0)
+        return [(value, f"{value:,.{decimals}f}") for value in self.ticks]
 
-def axis(title: str, values: Sequence[float], *, log: bool = False, zero: bool = False, tight: bool = False) -> Axis:
-    """An axis that holds the values, from 0 where `zero`; it ends at a round number unless `tight`."""
+
+def axis(title: str, values: Sequence[float], *, log: bool = False, zero: bool = False) -> Axis:
+    """An axis that holds the values, from 0 where `zero`; it ends at a round number, unless it is `log`."""
     low, high = min(values), max(values)
     if log:
         return Axis(title, low, max(high, low * 2), log=True)
     low = min(low, 0.0) if zero else low
-    if tight and high > low:
-        return Axis(title, low, high)
     step = _round_step(max(high - low, 1e-9) / 4)
     return Axis(title, math.floor(low / step + 1e-9) * step, max(math.ceil(high / step - 1e-9) * step, low + step))
 
@@ -138,9 +144,9 @@ def _legend(series: Sequence[Series], key: str) -> Markup:
 def _frame(x: Axis, y: Axis) -> Markup:
     ticks = [
         Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>').format(
-            _x(x, value), HEIGHT - BOTTOM + 14, _number(value)
+            _x(x, value), HEIGHT - BOTTOM + 14, text
         )
-        for value in x.ticks
+        for value, text in x.labelled
     ]
     return _grid(y) + Markup("").join(ticks) + _titles(x.title, y.title)
 
@@ -150,8 +156,8 @@ def _grid(y: Axis) -> Markup:
         Markup(
             '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>'
             '<text class="tick" x="{3}" y="{2}" dy="3.5" text-anchor="end">{4}</text>'
-        ).format(LEFT, WIDTH - RIGHT, _y(y, value), LEFT - 6, _number(value))
-        for value in y.ticks
+        ).format(LEFT, WIDTH - RIGHT, _y(y, value), LEFT - 6, text)
+        for value, text in y.labelled
     ]
     base = Markup('<line class="base" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>').format(
         LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM
@@ -176,8 +182,9 @@ def _y(axis: Axis, value: float) -> float:
     return round(HEIGHT - BOTTOM - axis.place(value) * (HEIGHT - TOP - BOTTOM), 1)
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+def _decimals(value: float) -> int:
+    """How many it takes to four digits."""
+    return len(f"{float(f'{value:.4g}'):.12f}".rstrip("0").partition(".")[2])
 
 
 def _round_step(step: float) -> float:

@@ -25,11 +25,12 @@ _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 @dataclass(frozen=True)
 class Part:
-    """A heading, paragraphs, a table and pictures (as addresses that hold them), any of which may be missing."""
+    """A heading, paragraphs, a table, notes below it and pictures (as addresses that hold them); any may be missing."""
 
     title: str
     text: list[Markup]
     table: Table | None
+    notes: list[Markup]
     images: list[tuple[str, str]]
 
 
@@ -69,13 +70,19 @@ def _part(lines: list[str], folder: Path) -> Part:
     body = lines[1:] if head else lines
     table = [line for line in body if line.startswith("|")]
     pictures = [name for line in body for name in re.findall(r"^!\[[^\]]*\]\(plots/([^)/]+)\.png\)$", line)]
-    words = [line for line in body if line.strip() and line != LINK and not line.startswith(("|", "!["))]
+    above = body.index(table[0]) if table else len(body)
     return Part(
         title=head,
-        text=[inline(line.strip()) for line in _joined(words)],
+        text=_words(body[:above]),
         table=_table(table) if len(table) > 2 else None,
+        notes=_words(body[above:]),
         images=[(name, address) for name in pictures if (address := _image(folder / "plots" / f"{name}.svg"))],
     )
+
+
+def _words(lines: list[str]) -> list[Markup]:
+    words = [line for line in lines if line.strip() and line != LINK and not line.startswith(("|", "!["))]
+    return [inline(line.strip()) for line in _joined(words)]
 
 
 def _joined(lines: list[str]) -> list[str]:

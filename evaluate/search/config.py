@@ -50,7 +50,9 @@ class SearchConfig(Config):
     csv: bool = setting(False, help="Print csv instead of a table.")
     json: bool = setting(False, help="Print json: a list of objects.")
 
-    clip: str | None = setting(None, help="The store's CLIP: a name or a weights file; none: by the name in the store.")
+    clip: str | None = setting(
+        None, help="The store's model, given as to camoe-extract; none: by its name in the store."
+    )
     clip_cache: Path | None = setting(None, help="Folder of downloaded weights; none: ~/.cache/clip.")
     stream: tuple[str, ...] = setting(
         (), help="NAME=@wordlist.txt, for a stream that was made from your own list.", repeat=True

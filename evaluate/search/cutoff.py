@@ -13,7 +13,7 @@ All are estimates, to be shown and adjusted.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,7 @@ class Cutoff:
     share: float
     basis: str
     short: Short | None = None
+    _margins: dict[tuple[float, ...], float] = field(default_factory=dict, repr=False)
 
     def at(self, weights: Weights | None = None) -> float:
         """The cut-off in logit units of queries as long as captions, for these weights (none: the model's)."""
@@ -91,9 +92,12 @@ class Cutoff:
 
     def _margin(self, weights: Weights | None) -> float:
         assert self.short is not None
-        best = self.searcher.mix(self.short.own, weights).max(axis=1)
-        above = best - np.median(self.searcher.mix(self.short.typical, weights), axis=1)
-        return float(np.quantile(above, 1 - KEPT_SHORT_SHARE))
+        key = tuple(self.searcher.shares(weights).tolist())
+        if key not in self._margins:
+            best = self.searcher.mix(self.short.own, weights).max(axis=1)
+            above = best - np.median(self.searcher.mix(self.short.typical, weights), axis=1)
+            self._margins[key] = float(np.quantile(above, 1 - KEPT_SHORT_SHARE))
+        return self._margins[key]
 
     def basis_of(self, length: int | None) -> str:
         """What the cut-off of a query of so many words rests on."""
@@ -138,7 +142,7 @@ def _short(searcher: Searcher, captions: np.ndarray) -> Short | None:
     encoded = searcher.encoded([" ".join(phrase) for phrase in chosen])
     sample = _drawn(np.arange(len(searcher.gallery)), SAMPLE)
     own = np.full((len(searcher.streams), len(chosen), MOST_OWN), -np.inf, np.float32)
-    for place, rows in enumerate(_own_videos(searcher, chosen)):
+    for place, rows in enumerate(_own_videos(searcher, chosen, captions)):
         own[:, place, : len(rows)] = searcher.pair_scores(encoded[:, [place]], rows)[:, 0]
     basis = (
         f"{counted(len(chosen), 'short phrase')} from captions: "
@@ -148,10 +152,10 @@ def _short(searcher: Searcher, captions: np.ndarray) -> Short | None:
     return Short(own, searcher.pair_scores(encoded, sample), sample, max(length, LONGEST + 1), basis)
 
 
-def _own_videos(searcher: Searcher, chosen: list[Phrase]) -> list[np.ndarray]:
-    """Of each phrase rows of videos that have a caption with it."""
+def _own_videos(searcher: Searcher, chosen: list[Phrase], captions: np.ndarray) -> list[np.ndarray]:
+    """Of each phrase rows of videos that have a caption with it: at least those of the captions that it is from."""
     store = searcher.store
-    read = _drawn(np.flatnonzero(_usable(searcher)), MOST_READ)
+    read = np.union1d(captions, _drawn(np.flatnonzero(_usable(searcher)), MOST_READ))
     stands = places(chosen, store.caption_texts.take(read).tolist())
     videos = [[searcher.row_of(store.caption_video_ids[read[place]]) for place in stands[phrase]] for phrase in chosen]
     return [_drawn(np.unique(rows).astype(np.int64), MOST_OWN) for rows in videos]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ...pipeline.errors import CamoeError
 from .config import AUTO, SearchConfig, check_text
 from .records import CaptionHit, Hit
@@ -63,5 +65,6 @@ def _about_cutoff(config: SearchConfig, searcher: Searcher, query: Query, cutoff
     if cutoff is None:
         return "no cut-off: the calibrated one is for texts, and this searches by a video; --cutoff NUMBER sets one"
     basis = f" ({searcher.cutoff.basis_of(query.length)})" if config.cutoff == AUTO else ""
-    best = searcher.mix(searcher.wanted_score(query), config.stream_weights).max()
+    scores = searcher.mix(searcher.wanted_score(query), config.stream_weights)
+    best = scores.max(initial=-np.inf, where=searcher.others(query))
     return f"cut-off {cutoff:.2f}{basis}; the nearest video scores {best:.2f}"

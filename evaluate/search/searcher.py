@@ -51,6 +51,7 @@ WITHOUT_WEIGHT = -0.5
 
 _CAPTIONS_AT_ONCE = 4096
 _TEXTS_AT_ONCE = 8
+"""Of a model that meets every pair of text and video, whose products would fill the memory."""
 
 Weights = Mapping[str, float]
 
@@ -337,7 +338,8 @@ class Searcher:
 
     def pair_scores(self, texts: torch.Tensor, rows: np.ndarray) -> np.ndarray:
         """`c (S, M, D)` against some videos of the gallery, `rows (B,)`, each pair by the model: `(S, M, B)`."""
-        found = [self.ranker.of_rows(part, rows).cpu().numpy() for part in texts.split(_TEXTS_AT_ONCE, dim=1)]
+        at_once = _TEXTS_AT_ONCE if self.ranker.conditioned else texts.shape[1]
+        found = [self.ranker.of_rows(part, rows).cpu().numpy() for part in texts.split(at_once, dim=1)]
         return np.concatenate(found, axis=1)
 
     def text_scores(self, texts: Sequence[str], best: int) -> np.ndarray:

@@ -176,6 +176,14 @@ class CodedStrings(Strings):
     def _at(self, row: int) -> str:
         return self.distinct[int(self.codes[row])]
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tolist())
+
+    def tolist(self) -> list[str]:
+        """All of them as Python's own; equal ones are one object."""
+        distinct = self.distinct.tolist()
+        return [distinct[code] for code in self.codes.tolist()]
+
     def take(self, rows: np.ndarray | slice) -> Strings:
         """Those of some rows, in that order."""
         return self.distinct.take(self.codes[rows])

@@ -333,14 +333,11 @@ def part_rows(part: _Part, captions: np.ndarray) -> tuple[np.ndarray, np.ndarray
     if isinstance(part.position, slice):
         first, end = np.searchsorted(captions, [part.position.start, part.position.stop])
         return np.arange(first, end), captions[first:end] - part.position.start
-    place = part.position
-    first = np.searchsorted(captions, place)
-    there = np.flatnonzero((first < len(captions)) & (captions[np.minimum(first, len(captions) - 1)] == place))
-    order = there[np.argsort(place[there], kind="stable")]
-    begins = np.searchsorted(captions, place[order])
-    many = np.searchsorted(captions, place[order], "right") - begins
-    wanted = np.repeat(begins, many) + np.arange(int(many.sum())) - np.repeat(np.cumsum(many) - many, many)
-    return wanted, np.repeat(order, many)
+    begins, ends = (np.searchsorted(captions, part.position, side) for side in ("left", "right"))
+    there = np.flatnonzero(ends > begins)
+    many = (ends - begins)[there]
+    wanted = np.repeat(begins[there] - (np.cumsum(many) - many), many) + np.arange(int(many.sum()))
+    return wanted, np.repeat(there, many)
 
 
 def _check_rows(table: OpenTable, row: np.ndarray) -> None:

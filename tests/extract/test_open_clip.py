@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,10 @@ def _configs(folder: Path) -> dict[str, dict[str, Any]]:
             "embed_dim": 64, "custom_text": True, "init_logit_bias": -10, "init_logit_scale": 4.7651,
             "vision_cfg": {**TIMM, "timm_model_name": "test_vit", "timm_pool": "map"}, "text_cfg": siglip_text,
         },
+        "small-nobody": {
+            "embed_dim": 32, "vision_cfg": VIT,
+            "text_cfg": {"context_length": 20, "hf_model_name": "nobody/nothing", "hf_tokenizer_name": words},
+        },
         "small-roberta": {
             "embed_dim": 32, "vision_cfg": VIT,
             "text_cfg": {"context_length": 20, "hf_model_name": words, "hf_tokenizer_name": words},
@@ -181,6 +185,14 @@ class Zoo:
         if name not in self._ours:
             self._ours[name] = load_encoder(self.spec(name), "cpu")
         return self._ours[name]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def offline() -> Iterator[None]:
+    """Hugging Face's libraries read their caches alone, whether there is a network or not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -346,17 +358,18 @@ def test_files_of_another_model(zoo: Zoo, tmp_path: Path) -> None:
         load_encoder(f"open_clip:small-vit/{broken}", "cpu")
 
 
-def test_what_is_not_in_the_cache_is_told_with_the_command(
-    zoo: Zoo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+def test_what_is_not_in_the_cache_is_told_with_the_command(zoo: Zoo, tmp_path: Path) -> None:
     with pytest.raises(
         CamoeError, match=r"not in the cache and could not be fetched .*hf download laion/CLIP-ViT-B-32\S* "
     ):
         load_encoder("open_clip:ViT-B-32/laion2b_s34b_b79k", "cpu", cache_folder=tmp_path)
+    with pytest.raises(CamoeError, match=r"out of reach\); .* hf download a/b --local-dir FOLDER, .*:local-dir:"):
+        load_encoder("open_clip:hf-hub:a/b", "cpu", cache_folder=tmp_path)
     path = zoo.weights("small-siglip")
-    with pytest.raises(CamoeError, match=r"its tokenizer timm/ViT-B-16-SigLIP is not in the cache .*run hf download"):
+    with pytest.raises(CamoeError, match=r"its tokenizer timm/ViT-B-16-SigLIP is not in the cache .*run: hf download"):
         load_encoder(f"open_clip:ViT-B-16-SigLIP/{path}", "cpu", cache_folder=tmp_path)
+    with pytest.raises(CamoeError, match=r"tower nobody/nothing is not in the cache .*copy models--nobody--nothing "):
+        load_encoder(f"open_clip:small-nobody/{path}", "cpu")
 
 
 def test_frames_are_prepared_as_a_tag_says(zoo: Zoo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 from camoe.pipeline.store import FeatureStore
-from camoe.train import residence, trainer
+from camoe.train import residence, trainer, validation
 from camoe.train.config import TrainConfig
+from camoe.train.data import load_features
 from camoe.train.ensemble import Ensemble
 from camoe.train.feature_cache import FeatureCache
 from camoe.train.kept import HeldRows, KeptFrames, finished
 from camoe.train.loop import fit
+from camoe.train.model import build_model
 from camoe.train.run_folder import load_run
 from camoe.train.scoring import RunScorer
+from camoe.train.validation import validate
 
 CPU = torch.device("cpu")
 Quick = Callable[..., TrainConfig]
@@ -161,3 +164,19 @@ def test_a_run_goes_on_elsewhere(quick: Quick, tmp_path: Path, monkeypatch: pyte
         fit(config)
     monkeypatch.undo()
     assert numbers(fit(replace(config, resident="disk"), resume=True)) == numbers(whole)
+
+
+@pytest.mark.parametrize("resident", ["device", "disk"])
+def test_a_large_val_subset_is_ranked_in_blocks(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch, resident: str
+) -> None:
+    config = TrainConfig(features=(str(store_path),), aggregator="mean")
+    features = load_features(
+        FeatureStore.open(store_path), config.strategies, protocol=None, device=CPU, resident=resident
+    )
+    model = build_model(config.recipe, features.shape)
+    whole = validate(model, features)
+    monkeypatch.setattr(validation, "MATRIX_BYTES", 0)
+    monkeypatch.setattr(validation, "score_matrix", lambda *arguments: pytest.fail("the matrix was asked for"))
+    assert validate(model, features) == whole
+    assert whole["R@1"] > 0

@@ -120,6 +120,7 @@ def test_a_run_reads_back(run_folder: Path) -> None:
     assert run.config.gate == "full"
     assert run.protocol == "own"
     assert sorted(path.name for path in run_folder.iterdir()) == [
+        "MODEL_CARD.md",
         "config.yaml",
         "metrics.jsonl",
         "model.safetensors",

@@ -144,6 +144,22 @@ def test_dark_and_light_differ_and_both_can_be_read(opened: Open, one: Any) -> N
             assert contrast >= least, (selector, dark, contrast)
     assert papers[0] > 0.8
     assert papers[1] < 0.05
+    page.emulate_media(media="print", color_scheme="dark")
+    ink, paper = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
+    assert luminance(ink) < 0.05 < 0.9 < luminance(paper), "printed from a dark screen"
+
+
+def test_a_sorted_column_stays_where_it_is(opened: Open, one: Any) -> None:
+    head = opened(one.page).locator("#headline-1 thead button").nth(1)
+    before = head.bounding_box()
+    head.click()
+    assert head.bounding_box() == before
+
+
+def test_plots_beside_each_other_are_level_whatever_their_legends(opened: Open, one: Any) -> None:
+    page = opened(one.page)
+    boxes = [page.locator(".plots svg").nth(number).bounding_box() for number in range(4)]
+    assert [boxes[0]["y"], boxes[2]["y"]] == [boxes[1]["y"], boxes[3]["y"]]
 
 
 def test_tables_beside_each_other_begin_at_one_height(opened: Open, one: Any) -> None:

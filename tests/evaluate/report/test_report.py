@@ -313,6 +313,22 @@ def test_an_imported_store_that_knows_no_files_and_no_times(world: Any, tmp_path
     assert timeless.tile(frame).reason == "the store does not say when its frames are shown"
 
 
+def test_a_store_that_does_not_know_how_its_frames_were_sampled(tmp_path: Path, make_report: Any) -> None:
+    """One made of arrays; its run is read as any other."""
+    from camoe.pipeline.store import store_from_arrays
+    from camoe.train.config import TrainConfig
+    from camoe.train.loop import fit
+
+    names = [f"clip{row}" for row in range(12)]
+    vectors = np.random.default_rng(0).standard_normal((12, 8), np.float32)
+    store_from_arrays(tmp_path / "s.h5", frames=vectors[:, None], video_ids=names, captions=names,
+                      caption_videos=names, texts=vectors, model="mine")  # fmt: skip
+    settings: dict[str, Any] = {"features": (str(tmp_path / "s.h5"),), "model": "zero-shot", "streams": ("fusion",)}
+    found = make_report(tmp_path / "out", fit(TrainConfig(out=tmp_path / "run", device="cpu", **settings)))
+    assert "how they were sampled is not known" in found.text
+    assert "TOO FEW" in found.text
+
+
 def test_a_report_does_without_the_videos(random_run: Path, tmp_path: Path, make_report: Any) -> None:
     """A store whose videos are nowhere."""
     found = make_report(tmp_path / "out", random_run)

@@ -61,6 +61,7 @@ def test_parts(folder: Path) -> None:
         ("ce", [("39.5 ± 1.2", 39.5, False), ("2.0", 2.0, False)]),
         ("a | b", [("40.1 ± 0.3†", 40.1, True), ("–", None, False)]),
     ]
+    assert (losses.text, losses.notes) == ([], ["Notes; all of them."])
     assert [name for name, _ in losses.images] == ["losses-bars"]
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from camoe.evaluate.search.cutoff import Cutoff
 from camoe.evaluate.search.phrases import length_of, phrases, places
 from camoe.evaluate.search.searcher import Searcher
 from camoe.extract.words import Tagger, split_words
@@ -53,6 +54,15 @@ def test_the_cut_off_grows_with_a_querys_length_to_that_of_captions(searcher: Se
     long = "there is a small red star that falls above the water"
     assert searcher.auto_cutoff(searcher.query(long)) == cutoff.at()
     assert cutoff.basis_of(20) == cutoff.basis
+
+
+def test_a_phrase_of_a_large_store_has_at_least_the_videos_that_it_is_from(
+    zero_shot: Searcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camoe.evaluate.search.cutoff.MOST_READ", 1)
+    short = Cutoff.of(zero_shot).short
+    assert short is not None
+    assert np.isfinite(short.own.max(axis=2)).all()
 
 
 def test_a_search_by_a_video_has_no_cut_off(searcher: Searcher, world) -> None:

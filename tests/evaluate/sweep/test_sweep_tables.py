@@ -55,7 +55,7 @@ def measured(tmp_path: Path) -> Callable[..., tuple[Any, dict[str, Result]]]:
                 keys[cell.identity].append(key)
                 results[key] = result_of(cell, config.seed, count, validation[place], key)
                 runs[key] = SimpleNamespace(config=config, key=key)
-        return SimpleNamespace(sweep=sweep, protocol="own", keys=keys, runs=runs, tags=("a_b",)), results
+        return SimpleNamespace(sweep=sweep, protocol="own", keys=keys, runs=runs, tags=("a_b",), tuned=""), results
 
     return make
 
