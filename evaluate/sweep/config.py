@@ -35,7 +35,7 @@ class SweepConfig(Config):
         "refuse", help="What to do with runs that other code made.", choices=("refuse", "train", "keep")
     )
     max_matrix_gb: float = setting(
-        2.0, help="Above this size, in each process, scores are ranked in blocks, without re-ranking."
+        2.0, help="Above this size, in each process, scores are ranked and re-ranked in blocks."
     )
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
     resident: str = setting(

@@ -35,7 +35,7 @@ class TrainingRun:
     name: str = ""
     """For the eye, as `gate=full, seed 1`."""
     max_matrix_bytes: int = MATRIX_BYTES
-    """Above this size its scores are ranked in blocks, raw only."""
+    """Above this size its scores are ranked and re-ranked in blocks."""
     on_test: bool = True
     """Whether it is scored on test; a trial of a search is not."""
     stop: Callable[[Mapping[str, Any]], bool] | None = None

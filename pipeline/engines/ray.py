@@ -31,6 +31,8 @@ _TRIES = 3
 """How many workers, each with its retries, may be lost to one task, or in being made on one node."""
 _LOOK_S = 2.0
 """Between looks for nodes that have joined."""
+_KNOCK_S = 10
+"""For a cluster's address to take a connection."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,9 @@ class RayEngine:
         if address == HERE:
             options["include_dashboard"] = False
         try:
+            _knock(address)
             ray.init(address=address, **options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise CamoeError(
                 f"no Ray cluster answers at --ray-address {address} ({_first_line(error)}); start one with `ray start "
                 f"--head`, or use this machine alone with --ray-address {HERE}"
@@ -290,3 +293,10 @@ class _Sent:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _knock(address: str) -> None:
+    """Raises `OSError` where nothing listens at HOST:PORT; Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and int(port) < 1 << 16 and not set(host) & set("/:"):
+        socket.create_connection((host, int(port)), _KNOCK_S).close()

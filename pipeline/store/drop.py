@@ -35,12 +35,17 @@ def drop_videos(path: Path, names: Sequence[str]) -> Dropped:
     """Take videos out of the store at `path`, with their captions; they stay out when it is extracted again.
 
     It happens at once or not at all: in a folder by one shard that tells it, while a single file is written anew.
-    Raises `CamoeError` naming ids that the store does not know, with nothing changed, and `RunStoppedError` when the
-    disk refuses.
+    Raises `CamoeError` naming ids that the store does not know, or a single file that is not finished yet, with
+    nothing changed, and `RunStoppedError` when the disk refuses.
     """
-    shards = Place.of(path).shards()
+    place = Place.of(path)
+    shards = place.shards()
     if not shards:
         raise CamoeError(f"{path} is no store; give a file or a folder that camoe-extract wrote")
+    if place.is_single and not place.out.exists():  # merging the parts would name an unfinished store as a finished one
+        raise CamoeError(
+            f"{path} does not exist; camoe-extract has begun it and not ended: run the same command again, then drop"
+        )
     wanted = set(names)
     with StoreBuilder(path, FeatureStore.open(shards).settings, adding=True) as builder:
         store = builder.store

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 from camoe.extract.config import ExtractConfig
 from camoe.extract.run import extract
+from camoe.pipeline.engines.ray import RayEngine
+from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore
 from camoe.pipeline.store.verify import verify_store
 
@@ -55,6 +58,14 @@ def contents(store: Path) -> dict[str, str]:
         for path in sorted(store.iterdir())
         if path.name != ".lock"
     }
+
+
+def test_an_address_where_nothing_listens_is_refused_at_once() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # bound, and not listening: nobody else gets the port
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(CamoeError, match=f"no Ray cluster answers at --ray-address {address} .*refused"):
+            RayEngine(address)
 
 
 def test_driver_killed_and_node_lost(world: Path, tmp_path: Path, alone: list[str], ffmpeg: str) -> None:

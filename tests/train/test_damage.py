@@ -220,12 +220,12 @@ def test_kills_at_any_moment_change_nothing(
             assert (config.folder / "model.safetensors").read_bytes() == expected
             fit(config, resume=True)
             assert {path.name for path in config.folder.parent.iterdir()} == {"run"}
-            assert len(list(config.folder.iterdir())) == 4
+            assert len(list(config.folder.iterdir())) == 5
             shutil.rmtree(config.folder)
     fit(config, resume=True)
     assert (config.folder / "model.safetensors").read_bytes() == expected
     assert [path.name for path in config.folder.parent.iterdir()] == ["run"]
-    assert len(list(config.folder.iterdir())) == 4
+    assert len(list(config.folder.iterdir())) == 5
 
 
 @pytest.mark.parametrize("between", ["before", "after"])

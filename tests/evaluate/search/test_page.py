@@ -166,9 +166,10 @@ def test_the_keyboard_is_enough(address: str, open_page) -> None:
 def test_back_goes_to_the_search_before(address: str, open_page) -> None:
     page = open_page(f"{address}/?q={QUERY}&cutoff=none")
     expect(page.locator(".tile")).to_have_count(24)
+    first = ids(page)[0]
     page.locator(".tile").first.click()
     page.locator("#player-like").click()
-    expect(page.locator("#like-id")).to_have_text(ids(page)[0])
+    expect(page.locator("#like-id")).to_have_text(first)
     page.go_back()
     until(page, "!location.search.includes('like=')")
     page.go_back()

@@ -103,5 +103,5 @@ def test_direction_blind_ceiling_of_the_default_test_subset() -> None:
 
 
 def test_unknown_size_is_refused() -> None:
-    with pytest.raises(CamoeError, match="no demo size 'huge'; choose from default, small, hard, hard-small"):
+    with pytest.raises(CamoeError, match="no demo size 'huge'; choose from default, small, few, hard, hard-small"):
         world_of("huge")

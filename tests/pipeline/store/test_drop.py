@@ -82,6 +82,16 @@ def test_ids_that_are_not_there_change_nothing(out: Path, tmp_path: Path) -> Non
     assert state(tmp_path) == before
 
 
+def test_parts_of_an_unfinished_file_are_not_merged(make_shard: ShardMaker, tmp_path: Path) -> None:
+    out, shard = tmp_path / "s.h5", make_shard(["a", "bb"], None)
+    with StoreBuilder(out, shard.settings, adding=True) as builder:
+        builder.publish(shard)
+    before = state(tmp_path)
+    with pytest.raises(CamoeError, match=r"s\.h5 does not exist; camoe-extract has begun it and not ended"):
+        drop_videos(out, ["a"])
+    assert state(tmp_path) == before
+
+
 def test_a_benchmark_says_what_it_lacks_now(make_shard: ShardMaker, tmp_path: Path) -> None:
     whole = make_shard(["a", "bb", "ccc"], KEYS)
     assert whole.captions is not None
