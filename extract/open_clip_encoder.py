@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from types import SimpleNamespace
 from typing import Any
 
@@ -189,6 +190,11 @@ def _build(found: Any, shown: str, precision: str, cache_folder: Path | None) ->
             raise CamoeError(
                 f"--clip {shown}: the configuration of its text tower {tower} is not in the cache and could not be "
                 f"fetched ({why_not_fetched(error)}); {fetched_elsewhere(tower)}"
+            ) from None
+        if isinstance(error, UnpicklingError | EOFError):  # torch's words are about its own options
+            raise CamoeError(
+                f"--clip {shown}: {found.path} is no weights file, or a damaged one (nothing in it was run); give a "
+                "state dict (.pt, .bin) or .safetensors"
             ) from None
         raise CamoeError(
             f"--clip {shown}: {found.path} does not hold the weights of {found.model} ({reason(error)}); name the "

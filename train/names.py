@@ -8,6 +8,7 @@ tells how one is added.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 
@@ -61,7 +62,7 @@ _OF_WORDS = ModelFacts(
     ".heads.ti:build", ("padding", "emcl"), raw=True, stacks=False, starts_from_clip=True, words=True, own_loss=0.001
 )
 
-MODELS = {
+_OURS = {
     "camoe": ModelFacts(".model:camoe", ("experts", "aggregator", "gate", "attention_layers", "text_head", "emcl")),
     "meanp": ModelFacts(".model:meanp", ("text_head", "emcl")),
     "temporal": ModelFacts(".model:temporal", ("attention_layers", "text_head", "emcl")),
@@ -83,9 +84,44 @@ ENTRY_POINTS = "camoe.models"
 """Group of entry points by which another package adds models: each names a `ModelFacts`."""
 
 
+class _Models(MutableMapping[str, ModelFacts]):
+    """Models by name: ours, those registered, and from the first look on those of other installed packages.
+
+    Not before: a package that imports `camoe.train` while it is itself being imported has no `ModelFacts` yet.
+    """
+
+    def __init__(self, ours: dict[str, ModelFacts]) -> None:
+        self.known = ours
+        self._looked = False
+
+    def __getitem__(self, name: str) -> ModelFacts:
+        return self._all()[name]
+
+    def __setitem__(self, name: str, facts: ModelFacts) -> None:
+        self.known[name] = facts
+
+    def __delitem__(self, name: str) -> None:
+        del self.known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> dict[str, ModelFacts]:
+        if not self._looked:
+            self._looked = True
+            _register_installed()
+        return self.known
+
+
+MODELS = _Models(_OURS)
+
+
 def register_model(name: str, facts: ModelFacts) -> None:
     """Add a model, from then on a choice like ours; raises `CamoeError` for a name that another has."""
-    if MODELS.get(name, facts) != facts:
+    if MODELS.known.get(name, facts) != facts:
         raise CamoeError(f"there is a model {name!r} already; register yours under another name")
     MODELS[name] = facts
 
@@ -97,6 +133,3 @@ def _register_installed() -> None:
             register_model(point.name, point.load())
         except Exception as error:
             warnings.warn(f"model {point.name} ({point.value}) is left out: {error}", stacklevel=1)
-
-
-_register_installed()

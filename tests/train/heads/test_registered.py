@@ -86,6 +86,7 @@ def test_an_installed_head_that_cannot_be_loaded_is_left_out(their_package: Path
 def test_a_registered_head_trains_and_is_evaluated(
     their_package: Path, quick: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert "mine" not in names.MODELS  # and so looks for installed ones before theirs is on the path
     monkeypatch.syspath_prepend(str(their_package))
     register_model("mine", ModelFacts("their_head:build", raw=True, stacks=False))
     try:
@@ -100,3 +101,11 @@ def test_a_name_is_given_once() -> None:
     register_model("meanp", names.MODELS["meanp"])
     with pytest.raises(CamoeError, match="there is a model 'meanp' already; register yours under another name"):
         register_model("meanp", ModelFacts("their_head:build"))
+
+
+def test_a_package_that_is_imported_first_gives_its_head_too(their_package: Path) -> None:
+    script = "import their_facts; from camoe.train import names; print(names.MODELS['longest-frame'].build)"
+    environment = os.environ | {"PYTHONPATH": str(their_package)}
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "their_head:build\n", done.stderr
