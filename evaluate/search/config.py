@@ -118,15 +118,19 @@ class SearchConfig(Config):
 
 
 def parse_weights(entries: tuple[str, ...]) -> dict[str, float] | None:
-    """`("fusion=1", "entity=0.5")` as a mapping, none where it is empty; raises `CamoeError` for another form.
+    """`("fusion=1", "entity=0.5")` as a mapping, none where it is empty; raises `CamoeError` for another form, or a
+    stream that is named twice.
 
     `fusion:1` is the same, for addresses, where `=` has a meaning of its own.
     """
     found = {}
     for entry in entries:
         name, _, value = entry.replace(":", "=", 1).partition("=")
+        name = name.strip()
+        if name in found:
+            raise SettingError.about("weights", f"names stream {name!r} twice; name it once")
         try:
-            found[name.strip()] = _finite(value)
+            found[name] = _finite(value)
         except ValueError:
             raise SettingError.about("weights", f"must be STREAM=NUMBER,…, not {entry!r}") from None
     return found or None

@@ -115,6 +115,11 @@ def test_both_spellings_of_weights_are_taken() -> None:
     assert parse_weights(("entity=1", "action:0.5")) == {"entity": 1.0, "action": 0.5}
 
 
+def test_a_stream_has_one_weight() -> None:
+    with pytest.raises(CamoeError, match="weights names stream 'entity' twice; name it once"):
+        parse_weights(("entity=1", "action=0.5", "entity=2"))
+
+
 def test_a_folder_without_the_videos_is_doubted(world, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search("--run", str(world.run), QUERY, "--videos", str(tmp_path), "--json") == 0
     told = capsys.readouterr().err
