@@ -36,9 +36,9 @@ hooks: $(VENV)/.installed-test
 	$(BIN)/pip install --quiet pre-commit
 	$(BIN)/pre-commit install
 
-# The pages as a site, in site/; a link that leads nowhere is an error.
+# The pages as a site, in site/; a link that leads nowhere is an error. (With --quiet, --strict would miss warnings.)
 docs: $(VENV)/.installed-docs links
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Wheel and sdist in dist/, checked; the wheel is installed afresh and used. DIST="--reuse $(BIN)/python" saves the downloads.
 dist: $(VENV)/.installed-dist

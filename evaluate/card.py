@@ -73,7 +73,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
     if few := too_few(evaluation.videos, f"{evaluation.subset} videos"):
         notes.append(few)
     if any(result.transductive for result in evaluation.rerankings.values()):
-        notes.append("* needs all queries at once (transductive): not to be held against raw numbers")
+        notes.append("* needs all queries at once (transductive): do not compare with raw numbers")
     if evaluation.missing_captions:
         notes.append(f"INCOMPLETE: {counted(evaluation.missing_captions, 'caption')} left out (no video features)")
     if short := describe_shortfall(evaluation.shortfall):

@@ -12,8 +12,8 @@ def main(config: EvaluateConfig) -> int:
     """Rank a subset with a run's model: R@K, median and mean rank, both directions, raw and re-ranked.
 
     The numbers are printed and written to evaluation/<store>-<protocol>-<subset>.json in the run folder. With
-    --transfer several runs are evaluated on each other's stores; with --check a store's zero-shot numbers are held
-    against published ones (exit status 3 where they differ).
+    --transfer, several runs are evaluated on each other's stores. With --check, a store's zero-shot numbers are
+    compared with published ones (exit status 3 if they differ).
     """
     from .tasks import perform  # which loads torch: not needed for --help
 

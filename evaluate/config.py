@@ -54,45 +54,49 @@ class EvaluateConfig(Config):
     allow_missing: bool = setting(False, help="Leave out captions whose video has no features, and say how many.")
 
     rerank: tuple[str, ...] = setting(
-        ("none", "dsl", "querybank"), help="Re-rankings to show; none always is.", choices=(*RERANKINGS, ALL)
+        ("none", "dsl", "querybank"), help="Re-rankings to show; none is always shown.", choices=(*RERANKINGS, ALL)
     )
-    v2t: str = setting("c4c", help="Video-to-text with several captions a video.", choices=V2T_NAMES)
-    rerank_temperature: float = setting(1.0, help="Of dsl, dsl-log, sinkhorn and bank-sinkhorn, in logit units.")
+    v2t: str = setting("c4c", help="How video-to-text treats several captions per video.", choices=V2T_NAMES)
+    rerank_temperature: float = setting(
+        1.0, help="Temperature of dsl, dsl-log, sinkhorn and bank-sinkhorn, in logit units."
+    )
     sinkhorn_iterations: int = setting(10, help="Rounds of sinkhorn.")
     bank_sinkhorn_iterations: int = setting(4, help="Rounds of bank-sinkhorn.")
     querybank_beta: float | None = setting(
-        None, help="Of querybank and inverted-softmax, in logit units; none: 20 / the logit scale."
+        None, help="Beta of querybank and inverted-softmax, in logit units; none: 20 / the logit scale."
     )
-    querybank_k: int = setting(1, help="Best items of each bank query that count as hubs; of querybank and dualdis.")
-    nnn_alpha: float = setting(0.75, help="Share of the mean of a video's best bank scores that nnn subtracts.")
-    nnn_k: int = setting(128, help="Bank scores that nnn takes the mean of.")
-    csls_k: int = setting(10, help="Nearest ones that csls takes the mean of.")
-    dualis_beta1: float = setting(1 / 1.99, help="Of dualis and dualdis over training queries, in logit units.")
-    dualis_beta2: float = setting(3.0, help="Of dualis and dualdis over training items, in logit units.")
-    dn_lambda: float = setting(0.5, help="Share of the mean query that dn subtracts.")
-    bank_size: int = setting(20_000, help="Most training captions, or videos, in a bank; drawn by seed.")
+    querybank_k: int = setting(
+        1, help="How many best items of each bank query count as hubs, in querybank and dualdis."
+    )
+    nnn_alpha: float = setting(0.75, help="nnn subtracts this share of the mean of a video's best bank scores.")
+    nnn_k: int = setting(128, help="How many bank scores nnn takes the mean of.")
+    csls_k: int = setting(10, help="How many nearest neighbours csls takes the mean of.")
+    dualis_beta1: float = setting(1 / 1.99, help="Beta of dualis and dualdis over training queries, in logit units.")
+    dualis_beta2: float = setting(3.0, help="Beta of dualis and dualdis over training items, in logit units.")
+    dn_lambda: float = setting(0.5, help="dn subtracts this share of the mean query.")
+    bank_size: int = setting(20_000, help="Most training captions, or videos, in a bank; they are drawn by seed.")
 
     bootstrap: int | None = setting(
         None, help="Resamples of the 95 % intervals; none: 2000 with --rerank all or --compare, else 0, no intervals."
     )
     compare: Path | None = setting(None, help="Another run, for a paired bootstrap on the same queries.")
     stress: bool = setting(False, help="Also re-rank small batches, repeated queries and two captions of a video.")
-    trec: int | None = setting(None, help="Also write TREC run and qrels files with that many candidates a query.")
+    trec: int | None = setting(None, help="Also write TREC run and qrels files with this many candidates per query.")
     ranks: bool = setting(False, help="Also write the rank of every query as a parquet table.")
-    cost: bool = setting(False, help="Also measure what a search by the model takes; about a second.")
-    transfer: tuple[str, ...] = setting((), help="More runs: every run on every run's store, as one matrix.")
+    cost: bool = setting(False, help="Also measure how long a search by the model takes; needs about a second.")
+    transfer: tuple[str, ...] = setting((), help="More runs: evaluate every run on every run's store, as one matrix.")
     golden: str | None = setting(
-        None, flag="--check", help="Hold zero-shot numbers of --features against published ones.", choices=CHECKS
+        None, flag="--check", help="Compare zero-shot numbers of --features with published ones.", choices=CHECKS
     )
 
-    seed: int = setting(0, help="Of everything that is drawn.")
+    seed: int = setting(0, help="Seed of everything that is drawn.")
     device: str = setting("auto", help="Where to compute.", choices=("auto", "cpu", "cuda"))
     resident: str = setting(
         "auto",
-        help="Where features stay: on the device, as float16 in host memory, or in the store; auto: by what is free.",
+        help="Where features are kept: on the device, in host memory (float16), or in the store; auto: where they fit.",
         choices=RESIDENCE,
     )
-    max_matrix_gb: float = setting(2.0, help="Above this size the scores are ranked in blocks, and never held whole.")
+    max_matrix_gb: float = setting(2.0, help="Above this size, scores are ranked in blocks and never held as a whole.")
 
     def check(self) -> None:
         rules = {

@@ -23,7 +23,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "loss": (TEXT, "`ce` or `dsl`; null where nothing was trained"),
     "loss_temperature": (NUMBER, "of `dsl`"),
     "seed": (WHOLE, "of the training"),
-    "tags": (TEXTS, "a list"),
+    "tags": (TEXTS, "the run's tags"),
     "store": (TEXT, "content hash of the store that was evaluated"),
     "trained_on": (TEXT, "content hash of the store that the run was trained on"),
     "clip_model": (TEXT, "the store's CLIP"),

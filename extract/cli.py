@@ -20,14 +20,20 @@ if TYPE_CHECKING:
 @camoe_command("camoe-extract", go_on="the same command goes on where this one stopped")
 @options_from(ExtractConfig)
 @click.option(
-    "--preview", "preview_count", type=click.IntRange(1), help="Only show so many captions as each strategy reads them."
+    "--preview", "preview_count", type=click.IntRange(1), help="Only show how each strategy reads this many captions."
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be done and what it takes, from a small sample.")
-@click.option("--within", metavar="TIME", help="With --dry-run: how many machines do it in 2h, 1h30m, 45m.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only say what would be done, and estimate from a small sample what it takes."
+)
+@click.option(
+    "--within",
+    metavar="TIME",
+    help="With --dry-run: how many machines it takes to finish within this time (2h, 1h30m, 45m).",
+)
 def main(config: ExtractConfig, preview_count: int | None, dry_run: bool, within: str | None) -> int:
     """Run a frozen CLIP over the frames of videos and over their captions, and keep the features in HDF5.
 
-    A run that was interrupted is continued by the same command. Exit status: 0 all done; 1 could not go on, finished
+    To continue an interrupted run, give the same command again. Exit status: 0 all done; 1 could not go on, finished
     shards are intact; 2 wrong use or refused, nothing written; 3 finished, some videos could not be read whole (see
     failures.csv); 130 interrupted.
     """

@@ -30,15 +30,18 @@ class ExtractConfig(Config):
     videos: Path | None = setting(None, help="Folder of videos, searched recursively.")
     captions: Path | None = setting(None, help="Caption file, or the folder with a benchmark's annotation files.")
     dataset: str | None = setting(
-        None, help="Format of the captions; none: by suffix (csv, json, parquet, subtitles).", choices=ADAPTERS
+        None,
+        help="Format of the captions; none: by the file's suffix (csv, json, parquet, subtitles).",
+        choices=ADAPTERS,
     )
     caption_columns: tuple[str, ...] = setting(
         (),
-        help="What columns of a table, or keys, are called: OURS=THEIRS, as video=clip_name,caption=text. Ours are "
-        "video, caption, start, end, split, caption_id.",
+        help="Names of your columns or keys: OURS=THEIRS, for example video=clip_name,caption=text. Ours are video, "
+        "caption, start, end, split, caption_id.",
     )
     subtitle_seconds: float | None = setting(
-        None, help="Of subtitles: how long neighbouring cues get that are joined; 0: each stays alone; none: 10."
+        None,
+        help="Join neighbouring subtitle cues into captions of at most this many seconds; 0: do not join; none: 10.",
     )
     out: Path | None = setting(
         None, help="Store to write or to continue: NAME.h5, or a folder of shards; none: shards.h5."
@@ -50,7 +53,9 @@ class ExtractConfig(Config):
         help="OpenAI's name, a weights file, open_clip:NAME/TAG or open_clip:NAME/FILE (SigLIP and others), or tiny "
         "(built in, for trials); none: the store's model, else ViT-B/32.",
     )
-    clip_cache: Path | None = setting(None, help="Where weights by name lie; none: ~/.cache/clip, open_clip's own.")
+    clip_cache: Path | None = setting(
+        None, help="Folder of downloaded weights; none: ~/.cache/clip, or open_clip's own."
+    )
     precision: str = setting(
         "auto",
         help="Of the encoder; auto: the store's, else what suits the machine (fp16 on a GPU, bf16 or fp32 on a CPU).",
@@ -58,44 +63,50 @@ class ExtractConfig(Config):
     )
     mix_precisions: bool = setting(
         False,
-        help="Go on, in this machine's precision or the one given, with a store that was begun in another; it says so.",
+        help="Continue a store in another precision than it was begun in; the store then names both.",
     )
     clip_layers: int = setting(
-        0, help="Text layers of CLIP to put beside the store, for models that start from them (seqtransf: 4)."
+        0,
+        help="How many of CLIP's text layers to save beside the store, for models that start from them (seqtransf: 4).",
     )
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
     batch_size: int | None = setting(
-        None, help="Frames a batch; none: the store's, else what suits the machine (64 on a GPU, 16 on a CPU)."
+        None, help="Frames per batch; none: as in the store, else what suits the machine (64 on a GPU, 16 on a CPU)."
     )
 
     fps: float = setting(1.0, help="Candidate frames a second.")
-    max_frames: int = setting(12, help="Frames kept of a video, at most.")
-    sampling: str = setting("uniform", help="Which candidates are kept.", choices=SAMPLING)
-    timeout: float = setting(600.0, help="Seconds that one video may take.")
-    ffmpeg: str | None = setting(None, help="Binary to use; none: CAMOE_FFMPEG, PATH, imageio-ffmpeg.")
+    max_frames: int = setting(12, help="Most frames that are kept of a video.")
+    sampling: str = setting("uniform", help="Which of the candidate frames are kept.", choices=SAMPLING)
+    timeout: float = setting(600.0, help="Seconds that a single video may take.")
+    ffmpeg: str | None = setting(
+        None, help="ffmpeg binary to use; none: CAMOE_FFMPEG, else PATH, else imageio-ffmpeg's."
+    )
 
     strategies: tuple[str, ...] = setting(("full", "muw"), help="How sentences are built.", choices=STRATEGIES)
     stream: tuple[str, ...] = setting(
         (), help="NAME=TAG,TAG or NAME=@wordlist.txt: add or redefine a stream.", repeat=True
     )
     tokens: bool = setting(
-        False, help="Keep the text tower's output at every token of the captions, too, for models that compare words."
+        False, help="Also keep the text tower's output at every token of the captions, for models that compare words."
     )
     tagger: str = setting("hanta", help="Part-of-speech tagger: hanta, or spacy:MODEL.")
-    seed: int = setting(0, help="Splits own captions that come without a split column.")
+    seed: int = setting(0, help="Seed of the split, for your own captions without a split column.")
 
     workers: int | None = setting(None, help="Videos decoded at once; none: one per core.")
-    shard_size: int = setting(256, help="Videos a shard: what a killed run can lose at most.")
+    shard_size: int = setting(256, help="Videos per shard: the most that a killed run can lose.")
     part: str | None = setting(
-        None, help="I/N: only the I-th of N parts (from 1), which may run at the same time, on any machines."
+        None, help="I/N: make only part I of N (from 1). Parts may run at the same time, on any machines."
     )
-    engine: str = setting("local", help="Where frames are made: here, or on a Ray cluster.", choices=ENGINES)
+    engine: str = setting(
+        "local", help="Where videos are read and encoded: here, or on a Ray cluster.", choices=ENGINES
+    )
     ray_address: str = setting(
-        "auto", help="With --engine ray: the cluster's address; auto: this machine's; local: one of this machine alone."
+        "auto",
+        help="With --engine ray: the cluster's address; auto: this machine's; local: a new one on this machine.",
     )
-    ray_gpus: float = setting(1.0, help="With --engine ray: GPUs a worker takes; two share one with 0.5.")
+    ray_gpus: float = setting(1.0, help="With --engine ray: GPUs per worker; with 0.5, two workers share one.")
     retry_failed: bool = setting(False, help="Try the videos of failures.csv again, and only those.")
-    replace_changed: bool = setting(False, help="Extract videos again whose files have changed since.")
+    replace_changed: bool = setting(False, help="Extract videos again if their files have changed.")
     drop_missing_captions: bool = setting(False, help="With --into: drop captions that the file no longer has.")
 
     def check(self) -> None:

@@ -56,6 +56,11 @@ def is_named(clip_model: str) -> bool:
     return clip_model in (*BUILT_IN, *PUBLISHED) or (has_family(clip_model) and not Path(clip_model).suffix)
 
 
+def file_form(clip_model: str) -> str:
+    """How `--clip` names a store's model by its weights file: `open_clip:ViT-B-32/FILE`."""
+    return f"{clip_model.rpartition('/')[0]}/FILE" if has_family(clip_model) else "FILE"
+
+
 def _loader(family: str) -> Loader | None:
     if family in _OURS:
         loader: Loader = import_module(_OURS[family], __package__).load

@@ -24,7 +24,7 @@ from .config import AUTO, DEFAULT_CLIP, ExtractConfig
 from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
 from .datasets.subtitles import SECONDS
 from .encoder import Encoder
-from .encoders import has_family, is_named, load_encoder
+from .encoders import file_form, is_named, load_encoder
 from .ffmpeg import Binary
 from .files import find_videos
 from .precision import BATCH_BEFORE, PRECISIONS
@@ -59,10 +59,9 @@ def choose_encoder(config: ExtractConfig, there: FeatureStore | None) -> Encoder
     if clip is None:
         clip = there.settings.clip_model if there is not None else DEFAULT_CLIP
         if there is not None and not is_named(clip):
-            file = f"{clip.rpartition('/')[0]}/FILE" if has_family(clip) else "FILE"
             raise CamoeError(
-                f"{config.store} was made with the weights file {clip}; name that file with --clip {file} (the store's "
-                f"SHA-256 begins with {short_hash(there.settings.clip_sha256)})"
+                f"{config.store} was made with the weights file {clip}; name that file with --clip "
+                f"{file_form(clip)} (the store's SHA-256 begins with {short_hash(there.settings.clip_sha256)})"
             )
     return load_encoder(clip, config.device, precision, config.clip_cache)
 

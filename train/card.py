@@ -23,8 +23,8 @@ LICENCE = """
 
 ## Licence and use
 
-Not known here: the licences of CLIP's weights, of the videos and of the captions, and what follows from them for this
-model. Whoever passes it on says so here, and what it is meant for and not meant for.
+Not known here: the licences of CLIP's weights, of the videos and of the captions, and what they mean for this model. If
+you pass the model on, write them here, and say what it is meant for and what it is not meant for.
 """
 
 
@@ -141,7 +141,7 @@ def _numbers(facts: CardFacts) -> list[str]:
     best, record = facts.record["selection"], facts.record
     parts = []
     if "R@1" in best:
-        chosen = f"Epoch {best['epoch']} of {record['epochs']} is the best on val, by numbers that this choice flatters"
+        chosen = f"Epoch {best['epoch']} of {record['epochs']} is the best on val (the choice flatters these numbers)"
         told = f"R@1 {best['t2v_R@1']:.1f} text to video, {best['v2t_R@1']:.1f} video to text."
         few = too_few(record["counts"]["val"]["videos"], "val videos")
         parts.append(f"{chosen}: {told}" + (f" {few}." if few else ""))
@@ -176,17 +176,17 @@ def _unknown(facts: CardFacts) -> list[str]:
     lines = ["Whether CLIP saw these videos or captions in its own training, and what biases it brings."]
     if facts.config.facts.trains:
         lines.append(
-            f"What other seeds would give: this is seed {facts.config.seed} alone (`camoe-sweep` trains several)."
+            f"What other seeds would give: this run has seed {facts.config.seed} only (`camoe-sweep` trains several)."
         )
     if not facts.numbers:
         lines.append("Any number on test.")
-    lines.append("How it does on videos and texts that are unlike those named here.")
+    lines.append("How well it works on videos and texts that are unlike those named here.")
     if not record["shortfall"]:
         lines.append(
-            "Whether the data lacks anything: none was recorded, and captions of one's own have no published counts."
+            "Whether the data is complete: nothing is recorded as missing, but own captions have no published counts."
         )
     if unrecorded := [
         name.replace("_", " ") for name, value in record["store"].items() if value is None and name != "tagger"
     ]:
-        lines.append(f"Of the store, as it was not recorded or does not apply: {plain(', '.join(unrecorded))}.")
+        lines.append(f"About the store, what was not recorded or does not apply: {plain(', '.join(unrecorded))}.")
     return lines

@@ -11,7 +11,7 @@ from .config import TrainConfig
 
 
 @camoe_command("camoe-train", go_on="the same command with --resume goes on")
-@click.option("--resume", is_flag=True, help="Go on with an unfinished run where its last checkpoint left it.")
+@click.option("--resume", is_flag=True, help="Continue an unfinished run from its last checkpoint.")
 @options_from(TrainConfig)
 def main(config: TrainConfig, resume: bool) -> None:
     """Train experts, gate and text heads on the features of a store, and write a run folder.

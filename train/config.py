@@ -35,12 +35,15 @@ class TrainConfig(Config):
     overwrite: bool = setting(False, help="Replace a run folder that is already there.")
     protocol: str | None = setting(None, help="Which captions are train, val and test; none: the store's only one.")
     allow_missing: bool = setting(False, help="Leave out captions whose video has no features.")
-    validation_fraction: float = setting(0.1, help="Training videos held out where the protocol has no val captions.")
+    validation_fraction: float = setting(
+        0.1, help="Share of the training videos to hold out if the protocol has no val captions."
+    )
 
     model: str = setting("camoe", help="What is trained.", choices=MODELS)
     streams: tuple[str, ...] = setting(("fusion", "entity", "action"), help="Readings of the text to compare.")
     strategy: tuple[str, ...] = setting(
-        ("muw",), help="How the streams' sentences are built; NAME, or STREAM=NAME for one stream. fusion is whole."
+        ("muw",),
+        help="How the streams' sentences are built: NAME, or STREAM=NAME for one stream; fusion reads whole captions.",
     )
     stream_weights: tuple[float, ...] = setting((), help="Share of each stream in score and loss; none: equal.")
     experts: int | None = setting(None, help="Experts; none: one per stream.")
@@ -51,57 +54,59 @@ class TrainConfig(Config):
     gate: str = setting("single", help="How experts are mixed.", choices=GATES)
     text_head: str = setting("residual", help="What the sentence embeddings go through.", choices=TEXT_HEADS)
     padding: str = setting(
-        "masked", help="Padded frames: left out, or as the published code treats them.", choices=PADDING
+        "masked", help="Whether padded frames are left out, or treated as in the published code.", choices=PADDING
     )
 
-    trials: int = setting(20, help="Draws by which tmass scores a pair, of which the best counts; 0: the text itself.")
+    trials: int = setting(20, help="tmass scores a pair by the best of this many draws; 0: by the text itself.")
     emcl: bool = setting(
-        False, help="Add to all embeddings at hand what they share (EMCL, transductive: needs all queries at once)."
+        False, help="Add to all embeddings what they have in common (EMCL; transductive: needs all queries at once)."
     )
 
     loss: str = setting("ce", help="Symmetric cross-entropy or Dual Softmax Loss.", choices=LOSSES)
-    loss_temperature: float = setting(1000.0, help="Of the Dual Softmax prior in training.")
+    loss_temperature: float = setting(1000.0, help="Temperature of the Dual Softmax prior in training.")
     stop_gradient_prior: bool = setting(False, help="Treat the Dual Softmax prior as a constant.")
     own_loss: float | None = setting(
-        None, help="Weight of a head's own further loss (tmass, ti, wti); none: the published one, 0: without."
+        None, help="Weight of a head's extra loss (tmass, ti, wti); none: as published; 0: without it."
     )
     duplicate_text: str = setting(
-        "negative", help="What a video with the same sentence in a batch is.", choices=DUPLICATE_TEXT
+        "negative", help="How another video of the batch with the same sentence counts.", choices=DUPLICATE_TEXT
     )
 
-    batch_size: int = setting(64, help="Videos a step; never one twice.")
-    captions_per_video: int = setting(1, help="Captions of a batch's video that share one pass over its frames.")
-    accumulate: int = setting(1, help="Parts a batch is encoded in, to save memory; its loss stays that of the whole.")
+    batch_size: int = setting(64, help="Videos per step, all different.")
+    captions_per_video: int = setting(1, help="Captions per video in a batch; they share one pass over its frames.")
+    accumulate: int = setting(
+        1, help="Parts in which a batch is encoded, to save memory; the loss is still that of the whole batch."
+    )
     epochs: int = setting(32, help="Passes over the training videos.")
-    learning_rate: float = setting(2e-3, help="AdamW's peak.")
-    weight_decay: float = setting(0.1, help="AdamW's, on matrices.")
+    learning_rate: float = setting(2e-3, help="Peak learning rate of AdamW.")
+    weight_decay: float = setting(0.1, help="Weight decay of AdamW, on matrices.")
     warmup: float = setting(0.1, help="Share of the steps in which the learning rate rises; then a cosine to zero.")
-    dropout: float = setting(0.1, help="On sentence embeddings and on aggregated frames.")
+    dropout: float = setting(0.1, help="Dropout on sentence embeddings and on aggregated frames.")
     clip_gradient: float = setting(1.0, help="Largest gradient norm.")
-    patience: int | None = setting(None, help="Stop after that many epochs without a better one; none: never.")
+    patience: int | None = setting(None, help="Stop after this many epochs without a better one; none: never.")
 
     shuffle_frames: bool = setting(False, help="Control: permute every video's frames, by seed, always.")
-    seed: int = setting(0, help="Of everything random.")
+    seed: int = setting(0, help="Seed of everything random.")
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
     resident: str = setting(
         "auto",
-        help="Where features stay: on the device, as float16 in host memory, or in the store; auto: by what is free.",
+        help="Where features are kept: on the device, in host memory (float16), or in the store; auto: where they fit.",
         choices=RESIDENCE,
     )
     precision: str = setting(
-        "fp32", help="Of the encoders' matrix products in training; the loss is fp32.", choices=PRECISIONS
+        "fp32", help="Precision of the encoders' matrix products in training; the loss is fp32.", choices=PRECISIONS
     )
-    threads: int | None = setting(None, help="CPU threads; none: one where batches are small, else what torch takes.")
+    threads: int | None = setting(None, help="CPU threads; none: one if batches are small, else PyTorch's choice.")
     checkpoint_seconds: float = setting(
-        30.0, help="Least time between checkpoints for --resume, written where an epoch ends; 0: after every epoch."
+        30.0, help="Least time between checkpoints for --resume, written when an epoch ends; 0: after every epoch."
     )
     log: tuple[str, ...] = setting((), help="Where each epoch's numbers go besides metrics.jsonl.", choices=REPORTERS)
-    tensorboard: bool = setting(False, help="The same as log tensorboard.")
+    tensorboard: bool = setting(False, help="The same as --log tensorboard.")
     tags: tuple[str, ...] = setting(
         (),
         flag="--tag",
         repeat=True,
-        help="A word to find the run by, kept with it and told to loggers; repeatable.",
+        help="A word to find the run by, kept with it and passed to loggers; repeatable.",
     )
 
     def check(self) -> None:

@@ -16,8 +16,8 @@ from .config import ReportConfig
 def main(config: ReportConfig, runs: tuple[Path, ...]) -> None:
     """Write a page about runs, or about a sweep's folder, that opens from disk in any browser.
 
-    Numbers with intervals and what they are compared with, where they come from, and what they look like: queries with
-    their videos' frames and what was found instead. Several runs are held against the first.
+    It shows the numbers with intervals and what to compare them with, where they come from, and examples: queries with
+    the frames of their videos and what was found instead. Several runs are compared with the first.
     """
     from .run import report  # which loads torch: not needed for --help
 

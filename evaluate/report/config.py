@@ -16,24 +16,28 @@ MOST_EXAMPLES = 100
 class ReportConfig(Config):
     """One report; raises `CamoeError` for values that do not fit."""
 
-    out: Path | None = setting(None, help="Folder of the page; none: report inside the run, of several runs ./report.")
-    videos: Path | None = setting(None, help="Folder that camoe-extract read; none: looked for near the store.")
+    out: Path | None = setting(
+        None, help="Folder of the page; none: report inside the run, or ./report for several runs."
+    )
+    videos: Path | None = setting(
+        None, help="Folder of videos that camoe-extract read; none: looked for near the store."
+    )
     features: tuple[str, ...] = setting((), help="Feature store; none: the one that each run was trained on.")
     protocol: str | None = setting(None, help="Which captions are train, val and test; none: the run's.")
     subset: str = setting("test", help="Whose captions and videos are ranked.", choices=SUBSET_NAMES)
     allow_missing: bool = setting(False, help="Leave out captions whose video has no features, and say how many.")
 
     rerank: tuple[str, ...] = setting(
-        ("none", "dsl", "querybank"), help="Re-rankings to show; none always is.", choices=(*RERANKINGS, ALL)
+        ("none", "dsl", "querybank"), help="Re-rankings to show; none is always shown.", choices=(*RERANKINGS, ALL)
     )
-    v2t: str = setting("c4c", help="Video-to-text with several captions a video.", choices=V2T_NAMES)
+    v2t: str = setting("c4c", help="How video-to-text treats several captions per video.", choices=V2T_NAMES)
     bootstrap: int = setting(RESAMPLES, help="Resamples of the 95 % intervals.")
-    examples: int = setting(6, help="Queries shown of the worst, the luckiest and the random ones each.")
-    pictures: bool = setting(True, help="Take the frames out of the videos; without, a grey tile stands for each.")
+    examples: int = setting(6, help="How many of the worst, the luckiest and the random queries are shown.")
+    pictures: bool = setting(True, help="Show frames of the videos; without, there is a grey tile for each.")
 
-    seed: int = setting(0, help="Of everything that is drawn.")
+    seed: int = setting(0, help="Seed of everything that is drawn.")
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
-    max_matrix_gb: float = setting(2.0, help="Above this size the scores are ranked in blocks.")
+    max_matrix_gb: float = setting(2.0, help="Above this size, scores are ranked in blocks.")
 
     def check(self) -> None:
         if not 0 <= self.examples <= MOST_EXAMPLES:

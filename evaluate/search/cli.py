@@ -14,8 +14,8 @@ from .config import SearchConfig
 def main(config: SearchConfig, text: str | None) -> None:
     """Find the videos that a text describes, or that are like a video, and the moment that fits best.
 
-    TEXT is what the videos should show. --run searches by a run's model, --features alone by plain CLIP. With --serve
-    a page opens to search in.
+    TEXT is what the videos should show. --run searches with a run's model, --features alone with plain CLIP.
+    --serve opens a page to search in.
     """
     if config.serve:
         from .serve import serve

@@ -26,36 +26,46 @@ class SearchConfig(Config):
 
     run: Path | None = setting(None, help="Run folder whose model searches; none: zero-shot.")
     features: tuple[str, ...] = setting((), help="Feature store; none: the one that the run was trained on.")
-    videos: Path | None = setting(None, help="Folder that camoe-extract read; none: looked for near the store.")
+    videos: Path | None = setting(
+        None, help="Folder of videos that camoe-extract read; none: looked for near the store."
+    )
     index: Path | None = setting(
-        None, help="For a large store: its index, by camoe-store export STORE --out FILE.faiss."
+        None, help="For a large store: its index, made by camoe-store export STORE --out FILE.faiss."
     )
     subset: str | None = setting(None, help="Search only the videos of a subset.", choices=SUBSETS)
     protocol: str | None = setting(None, help="Which captions make the subset; none: the run's, or the only one.")
 
-    like: str | None = setting(None, help="Search by a video: an id, or a file.")
+    like: str | None = setting(None, help="Search for videos like this one: an id, or a file.")
     without: str | None = setting(None, flag="--not", help="Text that is subtracted; it counts half.")
-    videos_for: str | None = setting(None, help="The same as the text itself: its videos.")
-    captions_for: str | None = setting(None, help="The store's captions for a video: an id, or a file.")
-    top: int = setting(10, help="Results shown, at most.")
+    videos_for: str | None = setting(None, help="The same as TEXT: find videos for a text.")
+    captions_for: str | None = setting(None, help="Find the store's captions for a video: an id, or a file.")
+    top: int = setting(10, help="Most results that are shown.")
     weights: tuple[str, ...] = setting((), help="STREAM=NUMBER,…: shares of the streams; none: the model's.")
     rerank: str = setting(
-        NONE, help="Re-ranking of a text's videos, by the store's training captions.", choices=ONE_QUERY
+        NONE, help="Re-ranking of a text's videos, based on the store's training captions.", choices=ONE_QUERY
     )
-    cutoff: str | None = setting(None, help="Leave out what scores less: a number, or auto for a calibrated one.")
+    cutoff: str | None = setting(
+        None, help="Leave out videos with a lower score: a number, or auto for a calibrated one."
+    )
     csv: bool = setting(False, help="Print csv instead of a table.")
     json: bool = setting(False, help="Print json: a list of objects.")
 
-    clip: str | None = setting(None, help="The store's CLIP: a name or a weights file; none: the name in the store.")
-    clip_cache: Path | None = setting(None, help="Where weights by name lie; none: ~/.cache/clip.")
-    stream: tuple[str, ...] = setting((), help="NAME=@wordlist.txt of a stream by your own list.", repeat=True)
-    tagger: str | None = setting(None, help="spacy:MODEL where the store was tagged by it.")
+    clip: str | None = setting(
+        None, help="The store's model, given as to camoe-extract; none: by its name in the store."
+    )
+    clip_cache: Path | None = setting(None, help="Folder of downloaded weights; none: ~/.cache/clip.")
+    stream: tuple[str, ...] = setting(
+        (), help="NAME=@wordlist.txt, for a stream that was made from your own list.", repeat=True
+    )
+    tagger: str | None = setting(None, help="spacy:MODEL, if the store's captions were tagged by it.")
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
 
     serve: bool = setting(False, help="Open a page to search in, on this machine.")
-    port: int = setting(8017, help="Of the page; 0: any free one.")
-    host: str = setting("127.0.0.1", help="Of the page; another than this machine itself demands a token.")
-    token: str | None = setting(None, help="For another host; none: one is made up and printed.")
+    port: int = setting(8017, help="Port of the page; 0: any free one.")
+    host: str = setting(
+        "127.0.0.1", help="Address that the page listens on; any but this machine's own requires a token."
+    )
+    token: str | None = setting(None, help="Token for another --host; none: a random one, which is printed.")
 
     def check(self) -> None:
         if not 1 <= self.top <= MOST_HITS:

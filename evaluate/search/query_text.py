@@ -12,7 +12,7 @@ import torch
 from ...extract.analyse import analyse
 from ...extract.clip_tokens import CLIP_TOKENS
 from ...extract.encoder import Encoder
-from ...extract.encoders import has_family, is_named, load_encoder
+from ...extract.encoders import file_form, has_family, is_named, load_encoder
 from ...extract.query_tower import QueryTower
 from ...extract.store_streams import streams_beside
 from ...extract.strategies import read_caption, read_whole
@@ -114,7 +114,7 @@ class QueryReader:
         if not is_named(name):
             raise CamoeError(
                 f"the store's features are of {name}, which is no name that is known here; name the file of its "
-                f"weights with --clip (SHA-256 {short_hash(self.settings.clip_sha256)})"
+                f"weights with --clip {file_form(name)} (SHA-256 {short_hash(self.settings.clip_sha256)})"
             )
         return name
 

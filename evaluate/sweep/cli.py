@@ -1,4 +1,4 @@
-"""`camoe-sweep`: a feature store and a grid, or a search, become tables and plots."""
+"""`camoe-sweep`: a feature store and a grid (or a search) become tables and plots."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .config import SweepConfig
 @click.option(
     "--ensemble/--no-ensemble",
     default=None,
-    help="Train cells of one architecture together as one batched model  [default: on a GPU]",
+    help="Train cells of one architecture together as one batched model.  [default: on a GPU]",
 )
 @options_from(SweepConfig)
 def main(config: SweepConfig, only_list: bool, ensemble: bool | None) -> int:
     """Train and evaluate every cell of a grid with every seed; write tables, plots and an overview.
 
-    With --search settings are drawn from ranges and chosen on validation; what is chosen is such a grid's cell.
+    With --search, settings are drawn from ranges and the best are chosen on validation; the tables show those.
 
-    A sweep that was stopped goes on where it was: the same command again. Exit status 3: all done, some cells failed.
+    To continue a stopped sweep, give the same command again. Exit status 3: all done, but some cells failed.
     """
     from .run import dry_run, sweep  # which load torch and matplotlib: not needed for --help
 

@@ -16,9 +16,10 @@ class SweepConfig(Config):
     """One sweep; raises `CamoeError` for values that do not fit."""
 
     features: tuple[str, ...] = setting(help="Feature store: a file, several, a glob or a folder of shards.")
-    grid: str | None = setting(None, help="A shipped grid's name, or a YAML file.")
+    grid: str | None = setting(None, help="Name of a grid that comes with the package, or a YAML file.")
     search: str | None = setting(
-        None, help="Instead of a grid: a search over ranges of settings, a shipped one's name or a YAML file."
+        None,
+        help="Instead of a grid: a search over ranges of settings, by its name or as a YAML file.",
     )
     out: Path | None = setting(
         None, help="Folder for results, tables and plots; none: sweeps/GRID, or sweeps/SEARCH-search."
@@ -26,10 +27,10 @@ class SweepConfig(Config):
     protocol: str | None = setting(None, help="Which captions are train, val and test; none: the store's only one.")
     allow_missing: bool = setting(False, help="Leave out captions whose video has no features.")
     seeds: tuple[int, ...] = setting((), help="Seeds of every cell, as 0,1,2; none: the file's.")
-    epochs: int | None = setting(None, help="Of every training; none: the grid's, or camoe-train's default.")
+    epochs: int | None = setting(None, help="Epochs of every training; none: the grid's, or camoe-train's default.")
     skip_unavailable: bool = setting(False, help="Leave out cells whose sentences the store lacks, and say which.")
-    extend: bool = setting(False, help="Go on in a folder whose sweep had another grid; what both share is kept.")
-    retry_failed: bool = setting(False, help="Train the cells that failed again.")
+    extend: bool = setting(False, help="Continue in a folder whose sweep had another grid, and keep what both share.")
+    retry_failed: bool = setting(False, help="Train failed cells again.")
     other_code: str = setting(
         "refuse", help="What to do with runs that other code made.", choices=("refuse", "train", "keep")
     )
@@ -39,15 +40,16 @@ class SweepConfig(Config):
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
     resident: str = setting(
         "auto",
-        help="Where features stay: on the device, as float16 in host memory, or in the store; auto: by what is free.",
+        help="Where features are kept: on the device, in host memory (float16), or in the store; auto: where they fit.",
         choices=RESIDENCE,
     )
     workers: int | None = setting(None, help="Processes; none: one per core, or one on a GPU.")
     engine: str = setting("local", help="Where runs are trained: here, or on a Ray cluster.", choices=ENGINES)
     ray_address: str = setting(
-        "auto", help="With --engine ray: the cluster's address; auto: this machine's; local: one of this machine alone."
+        "auto",
+        help="With --engine ray: the cluster's address; auto: this machine's; local: a new one on this machine.",
     )
-    ray_gpus: float = setting(1.0, help="With --engine ray: GPUs a worker takes; two share one with 0.5.")
+    ray_gpus: float = setting(1.0, help="With --engine ray: GPUs per worker; with 0.5, two workers share one.")
 
     tags: tuple[str, ...] = setting(
         (), flag="--tag", repeat=True, help="A word to find the sweep by, kept with its results; repeatable."

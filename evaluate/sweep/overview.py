@@ -69,11 +69,11 @@ def _winner(plan: Plan, shown: TableRows, rows: list[Row], what: str) -> list[st
     for direction in DIRECTIONS:
         text = f"  On test, {HEADINGS[direction]} R@1 {_spread(best.values(direction, 'R@1'))}"
         if difference := best.against_first.get(direction):
-            stands = "stands" if best.significant[direction] else "does not stand"
+            stands = "is significant" if best.significant[direction] else "is not significant"
             text += (
                 f"; against the first row ({first.cell.name}) {difference.value:+.1f} "
-                f"[{difference.low:+.1f}, {difference.high:+.1f}], p = {difference.p_value:.3f}, which {stands} at "
-                f"{LEVEL:g} after correction"
+                f"[{difference.low:+.1f}, {difference.high:+.1f}], p = {difference.p_value:.3f}, which {stands} "
+                f"at {LEVEL:g} after correction"
             )
         lines.append(text + ".")
     if what == "raw":
@@ -86,7 +86,7 @@ def _noise(rows: list[Row], lead: float) -> str:
     spreads = [deviation(row.validation) for row in rows[:2]]
     widest = max((spread for spread in spreads if spread is not None), default=None)
     if widest is None:
-        return " (one seed: no telling whether that is more than chance)"
+        return " (one seed, so this may be chance)"
     return " (within one standard deviation over seeds)" if lead <= widest else ""
 
 
@@ -113,7 +113,7 @@ def _counts(plan: Plan, results: Mapping[str, Result]) -> list[str]:
         + (f" Tags: {', '.join(plan.tags)}." if plan.tags else ""),
         "",
         "Cells are chosen on validation captions only; among many, the best one's validation number is flattered by "
-        "the choice, its test number is not. Several tables are several questions: marks are corrected within a table.",
+        "the choice, its test number is not. Each table is a question of its own: marks are corrected within a table.",
     ]
     others = sorted({result.code or "unrecorded" for result in done} - {code_version()})
     if others:

@@ -39,7 +39,9 @@ class CellConfig(TrainConfig):
     """What a grid sets; raises `CamoeError` for values that do not fit or do not go together."""
 
     rerank: str = setting("none", help="Re-ranking of the cell's scores.", choices=RERANKINGS)
-    rerank_temperature: float = setting(1.0, help="Of dsl, dsl-log, sinkhorn and bank-sinkhorn, in logit units.")
+    rerank_temperature: float = setting(
+        1.0, help="Temperature of dsl, dsl-log, sinkhorn and bank-sinkhorn, in logit units."
+    )
 
     def check(self) -> None:
         super().check()

@@ -11,6 +11,6 @@ from .demo import DemoConfig, run_demo
 def main(config: DemoConfig) -> None:
     """Render a few hundred short videos, run the commands on them, and print the table of measured numbers.
 
-    Nothing is downloaded. The commands that are run are shown, and can be typed by hand just so.
+    Nothing is downloaded. The commands are shown, and you can run them yourself.
     """
     run_demo(config, say)

@@ -36,7 +36,7 @@ class DemoConfig(Config):
         "default", help="Which world and how many clips; small is for a quick look.", choices=lambda: WORLDS
     )
     seeds: int = setting(3, help="Training runs of each kind.")
-    epochs: int | None = setting(None, help="Of each training run; none: camoe-train's default.")
+    epochs: int | None = setting(None, help="Epochs of each training run; none: camoe-train's default.")
 
     def check(self) -> None:
         if self.seeds < 1:

@@ -15,7 +15,7 @@ COMMANDS = {
     "extract": ("extract.cli", "Videos and captions become a feature store."),
     "train": ("train.cli", "A feature store becomes a run folder."),
     "evaluate": ("evaluate.cli", "A run folder becomes retrieval numbers."),
-    "sweep": ("evaluate.sweep.cli", "A feature store and a grid, or a search, become tables and plots."),
+    "sweep": ("evaluate.sweep.cli", "A feature store and a grid (or a search) become tables and plots."),
     "search": ("evaluate.search.cli", "Find videos by text or by video, in the terminal or on a page."),
     "report": ("evaluate.report.cli", "Runs, or a sweep, become a page."),
     "store": ("pipeline.store.cli", "Look at feature stores, check, join, thin out, export and import them."),
@@ -55,5 +55,5 @@ def _load(name: str) -> click.Command:
 def main() -> None:
     """Video-text retrieval in two stages: videos and captions -> feature store -> run -> numbers.
 
-    `camoe NAME --help` tells more of each; `camoe extract` and `camoe-extract` are the same.
+    `camoe NAME --help` says more about each; `camoe extract` and `camoe-extract` are the same.
     """

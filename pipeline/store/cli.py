@@ -57,8 +57,8 @@ def info(paths: tuple[Path, ...]) -> None:
 def verify(paths: tuple[Path, ...]) -> int:
     """Compare each shard with its checksum, then read all of its data.
 
-    Names the shard and the data set of a flipped byte, and the line of a damaged plan; says what of the plan is not
-    made yet, which is no damage. Exit status: 0 sound; 1 damaged.
+    Names the shard and the data set of a flipped byte, and the line of a damaged plan. Shards that are planned but not
+    made yet are named too; they are no damage. Exit status: 0 sound; 1 damaged.
     """
 
     told: set[str] = set()
@@ -95,12 +95,14 @@ def merge(paths: tuple[Path, ...], out: Path) -> None:
 @main.command()
 @click.argument("store", type=click.Path(path_type=Path))
 @click.argument("ids", nargs=-1, metavar="[ID…]")
-@click.option("--list", "listed", type=click.Path(path_type=Path), metavar="FILE", help="Ids, one a line; - is stdin.")
+@click.option(
+    "--list", "listed", type=click.Path(path_type=Path), metavar="FILE", help="File with one id per line; - is stdin."
+)
 def drop(store: Path, ids: tuple[str, ...], listed: Path | None) -> None:
     """Take videos out of a store, with their captions.
 
-    They stay out when the same camoe-extract command is given again. The disk keeps what a folder's shards hold of
-    them; camoe-store merge writes a store without it.
+    They stay out when the same camoe-extract command is given again. The shards of a folder still hold their data;
+    camoe-store merge writes a store without it.
     """
     names = [*ids, *(_listed_ids(listed) if listed is not None else ())]
     if not names:
@@ -123,11 +125,13 @@ def _listed_ids(path: Path) -> list[str]:
 @main.command()
 @PATHS
 @_out("NAME.npz, NAME.parquet for NAME.videos.parquet and NAME.captions.parquet, or NAME.faiss.")
-@click.option("--to", "form", type=click.Choice(["npz", "parquet", "faiss"]), help="The form; none: by the name's end.")
+@click.option(
+    "--to", "form", type=click.Choice(["npz", "parquet", "faiss"]), help="Format; none: by the suffix of --out."
+)
 def export(paths: tuple[Path, ...], out: Path, form: str | None) -> None:
-    """Write a store for other tools: NumPy (.npz, no pickles) or Parquet (one row a video, one row a caption).
+    """Write a store for other tools: NumPy (.npz, no pickles) or Parquet (a row for each video and each caption).
 
-    Or write an index of its videos (.faiss), for camoe-search --index where the store is large.
+    Or write an index of its videos (.faiss), for camoe-search --index if the store is large.
     """
     if out.exists():
         raise CamoeError(f"{out} exists already; give a new --out")
@@ -146,19 +150,32 @@ def export(paths: tuple[Path, ...], out: Path, form: str | None) -> None:
 @_out("The new store: FILE.h5 or a folder.")
 @click.option("--clip-model", metavar="NAME", help="Which model made the features, for example ViT-B-16-SigLIP.")
 @click.option("--logit-scale", type=float, metavar="NUMBER", help="What the model multiplies cosines by (CLIP: 100).")
-@click.option("--logit-bias", type=float, metavar="NUMBER", help="What it adds to the product, if anything (SigLIP).")
-@click.option("--clip-sha256", metavar="HEX", help="Of the model's weights, where known; else its name stands for it.")
-@click.option("--precision", default="imported", show_default=True, metavar="TEXT", help="That the model ran in.")
-@click.option("--fps", type=float, metavar="NUMBER", help="Frames a second that were encoded, where it is known.")
 @click.option(
-    "--max-frames", type=int, default=12, show_default=True, metavar="INTEGER", help="Longer videos: evenly spaced."
-)
-@click.option("--captions", type=click.Path(path_type=Path), metavar="FILE", help="As camoe-extract reads them.")
-@click.option(
-    "--caption-columns", multiple=True, metavar="OURS=THEIRS,…", help="What its columns are called, as caption=text."
+    "--logit-bias", type=float, metavar="NUMBER", help="What the model adds to the product, if anything (SigLIP)."
 )
 @click.option(
-    "--texts", multiple=True, metavar="[STRATEGY/STREAM=]FILE.npy", help="Embeddings of its captions, (M, D)."
+    "--clip-sha256",
+    metavar="HEX",
+    help="SHA-256 of the model's weights, if known; without it, the model's name counts.",
+)
+@click.option(
+    "--precision", default="imported", show_default=True, metavar="TEXT", help="Precision that the model ran in."
+)
+@click.option("--fps", type=float, metavar="NUMBER", help="Frames per second that were encoded, if known.")
+@click.option(
+    "--max-frames",
+    type=int,
+    default=12,
+    show_default=True,
+    metavar="INTEGER",
+    help="Most frames per video; of longer ones, evenly spaced frames are kept.",
+)
+@click.option("--captions", type=click.Path(path_type=Path), metavar="FILE", help="Captions, read as by camoe-extract.")
+@click.option(
+    "--caption-columns", multiple=True, metavar="OURS=THEIRS,…", help="Names of its columns, for example caption=text."
+)
+@click.option(
+    "--texts", multiple=True, metavar="[STRATEGY/STREAM=]FILE.npy", help="Embeddings of the captions, (M, D)."
 )
 @click.option(
     "--seed",
@@ -166,10 +183,13 @@ def export(paths: tuple[Path, ...], out: Path, form: str | None) -> None:
     default=0,
     show_default=True,
     metavar="INTEGER",
-    help="Splits captions that lack a split.",
+    help="Seed of the split, for captions without one.",
 )
 @click.option(
-    "--write-captions", type=click.Path(path_type=Path), metavar="FILE.csv", help="Keep captions found in SOURCE."
+    "--write-captions",
+    type=click.Path(path_type=Path),
+    metavar="FILE.csv",
+    help="Write captions found in SOURCE to this file.",
 )
 def import_(
     source: Path,

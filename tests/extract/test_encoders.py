@@ -9,7 +9,7 @@ import pytest
 from camoe.extract import encoders
 from camoe.extract.clip_encoder import ClipEncoder
 from camoe.extract.clip_tokens import CLIP_TOKENS
-from camoe.extract.encoders import has_family, is_named, load_encoder, register_encoder, tokens_of
+from camoe.extract.encoders import file_form, has_family, is_named, load_encoder, register_encoder, tokens_of
 from camoe.pipeline.errors import CamoeError
 
 
@@ -42,6 +42,10 @@ def test_what_is_of_no_family_is_openais() -> None:
     assert tokens_of("ViT-B/32") is CLIP_TOKENS
     assert is_named("ViT-B/32")
     assert not has_family("imported:SigLIP")
+    assert [file_form(name) for name in ("mine.pt", "open_clip:ViT-B-32/mine.pt")] == [
+        "FILE",
+        "open_clip:ViT-B-32/FILE",
+    ]
     for wrong in ("nobody:large", "open_clip:", "open_clip"):
         with pytest.raises(CamoeError, match=f"--clip {wrong}: neither a file nor a known model"):
             load_encoder(wrong)

@@ -98,7 +98,7 @@ def test_the_winner_is_chosen_by_validation_not_by_test(measured) -> None:
             plan.runs[result.key].config = row.cell.config.training
     lines = winners(plan, table)
     assert lines[0] == "- Best raw, by R@1 on val (both directions): **gate=full**, 80.0."
-    assert lines[1] == "  Ahead of gate=single (79.0) by 1.0 (one seed: no telling whether that is more than chance)."
+    assert lines[1] == "  Ahead of gate=single (79.0) by 1.0 (one seed, so this may be chance)."
     assert "against the first row (gate=none) -40.0 [" in lines[2]
     assert lines[4] == "  Train it alone: `camoe-train --features store.h5 --protocol own --gate full`"
 
