@@ -115,6 +115,8 @@ def _part_line(done: Extraction) -> str:
     """What a part did, and what is left to the others."""
     part = done.part
     assert part is not None
+    if not part.chunks:
+        return f"part {part.part} of {done.store}: nothing is left to make"
     line = f"part {part.part} of {done.store}: {part.own} of {part.chunks} chunks are its own"
     if done.frames.elsewhere:
         line += f" ({done.frames.elsewhere} videos of them are left to another run that has begun them)"

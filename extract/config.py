@@ -147,7 +147,10 @@ class ExtractConfig(Config):
                 raise SettingError(told, file=self.captions, kind=kind, wanted=WANTED)
             names = ", ".join(ADAPTERS)
             raise SettingError(
-                "{captions} {file}: name its format with {dataset} ({names})", file=self.captions, names=names
+                "{captions} {file} may be anything: {wanted}, or name its format with {dataset} ({names})",
+                file=self.captions,
+                wanted=WANTED,
+                names=names,
             )
 
         self._check_captions()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from ..pipeline.config import unknown_name
 from ..pipeline.errors import CamoeError
 from .clip_encoder import ClipEncoder
 from .clip_parts import PUBLISHED
@@ -22,6 +24,8 @@ ENTRY_POINTS = "camoe.encoders"
 """Group of entry points by which another package adds a family: each names a `Loader`."""
 
 _OURS = {"open_clip": ".open_clip_encoder"}
+_FAMILY = re.compile(r"[A-Za-z][\w-]+")
+"""Two letters or more: one is a drive."""
 _REGISTERED: dict[str, Loader] = {}
 
 
@@ -34,8 +38,10 @@ def register_encoder(family: str, loader: Loader) -> None:
 
 def load_encoder(clip: str, device: str = "auto", precision: str = "auto", cache_folder: Path | None = None) -> Encoder:
     """The encoder that `clip` names, in inference mode; raises `CamoeError` where it cannot be had."""
-    family, _, rest = clip.partition(":")
+    family, colon, rest = clip.partition(":")
     loader = _loader(family) if rest and not Path(clip).exists() else None
+    if loader is None and colon and not Path(clip).exists() and _FAMILY.fullmatch(family):
+        raise CamoeError(f"--clip {clip}: {_no_family(family)}")
     load: Loader = ClipEncoder.load if loader is None else loader
     return load(clip if loader is None else rest, device, precision, cache_folder)
 
@@ -59,6 +65,19 @@ def is_named(clip_model: str) -> bool:
 def file_form(clip_model: str) -> str:
     """How `--clip` names a store's model by its weights file: `open_clip:ViT-B-32/FILE`."""
     return f"{clip_model.rpartition('/')[0]}/FILE" if has_family(clip_model) else "FILE"
+
+
+def missing_family(clip_model: str) -> str | None:
+    """The family that a store's model seems to be of, where no package brings it here."""
+    family, colon, _ = clip_model.partition(":")
+    return family if colon and _FAMILY.fullmatch(family) and not has_family(clip_model) else None
+
+
+def _no_family(family: str) -> str:
+    known = sorted({*_OURS, *_REGISTERED, *(point.name for point in entry_points(group=ENTRY_POINTS))})
+    if family in known:
+        return f"name a model after {family}:, as {family}:NAME"
+    return f"{unknown_name(family, known, 'family of encoders')} (other packages bring theirs when they are installed)"
 
 
 def _loader(family: str) -> Loader | None:

@@ -18,6 +18,8 @@ from .names import AUTO, DEVICE, DISK, HOST
 
 SHARE_OF_MEMORY = 0.6
 """Of what is free: the rest is for the model, its steps and what is scored."""
+OF_A_RUN = 150_000_000
+"""Host memory left to a run besides its features (`benchmarks/resident.py --flat`); it counts where little is free."""
 _CGROUPS = {
     "": ("/sys/fs/cgroup", "memory.max", "memory.current", ""),
     "memory": ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
@@ -60,8 +62,9 @@ def choose_residence(
 
 def _fitting(floats: int, halves: int, device: torch.device) -> tuple[str, str]:
     """By the bytes of features as they lie on the device, and as the store has them, which is how they are read."""
-    host, room = free_host_bytes(), free_bytes(device)
     on_gpu = device.type == "cuda"
+    host = max(0, free_host_bytes() - OF_A_RUN)
+    room = _free_on_gpu(device) if on_gpu else host
     needed = floats if on_gpu else floats + halves
     if needed <= SHARE_OF_MEMORY * room and (not on_gpu or halves <= SHARE_OF_MEMORY * host):
         return DEVICE, f"resident auto: device, as the features take {_size(needed)} of {_size(room)} free on {device}"
@@ -76,9 +79,8 @@ def _size(count: int) -> str:
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
-def free_bytes(device: torch.device) -> int:
-    """What is free on a device; on the CPU, host memory."""
-    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free_host_bytes()
+def _free_on_gpu(device: torch.device) -> int:
+    return int(torch.cuda.mem_get_info(device)[0])
 
 
 def free_host_bytes() -> int:

@@ -108,7 +108,8 @@ def _page(
 
 
 def _make_pictures(pictures: Pictures, out: Path, say: Callable[[str], None]) -> None:
-    say(f"taking frames out of {counted(pictures.videos, 'video')} in {pictures.root or 'a folder that is not known'}")
+    where = "" if pictures.root is None else f" in {pictures.root}"
+    say(f"taking frames out of {counted(pictures.videos, 'video')}{where}")
     with Bar(pictures.videos, " videos", desc="frames") as bar:
         pictures.make(out, bar.advance)
 

@@ -12,7 +12,7 @@ import torch
 from ...extract.analyse import analyse
 from ...extract.clip_tokens import CLIP_TOKENS
 from ...extract.encoder import Encoder
-from ...extract.encoders import file_form, has_family, is_named, load_encoder
+from ...extract.encoders import file_form, has_family, is_named, load_encoder, missing_family
 from ...extract.query_tower import QueryTower
 from ...extract.store_streams import streams_beside
 from ...extract.strategies import read_caption, read_whole
@@ -112,9 +112,11 @@ class QueryReader:
     def _own_clip(self) -> str:
         name = self.settings.clip_model
         if not is_named(name):
+            family = missing_family(name)
+            or_else = f", or install the package that brings the encoders {family}" if family is not None else ""
             raise CamoeError(
                 f"the store's features are of {name}, which is no name that is known here; name the file of its "
-                f"weights with --clip {file_form(name)} (SHA-256 {short_hash(self.settings.clip_sha256)})"
+                f"weights with --clip {file_form(name)} (SHA-256 {short_hash(self.settings.clip_sha256)}){or_else}"
             )
         return name
 

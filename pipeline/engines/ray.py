@@ -140,16 +140,23 @@ def rooms(ray: Any, share: Share) -> list[tuple[dict[str, Any], int, dict[str, f
 
 
 class _Holder:
-    """In an actor: holds a worker, which is made when first asked for."""
+    """In an actor: holds a worker, which is made when first asked for.
 
-    def __init__(self, make_worker: Callable[[], Worker]) -> None:
+    What makes it is pickled. As an argument it would hold a reference to what was sent, and Ray warns on the terminal
+    that an actor with one cannot be started again once that is lost; but the driver has it, and without a driver no
+    actor is started.
+    """
+
+    def __init__(self, make_worker: bytes) -> None:
         self._make = make_worker
         self._worker: Worker | None = None
 
     def wake(self) -> CamoeError | None:
         """Make the worker."""
+        from ray import cloudpickle
+
         try:
-            self._worker = self._worker or self._make()
+            self._worker = self._worker or cloudpickle.loads(self._make)()
         except CamoeError as error:
             return _of_this_node(error)
         return None
@@ -222,7 +229,7 @@ class _Crew:
     def _seat(self, node: dict[str, Any], needs: dict[str, float]) -> _Seat:
         strategy = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         options = {"max_restarts": -1, "max_task_retries": _RETRIES, "scheduling_strategy": strategy, **needs}
-        actor = self.ray.remote(**options)(_Holder).remote(self.make_worker)
+        actor = self.ray.remote(**options)(_Holder).remote(self.ray.cloudpickle.dumps(self.make_worker))
         return _Seat(actor, node["NodeID"], node["NodeManagerAddress"], actor.wake.remote())
 
     def _tell_of_nodes(self) -> None:

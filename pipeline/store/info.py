@@ -73,7 +73,7 @@ def _videos(store: FeatureStore) -> Iterator[str]:
     counts = ", ".join([*(f"{status[name]} {name}" for name in sorted(status, reverse=True)), f"{len(failed)} failed"])
     yield f"videos    {len(store.video_ids)} ({counts}), {counted(int(store.frame_count.sum()), 'frame')}"
     if store.dropped:
-        yield f"dropped   {counted(len(store.dropped), 'video')} that stay out (first: {store.dropped[0]})"
+        yield f"dropped   {counted(len(store.dropped), 'video')} (first: {store.dropped[0]})"
     frames, videos = np.unique(store.frame_count, return_counts=True)
     for count, number in zip(frames.tolist(), videos.tolist(), strict=True):
         bar = "#" * max(1, round(_BAR * number / int(videos.max())))

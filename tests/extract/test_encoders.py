@@ -9,7 +9,15 @@ import pytest
 from camoe.extract import encoders
 from camoe.extract.clip_encoder import ClipEncoder
 from camoe.extract.clip_tokens import CLIP_TOKENS
-from camoe.extract.encoders import file_form, has_family, is_named, load_encoder, register_encoder, tokens_of
+from camoe.extract.encoders import (
+    file_form,
+    has_family,
+    is_named,
+    load_encoder,
+    missing_family,
+    register_encoder,
+    tokens_of,
+)
 from camoe.pipeline.errors import CamoeError
 
 
@@ -46,9 +54,20 @@ def test_what_is_of_no_family_is_openais() -> None:
         "FILE",
         "open_clip:ViT-B-32/FILE",
     ]
-    for wrong in ("nobody:large", "open_clip:", "open_clip"):
-        with pytest.raises(CamoeError, match=f"--clip {wrong}: neither a file nor a known model"):
+    with pytest.raises(CamoeError, match="--clip open_clip: neither a file nor a known model"):
+        load_encoder("open_clip")
+    for wrong, told in (
+        ("nobody:large", "there is no family of encoders 'nobody'; there are .*open_clip"),
+        ("open-clip:ViT-B-32/x.pt", "there is no family of encoders 'open-clip'; did you mean 'open_clip'"),
+        ("open_clip:", "name a model after open_clip:"),
+    ):
+        with pytest.raises(CamoeError, match=f"--clip {wrong}: {told}"):
             load_encoder(wrong)
+    assert [missing_family(name) for name in ("mine:colours", "ViT-B/32", "open_clip:ViT-B-32/x")] == [
+        "mine",
+        None,
+        None,
+    ]
 
 
 def test_a_family_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,10 +114,11 @@ GB = 10**9
 
 
 @pytest.mark.parametrize(
-    ("free", "expected"), [(100 * GB, "device"), (1_000_000, "device"), (100_000, "host"), (20_000, "disk")]
+    ("free", "expected"),
+    [(100 * GB, "device"), (1_000_000, "device"), (100_000, "host"), (20_000, "disk"), (-GB, "disk")],
 )
 def test_auto_goes_by_what_is_free(store_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, expected: str) -> None:
-    monkeypatch.setattr(residence, "free_host_bytes", lambda: free)
+    monkeypatch.setattr(residence, "free_host_bytes", lambda: residence.OF_A_RUN + free)
     store = FeatureStore.open(store_path)
     found = residence.choose_residence(store, "auto", [("fusion", "full")], words=False, device=CPU)
     assert found.name == expected
@@ -126,7 +127,7 @@ def test_auto_goes_by_what_is_free(store_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_auto_leaves_room_for_other_processes(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(residence, "free_host_bytes", lambda: 1_000_000)
+    monkeypatch.setattr(residence, "free_host_bytes", lambda: residence.OF_A_RUN + 1_000_000)
     store, texts = FeatureStore.open(store_path), [("fusion", "full"), ("entity", "muw"), ("action", "full")]
     found = [
         residence.choose_residence(store, "auto", texts, words=False, device=CPU, copies=copies).name

@@ -27,6 +27,16 @@ from .crowd import Crowd
 from .guard import Guard, refusal
 from .media import MEDIA_TYPES, Previews, Stills, file_response
 
+_WRONG = {
+    "string_too_long": "has more than {max_length} letters; shorten it",
+    "int_parsing": "must be a whole number, not {given!r}",
+    "float_parsing": "must be a number, not {given!r}",
+    "finite_number": "must be a number, not {given!r}",
+    "greater_than_equal": "must be at least {ge}, not {given}",
+    "less_than_equal": "must be at most {le}, not {given}",
+    "missing": "is missing",
+}
+"""What is said of a parameter, by pydantic's name for the mistake."""
 MOST_SEARCHES = 2
 """Searches that are computed at a time; the others wait."""
 PAGE = {
@@ -87,7 +97,9 @@ def _refuse(request: Request, error: Exception) -> Response:
 def _refuse_value(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    return JSONResponse({"error": f"{first['loc'][-1]}: {first['msg']}"}, 400)
+    name, given, limits = first["loc"][-1], str(first.get("input"))[:40], first.get("ctx", {})
+    said = _WRONG.get(first["type"], first["msg"][:1].lower() + first["msg"][1:]).format(given=given, **limits)
+    return JSONResponse({"error": f"{name} {said}"}, 400)
 
 
 def _refuse_request(request: Request, error: Exception) -> Response:
@@ -188,7 +200,7 @@ def _add_media(app: FastAPI, answers: Answers) -> None:
         source, open_source = answers.source(id)
         picture = await stills.get(source, t, open_source)
         if picture is None:
-            raise SourceError(f"{source} could not be read")
+            raise SourceError(f"{source} gives no picture at {t:g} s")
         return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
     @app.get("/api/video", response_class=Response)

@@ -78,6 +78,8 @@ def read_search(config: SweepConfig) -> Search:
     assert config.search is not None
     path = find_file(config.search, "search")
     content = read_content(path, KEYS, "search")
+    if "trials" not in content:
+        raise CamoeError(f"{path}: trials is missing, as trials: 20")
     if "search" not in content:
         told = "search is missing, as search: {dropout: {low: 0, high: 0.4}}"
         raise CamoeError(f"{path}: {told}; give a file without it as --grid")

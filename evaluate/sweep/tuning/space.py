@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import NoneType
 from typing import Any, get_args
@@ -114,10 +115,12 @@ def _range(name: str, given: Mapping[Any, Any], within: str) -> Range:
 
 
 def _number(name: str, value: Any, within: str, key: str) -> Any:
-    number = value_of(name, value, f"{within}: {key}")
-    if number is None or not math.isfinite(number):
-        raise CamoeError(f"{within}: {key} of {name} must be a finite number, not {value!r}")
-    return number
+    with suppress(CamoeError):
+        number = value_of(name, value, within)
+        if number is not None and math.isfinite(number):
+            return number
+    whole = int in _kinds(name)
+    raise CamoeError(f"{within}: {name}: {key} must be a {'whole' if whole else 'finite'} number, not {value!r}")
 
 
 def _kinds(name: str) -> tuple[Any, ...]:

@@ -96,8 +96,9 @@ def test_like_takes_ids_and_never_files(address: str, world) -> None:
         ({"q": "x", "weights": "nothing:1"}, "no stream 'nothing'"),
         ({"q": "x", "weights": "fusion:zero"}, "weights must be STREAM=NUMBER,…, not 'fusion:zero'"),
         ({"q": "x", "cutoff": "high"}, "cutoff must be auto, none or a number"),
-        ({"q": "x", "top": "0"}, "top"),
-        ({"q": "x" * 1001}, "q"),
+        ({"q": "x", "top": "0"}, "top must be at least 1, not 0"),
+        ({"q": "x", "top": "abc"}, "top must be a whole number, not 'abc'"),
+        ({"q": "x" * 1001}, "q has more than 1000 letters; shorten it"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(address: str, parameters: dict[str, str], words: str) -> None:
@@ -169,7 +170,7 @@ def test_stills_are_the_encoded_frames(address: str, searcher, world) -> None:
     assert answer.headers["content-type"] == "image/jpeg"
     assert answer.content[:2] == b"\xff\xd8"
     past = httpx.get(f"{address}/api/still", params={"id": "clip0003", "t": 1000})
-    assert (past.status_code, past.json()["error"]) == (404, "clip0003.mp4 could not be read")
+    assert (past.status_code, past.json()["error"]) == (404, "clip0003.mp4 gives no picture at 1000 s")
 
 
 @pytest.mark.parametrize("video_id", ["sub/moon", "cross", "odd"])

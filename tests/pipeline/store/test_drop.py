@@ -56,7 +56,7 @@ def test_as_if_they_had_never_been_there(out: Path, make_shard: ShardMaker, tmp_
     assert store.text_table("muw", "entity").sentence == expected.text_table("muw", "entity").sentence
     assert (store.failures, store.dropped) == ({}, ["bb", "lost"])
     assert verify_store([out]) == []
-    assert "dropped   2 videos that stay out (first: bb)" in list(describe(store))
+    assert "dropped   2 videos (first: bb)" in list(describe(store))
     again = drop_videos(out, ["bb"])
     assert (again.videos, again.captions, again.store.content_hash) == (0, 0, store.content_hash)
     merge_stores([out], tmp_path / "merged")
