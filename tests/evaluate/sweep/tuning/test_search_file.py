@@ -74,7 +74,6 @@ def test_how_many_trials_is_no_part_of_what_they_depend_on(tmp_path: Path) -> No
     ("text", "message"),
     [
         ("trials: 3", "search is missing"),
-        ("search: {dropout: [0, 0.1]}", "trials is missing, as trials: 20"),
         ("search: {dropout: {low: 0, high: .nan}}\ntrials: 3", "search: dropout: high must be a finite number"),
         ("search: {}\ntrials: 3", "search holds `name:"),
         ("search: {droput: [0, 1]}\ntrials: 3", "search: there is no setting 'droput'; did you mean 'dropout'"),
