@@ -151,8 +151,10 @@ def pairs(size: int, names: list[str]) -> dict[str, tuple[PairScores, Banks]]:
     """The same of X-Pool, over 12 frames a video; banks as large as the gallery."""
     draw = torch.Generator().manual_seed(0)
     texts = torch.stack([unit(2 * size, draw)])
+    frames = unit(2 * size * FRAMES, draw).view(2 * size, FRAMES, WIDTH)
     features: Any = SimpleNamespace(
-        frames=unit(2 * size * FRAMES, draw).view(2 * size, FRAMES, WIDTH),
+        device=frames.device,
+        frames_of=lambda rows: frames[rows],
         mask=torch.ones(2 * size, FRAMES, dtype=torch.bool),
         texts_of=lambda rows: texts[:, rows],
     )
