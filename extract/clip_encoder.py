@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,9 @@ from ..pipeline.errors import CamoeError
 from .clip_files import load_clip
 from .clip_tokens import clip_tokens
 from .clip_weights import Weights, find_weights
-from .encoder import Encoder
 from .precision import PRECISIONS, best_way, units_of
 from .text_tower import CausalTower
-from .tokens import TokenSequence
+from .tower_encoder import TowerEncoder
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -27,7 +25,7 @@ TEXT_ROWS = {"cpu": 256, "cuda": 16384}
 """Distinct sentence beginnings that are computed at once."""
 
 
-class ClipEncoder(Encoder):
+class ClipEncoder(TowerEncoder):
     """CLIP with its weights frozen, in inference mode; `context_length` bounds a text's tokens (77)."""
 
     packages = ("clip-anytorch",)
@@ -80,18 +78,6 @@ class ClipEncoder(Encoder):
         pixels = torch.as_tensor(frames).to(self.device).permute(0, 3, 1, 2).float()
         embeddings: Tensor = self.model.encode_image((pixels - mean) / std)
         return embeddings.float().cpu()
-
-    def encode_tokens(
-        self,
-        sequences: Sequence[TokenSequence],
-        on_batch: Callable[[int], None] | None = None,
-        *,
-        rows: int | None = None,
-    ) -> Tensor:
-        return self._tower.encode(sequences, on_batch, rows)
-
-    def encode_words(self, sequences: Sequence[TokenSequence]) -> Iterator[tuple[int, Tensor]]:
-        return self._tower.words(sequences)
 
 
 def check_frames(frames: np.ndarray | Tensor, resolution: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from types import SimpleNamespace
@@ -18,14 +17,13 @@ from ..pipeline.extras import needs_extra
 from .clip_encoder import TEXT_ROWS, check_frames, check_precision, count_parameters, resolve_device
 from .clip_tokens import BytePairs
 from .clip_weights import Weights
-from .encoder import Encoder
 from .hub import fetched_elsewhere, hub_if_reachable, reason, why_not_fetched
 from .plain_tower import PlainTower
 from .precision import best_way, units_of
 from .resize import LONGEST, Resize
 from .text_tokens import Tokens
 from .text_tower import CausalTower
-from .tokens import TokenSequence
+from .tower_encoder import TowerEncoder
 
 _PLAIN_BATCH = {"cpu": 16, "cuda": 512}
 """Sequences that a tower which is not causal reads at once, each with its padding."""
@@ -52,7 +50,7 @@ def load(
     return OpenClipEncoder(model.to(place), weights, place, chosen, tokens)
 
 
-class OpenClipEncoder(Encoder):
+class OpenClipEncoder(TowerEncoder):
     """An open_clip model with its weights frozen; a plainly causal text tower shares what sentences have in common."""
 
     packages = ("open_clip_torch", "timm")
@@ -89,18 +87,6 @@ class OpenClipEncoder(Encoder):
         check_frames(frames, self.resolution)
         pixels = torch.as_tensor(frames).to(self.device).permute(0, 3, 1, 2).float()
         return self._embed((pixels - self._mean) / self._std)
-
-    def encode_tokens(
-        self,
-        sequences: Sequence[TokenSequence],
-        on_batch: Callable[[int], None] | None = None,
-        *,
-        rows: int | None = None,
-    ) -> Tensor:
-        return self._tower.encode(sequences, on_batch, rows)
-
-    def encode_words(self, sequences: Sequence[TokenSequence]) -> Iterator[tuple[int, Tensor]]:
-        return self._tower.words(sequences)
 
 
 def causal_parts(model: Any, tokens: Tokens) -> Any:

@@ -40,6 +40,19 @@ def make_video(ffmpeg: str):
     return make
 
 
+@pytest.fixture(scope="session")
+def alone() -> list[str]:
+    """What runs a command in a network namespace with loopback alone, which Ray needs for several nodes here."""
+    prefix = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    try:
+        tried = subprocess.run([*prefix, "true"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("several Ray nodes on one machine need `unshare`")
+    if tried.returncode:
+        pytest.skip(f"several Ray nodes on one machine need root for `unshare -n` ({tried.stderr.strip()})")
+    return prefix
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Children forked from a process with OpenMP threads may hang."""

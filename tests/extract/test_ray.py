@@ -20,20 +20,6 @@ from camoe.pipeline.store.verify import verify_store
 
 pytest.importorskip("ray", reason="Ray is not installed")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "pink", "white", "gray", "black", "brown")
-ALONE = 'ip link set lo up && exec "$@"'
-
-
-@pytest.fixture(scope="module")
-def alone() -> list[str]:
-    """What runs a command in a network namespace with loopback alone, which Ray needs for several nodes here."""
-    prefix = ["unshare", "-n", "sh", "-c", ALONE, "sh"]
-    try:
-        tried = subprocess.run([*prefix, "true"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("several Ray nodes on one machine need `unshare`")
-    if tried.returncode:
-        pytest.skip(f"several Ray nodes on one machine need root for `unshare -n` ({tried.stderr.strip()})")
-    return prefix
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,6 @@ pytestmark = [
 Quick = Callable[..., SweepConfig]
 Lasting = Callable[[Path], pandas.DataFrame]
 GRID = "base: {epochs: 2, batch_size: 8, aggregator: mean}\ngrid: {loss: [ce, dsl]}\nseeds: [0, 1, 2]"
-ALONE = 'ip link set lo up && exec "$@"'
 
 
 def workers() -> list[int]:
@@ -61,19 +60,6 @@ def test_a_worker_is_killed(quick: Quick, lasting: Lasting, tmp_path: Path) -> N
     assert there.status == 0
     here = sweep(quick(GRID, out=tmp_path / "local"), lambda line: None)
     pandas.testing.assert_frame_equal(lasting(there.folder), lasting(here.folder))
-
-
-@pytest.fixture
-def alone() -> list[str]:
-    """What runs a command in a network namespace with loopback alone, which Ray needs for several nodes here."""
-    prefix = ["unshare", "-n", "sh", "-c", ALONE, "sh"]
-    try:
-        tried = subprocess.run([*prefix, "true"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("several Ray nodes on one machine need `unshare`")
-    if tried.returncode:
-        pytest.skip(f"several Ray nodes on one machine need root for `unshare -n` ({tried.stderr.strip()})")
-    return prefix
 
 
 def test_a_node_is_lost(quick: Quick, lasting: Lasting, alone: list[str], tmp_path: Path) -> None:
