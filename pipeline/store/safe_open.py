@@ -56,7 +56,8 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
             raise StoreError(f"{path} is not a feature store{told}; give one that camoe-extract wrote") from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise StoreError(
-            f"{path} cannot be read as a feature store ({reason}); restore it or run camoe-extract again"
+            f"{path} cannot be read as a feature store ({reason}); restore it or run camoe-extract again, "
+            "once it and its line in SHA256SUMS are deleted"
         ) from error
 
 
