@@ -116,7 +116,5 @@ def test_a_sweep_writes_its_page_and_leads_to_it(
 
 def test_an_overview_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "overview.md").write_bytes(b"# \xff")
-    with pytest.raises(
-        CamoeError, match=r"overview.md cannot be read \(it is not text\); the same camoe-sweep command"
-    ):
+    with pytest.raises(CamoeError, match=r"overview.md cannot be read \(it is not text\); the same camoe-sweep"):
         read_sweep(tmp_path)
