@@ -119,12 +119,12 @@ def list_videos(out: Path) -> str:
 
 
 def list_captions(out: Path) -> str:
-    """Ids and videos of the test captions."""
+    """Ids and videos of the test captions, as columns."""
     store = FeatureStore.open(out)
     rows = np.flatnonzero(store.protocols["own"] == 3)
-    ids, owners = store.caption_ids, store.caption_video_ids
-    found = [(owners[row], ids[row]) for row in rows.tolist()]
-    return f"{len(found):,} test captions of {len(ids):,}"
+    ids, owners = store.caption_ids.take(rows), store.caption_video_ids.take(rows)
+    letters = sum(len(part) for pair in zip(ids, owners, strict=True) for part in pair)
+    return f"{len(rows):,} test captions of {len(store.caption_ids):,}, {letters:,} characters"
 
 
 def read_videos(out: Path) -> str:
