@@ -30,6 +30,7 @@ from ..pipeline.errors import CamoeError, RunStoppedError
 from ..pipeline.regular import open_lock
 from ..pipeline.sealed import file_bytes
 from ..pipeline.store import StoreError, find_shards
+from ..pipeline.unfilled import unfilled
 from .card import CardFacts, write_card
 from .checkpoint import CHECKPOINT
 from .config import TrainConfig
@@ -130,7 +131,7 @@ def _read_model(path: Path, config: TrainConfig, record: RunRecord) -> Scorer:
     if record.model_sha256 not in (None, hashlib.sha256(content).hexdigest()):
         raise ValueError(f"{path.name} does not match its checksum")
     state = load(content)
-    with torch.device("meta"):
+    with unfilled():
         model = build_model(config.recipe, record.shape)
     model.load_state_dict(state, assign=True)
     if wrong := [name for name, tensor in state.items() if tensor.dtype != torch.float32]:
