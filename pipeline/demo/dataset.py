@@ -20,7 +20,7 @@ from .worlds import AnyClip, World, world_of
 
 CAPTION_FILE = "captions.csv"
 VIDEO_FOLDER = "videos"
-CLIPS_PER_CHILD = 8
+CLIPS_PER_CHILD = 16
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,9 @@ def _encode_command(video_ids: list[str], raw: Path, folder: Path, ffmpeg: str) 
         )
         for name in video_ids
     ]
-    merged = arguments.merge_outputs(*outputs).global_args("-hide_banner", "-v", "error").overwrite_output()
+    # One thread for colours too: the pixels are then made by no more than one thread anywhere.
+    alone = ("-filter_threads", "1", "-hide_banner", "-v", "error")
+    merged = arguments.merge_outputs(*outputs).global_args(*alone).overwrite_output()
     command: list[str] = merged.compile(cmd=ffmpeg)
     return command
 
