@@ -20,6 +20,7 @@ from ..tidy import write_metrics
 from .cells import Cells
 from .code import code_version
 from .config import SweepConfig
+from .contrasts import markdown_contrasts
 from .costs import Costs, cost_tables
 from .elsewhere import work_elsewhere
 from .export import write_tidy
@@ -107,6 +108,7 @@ def report(plan: Plan, results: dict[str, Result], costs: Costs, folder: Path, b
     write_atomic(folder / "table.md", markdown(plan, tables))
     write_atomic(folder / "table.tex", latex(plan, tables))
     write_atomic(folder / "overview.md", overview(plan, tables, results, costs, plots, before))
+    write_atomic(folder / "contrasts.md", markdown_contrasts(tables))
     write_atomic(folder / "costs.md", cost_tables(tables, costs))
     write_sweep_page(folder)
     return headlines(plan, tables)
