@@ -1,4 +1,4 @@
-"""Text tower: our length-sorted, de-duplicated, unpadded batches against `clip.encode_text` on padded ones.
+"""Text tower: our trees of distinct beginnings, without padding, against `clip.encode_text` on padded ones.
 
     python benchmarks/text_encoding.py --captions FILE [--count 2000]
 

@@ -21,6 +21,7 @@ from .hub import fetched_elsewhere, hub_if_reachable, reason, why_not_fetched
 from .plain_tower import PlainTower
 from .precision import best_way, units_of
 from .resize import LONGEST, Resize
+from .text_blocks import find_activation
 from .text_tokens import Tokens
 from .text_tower import CausalTower
 from .tower_encoder import TowerEncoder
@@ -124,6 +125,7 @@ def _is_plain(block: Any) -> bool:
         and isinstance(block.attn, nn.MultiheadAttention)
         and isinstance(block.ls_1, nn.Identity)
         and isinstance(block.ls_2, nn.Identity)
+        and find_activation(block.mlp.gelu) is not None
     )
 
 
