@@ -1,7 +1,7 @@
 """Every benchmark at a size that ends in ten minutes on two cores, one after another, and one table: `make bench`.
 
-    python benchmarks/all.py [--videos DIR] [--captions FILE] [--only text,training] [--minutes 10]
-    python benchmarks/all.py --small          # each as small as it goes: checks the scripts, the figures mean nothing
+    python benchmarks/everything.py [--videos DIR] [--captions FILE] [--only text,training] [--minutes 10]
+    python benchmarks/everything.py --small       # as small as it goes: checks the scripts, the figures mean nothing
 
 Without DIR, ffmpeg renders ten clips of 4 to 15 s; without FILE (MSVD's JSON, or a text file of one sentence a line)
 the demo's captions are taken. Weights are random, of ViT-B/32. Each part is a process of its own with a limit of its
