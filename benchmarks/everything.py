@@ -41,7 +41,7 @@ MOST_LOAD = 0.5
 
 @dataclass(frozen=True)
 class Part:
-    """A script with its options, those that make it as small as it goes, and the seconds that it is given at most."""
+    """A script, its options, those that make it as small as it goes, and the seconds that it has of ten minutes."""
 
     script: str
     options: str
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--videos", type=Path, help="a folder of videos (default: clips made by ffmpeg)")
     parser.add_argument("--captions", type=Path, help="a file of captions (default: the demo's)")
     parser.add_argument("--only", default=",".join(PARTS), help="parts, in this order (default: all)")
-    parser.add_argument("--minutes", type=float, default=10.0, help="for all parts together")
+    parser.add_argument("--minutes", type=float, default=10.0, help="for all parts together; each may take its share")
     parser.add_argument("--small", action="store_true", help="as small as it goes")
     parser.add_argument("--show", action="store_true", help="also print what the scripts themselves print")
     parser.add_argument(OPTION, help=HELP)
@@ -135,7 +135,9 @@ def measure(options: argparse.Namespace, folder: Path) -> list[str]:
         if left <= 0:
             troubles.append(f"{name}: not begun, the {options.minutes:g} minutes were over")
             continue
-        figures += run_part(name, part, given, min(left, part.limit_s), options, folder, troubles)
+        figures += run_part(
+            name, part, given, min(left, part.limit_s * options.minutes / 10), options, folder, troubles
+        )
     aimed = [figure for figure in figures if figure.held is not None]
     print(
         f"\n{sum(figure.held is True for figure in aimed)} of {len(aimed)} aims held; "

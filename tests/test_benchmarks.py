@@ -52,7 +52,7 @@ def test_a_table_with_what_failed_and_what_took_too_long(
     parts = {name: everything.Part(f"{name}.py", "--full", "--tiny", 20) for name in ("good", "bad")}
     monkeypatch.setattr(everything, "PARTS", {**parts, "slow": everything.Part("slow.py", "--full", "--tiny", 4)})
     options = argparse.Namespace(
-        videos=None, captions=None, only="good,bad,slow", minutes=1.0, small=True, show=False, json=tmp_path / "told"
+        videos=None, captions=None, only="good,bad,slow", minutes=10.0, small=True, show=False, json=tmp_path / "told"
     )
     troubles = everything.measure(options, tmp_path)
     assert troubles == ["bad: failed; no room left", "slow: ended after 4 s"]
