@@ -167,7 +167,7 @@ def make_frames(folder: Path, videos: int) -> None:
             min(SHARD, videos - start),
             captions_each=1,
             frames=LONG,
-            held=0 if start else VALIDATION,
+            held=0 if start else min(VALIDATION, videos // 4),
             streams={"fusion": "full"},
             first=start,
         )
