@@ -21,8 +21,8 @@ from .hub import fetched_elsewhere, hub_if_reachable, reason, why_not_fetched
 from .plain_tower import PlainTower
 from .precision import best_way, units_of
 from .resize import LONGEST, Resize
-from .text_blocks import find_activation
 from .side_by_side import side_by_side
+from .text_blocks import find_activation
 from .text_tokens import Tokens
 from .text_tower import CausalTower
 from .tower_encoder import TowerEncoder
