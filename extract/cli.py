@@ -10,11 +10,11 @@ import click
 from ..pipeline.command import camoe_command, options_from, say
 from ..pipeline.errors import CamoeError
 from ..pipeline.wording import counted
-from .audit import KEPT, MASKED, NOTE, PLAIN, Preview
 from .config import ExtractConfig
 from .progress import Bars
 
 if TYPE_CHECKING:
+    from .audit import Preview
     from .run import Extraction
 
 _SHOWN = 3
@@ -58,21 +58,21 @@ def main(config: ExtractConfig, preview_count: int | None, dry_run: bool, within
     return done.exit_status
 
 
-_STYLES: dict[str, dict[str, Any]] = {
-    KEPT: {"fg": "green", "bold": True},
-    MASKED: {"dim": True},
-    PLAIN: {},
-    NOTE: {"fg": "yellow"},
-}
-
-
 def _coloured(shown: Preview) -> str:
+    from .audit import KEPT, MASKED, NOTE, PLAIN
+
+    styles: dict[str, dict[str, Any]] = {
+        KEPT: {"fg": "green", "bold": True},
+        MASKED: {"dim": True},
+        PLAIN: {},
+        NOTE: {"fg": "yellow"},
+    }
     width = max(len(line.label) for line in shown.lines)
     tags = " ".join(f"{word}/{tag}" if tag != "OTHER" else word for word, tag in shown.tags)
     lines = [click.style(shown.caption, bold=True), f"{'tags':<{width}}  {tags}"]
     for line in shown.lines:
         lines.append(
-            f"{line.label:<{width}}  " + "".join(click.style(text, **_STYLES[kind]) for text, kind in line.spans)
+            f"{line.label:<{width}}  " + "".join(click.style(text, **styles[kind]) for text, kind in line.spans)
         )
     return "\n".join(lines)
 
