@@ -94,13 +94,33 @@ def paired_bootstrap(
     point, other = (summarise_ranks(r, lower_median=lower_median) for r in (first, second))
     draws = _resampled(np.stack([first, second]), clusters, resamples, seed, lower_median)
     differences = draws[0] - draws[1]
-    low, high = _percentiles(differences, level)
-    one_side = 1 + np.minimum((differences <= 0).sum(0), (differences >= 0).sum(0))
-    p_values = np.minimum(1.0, 2.0 * one_side / (resamples + 1))
-    return {
-        name: Difference(point[name] - other[name], float(low[i]), float(high[i]), float(p_values[i]))
-        for i, name in enumerate(point)
-    }
+    return {name: _difference(point[name] - other[name], differences[:, i], level) for i, name in enumerate(point)}
+
+
+class PairedRecall:
+    """`paired_bootstrap` of R@K alone, for many comparisons over the same clusters: drawn once, the same numbers."""
+
+    def __init__(self, clusters: int, *, resamples: int = 2000, level: float = 0.95, seed: int = 0) -> None:
+        """For queries in `clusters` clusters, numbered from 0; raises ArrayError as `paired_bootstrap`."""
+        if resamples < 1:
+            raise ArrayError(f"the bootstrap's resamples is {resamples}; choose at least 1")
+        draws = list(_draws(np.arange(clusters), resamples, np.random.default_rng(seed)))
+        self.weights, self.level = np.concatenate(draws), level
+
+    def difference(self, ranks: Ranks, other_ranks: Ranks, cluster: np.ndarray, k: int = 1) -> Difference:
+        """R@k (percent) of `ranks` minus that of `other_ranks`, both (Q,), query q being of `cluster[q]`."""
+        found = [rank_array(run) <= k for run in (ranks, other_ranks)]
+        if any(len(run) != len(cluster) for run in found):
+            raise ArrayError(f"the runs have {len(found[0])} and {len(found[1])} queries, and clusters {len(cluster)}")
+        total = self._drawn(cluster)
+        first, second = (100.0 * self._drawn(cluster[run]) / total for run in found)
+        recall = [100.0 * float(np.count_nonzero(run)) / len(run) for run in found]
+        return _difference(recall[0] - recall[1], first - second, self.level)
+
+    def _drawn(self, cluster: np.ndarray) -> np.ndarray:
+        """(resamples,): how many queries of these clusters are drawn."""
+        counts: np.ndarray = self.weights @ np.bincount(cluster, minlength=self.weights.shape[1])
+        return counts
 
 
 def k_occurrence_skewness(sim: np.ndarray | torch.Tensor, k: int = 10) -> float:
@@ -166,6 +186,13 @@ def _weighted_metrics(ranks: np.ndarray, weights: np.ndarray, lower_median: bool
     lower = ranks[(cumulative <= ((total - 1) // 2)[:, None]).sum(1)]
     upper = lower if lower_median else ranks[(cumulative <= (total // 2)[:, None]).sum(1)]
     return np.column_stack([recalls, (lower + upper) / 2, weights @ ranks / total])
+
+
+def _difference(value: float, draws: np.ndarray, level: float) -> Difference:
+    """Of resampled differences (resamples,)."""
+    low, high = _percentiles(draws, level)
+    one_side = 1 + min((draws <= 0).sum(), (draws >= 0).sum())
+    return Difference(value, float(low), float(high), min(1.0, 2.0 * float(one_side) / (len(draws) + 1)))
 
 
 def _percentiles(draws: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:

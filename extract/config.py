@@ -9,7 +9,7 @@ from pathlib import Path
 from ..pipeline.captions.columns import Columns
 from ..pipeline.captions.text import WANTED
 from ..pipeline.config import Config, SettingError, setting
-from ..pipeline.engines import ENGINES
+from ..pipeline.engines import engine_names
 from ..pipeline.file_kinds import file_kind
 from ..pipeline.store.part import Part
 from ..pipeline.store.place_name import check_store_name
@@ -98,7 +98,7 @@ class ExtractConfig(Config):
         None, help="I/N: make only part I of N (from 1). Parts may run at the same time, on any machines."
     )
     engine: str = setting(
-        "local", help="Where videos are read and encoded: here, or on a Ray cluster.", choices=ENGINES
+        "local", help="Where videos are read and encoded: here, or on a Ray cluster.", choices=engine_names
     )
     ray_address: str = setting(
         "auto",

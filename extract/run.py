@@ -9,9 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from ..pipeline.engines import RAY, Engine
-from ..pipeline.engines.local import LocalEngine
-from ..pipeline.engines.ray import RayEngine, Share
+from ..pipeline.engines import LOCAL, Engine, Share, Wanted, open_engine
 from ..pipeline.errors import CamoeError
 from ..pipeline.ffmpeg_binary import find_ffmpeg
 from ..pipeline.store import FeatureStore, Shard, StoreSettings
@@ -160,11 +158,10 @@ def extract(config: ExtractConfig, progress: Progress | None = None, engine: Eng
 
 
 def _engine(config: ExtractConfig, progress: Progress, stack: ExitStack) -> Engine:
-    """The engine that is asked for, joined before anything is written, and left with the `stack`."""
-    if config.engine != RAY or config.videos is None:
-        return LocalEngine()
+    """The engine that is asked for, opened before anything is written, and left with the `stack`."""
     share = Share(0.0 if config.device == "cpu" else config.ray_gpus, config.workers)
-    return stack.enter_context(closing(RayEngine(config.ray_address, share, progress.note)))
+    wanted = Wanted(config.ray_address, share, progress.note)
+    return stack.enter_context(closing(open_engine(config.engine if config.videos is not None else LOCAL, wanted)))
 
 
 def _part_done(
@@ -336,10 +333,8 @@ class _Stage:
 
     def _maker(self, work: FrameWork) -> Callable[[], FrameWorker]:
         """What makes a worker where the engine has them."""
-        if isinstance(self.engine, LocalEngine):
+        if self.engine.in_process:
             return partial(work.worker, self.encoder)
-        if not isinstance(self.engine, RayEngine):
-            return work.worker
         patience_s = PATIENCE_S if self.config.chosen_part is None else 0.0
         weights = replace(self.encoder.weights, path=self.encoder.weights.path.absolute())
         send = self.engine.send(weights.path)

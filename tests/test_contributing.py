@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
+from camoe.evaluate.sweep.config import SweepConfig
+from camoe.evaluate.sweep.run import sweep
+from camoe.extract.config import ExtractConfig
 from camoe.extract.datasets import VideoFile
+from camoe.extract.run import extract
+from camoe.pipeline import engines
+from camoe.pipeline.engines.local import LocalEngine
 from camoe.pipeline.reranking.kinds import ALL_QUERIES, RERANKINGS, RerankingKind
 from camoe.pipeline.reranking.table import RERANKERS, rerank
+from camoe.pipeline.store import FeatureStore
 from camoe.train import FeatureShape, TrainConfig
 
 PAGE = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -66,10 +74,46 @@ class Doubler:
 
 @pytest.mark.parametrize("tasks", [[], [1], [1, 2, 3]])
 def test_the_engine_does_every_task(tasks: list[int]) -> None:
-    engines = pytest.importorskip("camoe.pipeline.engines")
     engine = sample("An engine", "camoe.pipeline.engines")["ThreadEngine"]()
-    local = importlib.import_module("camoe.pipeline.engines.local").LocalEngine()
-    assert sorted(engine.run(Doubler, tasks)) == sorted(local.run(Doubler, tasks)), engines
+    assert sorted(engine.run(Doubler, tasks)) == sorted(LocalEngine().run(Doubler, tasks))
+
+
+def test_the_engine_runs_both_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_video: Callable[..., Path]
+) -> None:
+    """By its name alone, with the results of the local one."""
+    engine = sample("An engine", "camoe.pipeline.engines")["ThreadEngine"]
+    used: list[int] = []
+
+    class Watched(engine):  # type: ignore[misc, valid-type]
+        def run(self, make_worker: Any, tasks: Any, lost: Any = None) -> Any:
+            used.append(len(tasks))
+            yield from super().run(make_worker, tasks, lost)
+
+    monkeypatch.setattr(engines, "_REGISTERED", {})
+    engines.register_engine("threads", Watched)
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for number in range(5):
+        make_video(videos / f"clip{number}.mp4", source=("-f", "lavfi", "-i", "testsrc=size=32x32:rate=5:duration=1"))
+    rows = [
+        f"clip{number},video {number} of a test,{split}" for number, split in enumerate(("train",) * 3 + ("test",) * 2)
+    ]
+    (tmp_path / "captions.csv").write_text("\n".join(["video_id,caption,split", *rows]))
+    (tmp_path / "grid.yaml").write_text("base: {epochs: 1, batch_size: 2}\ngrid: {loss: [ce, dsl]}\nseeds: [0]")
+    stores, tables = [], []
+    for name in ("threads", "local"):
+        store = tmp_path / name
+        given = {"videos": videos, "captions": tmp_path / "captions.csv", "out": store, "shard_size": 2}
+        extract(ExtractConfig(**given, clip="tiny", device="cpu", engine=name))
+        stores.append(FeatureStore.open(store).content_hash)
+        config = {"features": (str(store),), "grid": str(tmp_path / "grid.yaml"), "out": tmp_path / f"sweep-{name}"}
+        done = sweep(SweepConfig(**config, device="cpu", workers=1, engine=name), lambda line: None)
+        assert done.status == 0
+        tables.append(pandas.read_csv(done.folder / "results.csv").filter(regex="R@|loss"))
+    assert used == [3, 2]
+    assert stores[0] == stores[1]
+    pandas.testing.assert_frame_equal(*tables)
 
 
 @pytest.mark.parametrize(

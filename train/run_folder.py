@@ -31,6 +31,7 @@ from ..pipeline.json_text import read_json
 from ..pipeline.regular import open_lock
 from ..pipeline.sealed import file_bytes
 from ..pipeline.store import StoreError, find_shards
+from ..pipeline.unfilled import unfilled
 from .card import CardFacts, write_card
 from .checkpoint import CHECKPOINT
 from .config import TrainConfig
@@ -143,7 +144,7 @@ def _read_model(path: Path, config: TrainConfig, record: RunRecord) -> Scorer:
         state = load(content)
     except SafetensorError as error:
         raise ValueError(f"{path.name} is no file of tensors: {error}") from None
-    with torch.device("meta"):
+    with unfilled():
         model = build_model(config.recipe, record.shape)
     try:
         model.load_state_dict(state, assign=True)

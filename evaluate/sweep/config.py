@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...pipeline.config import Config, SettingError, setting
-from ...pipeline.engines import ENGINES
+from ...pipeline.engines import engine_names
 from ...pipeline.tags import check_tags
 from ...train.names import RESIDENCE
 
@@ -44,7 +44,7 @@ class SweepConfig(Config):
         choices=RESIDENCE,
     )
     workers: int | None = setting(None, help="Processes; none: one per core, or one on a GPU.")
-    engine: str = setting("local", help="Where runs are trained: here, or on a Ray cluster.", choices=ENGINES)
+    engine: str = setting("local", help="Where runs are trained: here, or on a Ray cluster.", choices=engine_names)
     ray_address: str = setting(
         "auto",
         help="With --engine ray: the cluster's address; auto: this machine's; local: a new one on this machine.",

@@ -11,11 +11,12 @@ from ...train.reproduce import train_command
 from ..names import DIRECTIONS, HEADINGS
 from ..report.sweeps import LINK
 from .code import code_version
+from .comparison import LEVEL
 from .costs import Costs, cost_table
 from .plan import Plan
 from .progress import clock
 from .result import FAILED, OK, Result
-from .summary import LEVEL, Row, TableRows, average, deviation
+from .summary import Row, TableRows, average, deviation
 from .tables import markdown
 
 
@@ -113,7 +114,8 @@ def _counts(plan: Plan, results: Mapping[str, Result]) -> list[str]:
         + (f" Tags: {', '.join(plan.tags)}." if plan.tags else ""),
         "",
         "Cells are chosen on validation captions only; among many, the best one's validation number is flattered by "
-        "the choice, its test number is not. Each table is a question of its own: marks are corrected within a table.",
+        "the choice, its test number is not. Each table is a question of its own: marks are corrected within a table. "
+        "What one setting changes, the others alike, is in `contrasts.md`.",
     ]
     others = sorted({result.code or "unrecorded" for result in done} - {code_version()})
     if others:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from ...train.data import resolve_device
 from .config import SweepConfig
 from .costs import measure_costs
+from .elsewhere import opened
 from .folder import sweep_folder
 from .grouping import group_runs
 from .listing import listing
-from .on_cluster import joined
 from .plan import make_plan
 from .stages import Crew, Outcome, kept, processes, report, train
 
@@ -32,7 +32,7 @@ def sweep(config: SweepConfig, say: Callable[[str], None] = print, *, ensemble: 
     device = resolve_device(config.device)
     kept(plan, config)  # refuses what other code made, before the folder is touched
     with (
-        joined(config, device, say) as cluster,
+        opened(config, device, say) as engine,
         sweep_folder(config.folder(plan.sweep.name), plan, extend=config.extend) as folder,
     ):
         results, told = kept(plan, config)
@@ -40,7 +40,7 @@ def sweep(config: SweepConfig, say: Callable[[str], None] = print, *, ensemble: 
             say(line)
         costs = measure_costs(plan, folder)  # before the processes that would share its core
         try:
-            train(plan, results, Crew.of(plan, config, device, cluster, say), folder, say, ensemble=ensemble)
+            train(plan, results, Crew.of(plan, config, device, engine, say), folder, say, ensemble=ensemble)
         finally:
             told = report(plan, results, costs, folder)
     return Outcome(folder, results, told)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ...pipeline.atomic import write_atomic
-from ...pipeline.engines.ray import RayEngine
+from ...pipeline.engines import Engine
 from ...pipeline.errors import CamoeError
 from ...pipeline.wording import counted
 from ...train.names import DEVICE
@@ -20,12 +20,13 @@ from ..tidy import write_metrics
 from .cells import Cells
 from .code import code_version
 from .config import SweepConfig
+from .contrasts import markdown_contrasts
 from .costs import Costs, cost_tables
+from .elsewhere import work_elsewhere
 from .export import write_tidy
 from .folder import CELLS
 from .grouping import group_runs
 from .metrics import sweep_rows
-from .on_cluster import work_on_cluster
 from .overview import headlines, overview
 from .plan import Plan
 from .plots import write_plots
@@ -55,15 +56,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Crew:
-    """Who trains: processes of this machine, or the workers of a cluster, on the device of `source`."""
+    """Who trains, on the device of `source`: the workers of an engine, or without one processes of this machine."""
 
     source: Source
     device: torch.device
     processes: int
-    cluster: RayEngine | None
+    engine: Engine | None
 
     @classmethod
-    def of(cls, plan: Plan, config: SweepConfig, device: torch.device, cluster: RayEngine | None, say: Say) -> Crew:
+    def of(cls, plan: Plan, config: SweepConfig, device: torch.device, engine: Engine | None, say: Say) -> Crew:
         """As the config asks for it; `say` hears where features stay that the device does not hold."""
         chosen = _residence(plan, config, device)
         if chosen.told and chosen.name != DEVICE:
@@ -71,13 +72,13 @@ class Crew:
         source = Source(
             config.features, plan.protocol, config.allow_missing, str(device), plan.store.content_hash, chosen.name
         )
-        return cls(source, device, cluster.room() if cluster is not None else processes(config, device), cluster)
+        return cls(source, device, engine.room() if engine is not None else processes(config, device), engine)
 
     def work(self, groups: Sequence[Group]) -> Iterator[Event]:
         """The events of all groups as they come."""
-        if self.cluster is None:
+        if self.engine is None:
             return work(self.source, groups, self.processes)
-        return work_on_cluster(self.source, groups, self.cluster)
+        return work_elsewhere(self.source, groups, self.engine)
 
 
 def train(plan: Plan, results: dict[str, Result], crew: Crew, folder: Path, say: Say, *, ensemble: bool | None) -> None:
@@ -107,6 +108,7 @@ def report(plan: Plan, results: dict[str, Result], costs: Costs, folder: Path, b
     write_atomic(folder / "table.md", markdown(plan, tables))
     write_atomic(folder / "table.tex", latex(plan, tables))
     write_atomic(folder / "overview.md", overview(plan, tables, results, costs, plots, before))
+    write_atomic(folder / "contrasts.md", markdown_contrasts(tables))
     write_atomic(folder / "costs.md", cost_tables(tables, costs))
     write_sweep_page(folder)
     return headlines(plan, tables)

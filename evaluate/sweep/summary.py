@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
-
-import numpy as np
 
 from ...pipeline.too_few import too_few
 from ..names import DIRECTIONS, RERANKINGS
-from ..significance import Difference, paired_bootstrap
+from ..significance import Difference
+from .comparison import Comparer, holm
 from .grid import Cell, Table
 from .plan import Plan
 from .result import FAILED, OK, Result, reranking_name
-from .settings import idle
-
-LEVEL = 0.05
-TESTED = "R@1"
 
 
 @dataclass(frozen=True)
@@ -104,53 +99,19 @@ def _row(cell: Cell, plan: Plan, results: Mapping[str, Result]) -> Row:
 
 
 def _compared(rows: list[Row]) -> list[Row]:
-    """Each row against the first by a paired bootstrap over test videos, all seeds of a video drawn together."""
-    first = rows[0]
-    others = [row for row in rows[1:] if _pairs(row, first)]
-    resamples = 2000 if len(others) <= 10 else 10_000
+    """Each row against the first."""
+    compare = Comparer()
     found = {
-        (row.cell.identity, direction): _difference(row, first, direction, resamples)
-        for row in others
-        for direction in DIRECTIONS
+        (row.cell.identity, direction): difference
+        for row in rows[1:]
+        for direction, difference in compare(row, rows[0]).items()
     }
-    stands = _holm({key: difference.p_value for key, difference in found.items()})
+    stands = holm({key: difference.p_value for key, difference in found.items()})
     return [
-        Row(
-            row.cell,
-            row.results,
-            row.missing,
-            row.reasons,
-            {direction: found[key] for direction in DIRECTIONS if (key := (row.cell.identity, direction)) in found},
-            {direction: stands[key] for direction in DIRECTIONS if (key := (row.cell.identity, direction)) in found},
+        replace(
+            row,
+            against_first={way: found[key] for way in DIRECTIONS if (key := (row.cell.identity, way)) in found},
+            significant={way: stands[key] for way in DIRECTIONS if (key := (row.cell.identity, way)) in found},
         )
         for row in rows
     ]
-
-
-def _difference(row: Row, first: Row, direction: str, resamples: int) -> Difference:
-    pairs = _pairs(row, first)
-    mine = np.concatenate([mine.ranks[row.reranking][direction] for mine, _ in pairs])
-    theirs = np.concatenate([other.ranks[first.reranking][direction] for _, other in pairs])
-    owner = pairs[0][0].owner
-    clusters = owner if direction == "t2v" else np.arange(len(mine) // len(pairs))
-    return paired_bootstrap(mine, theirs, np.tile(clusters, len(pairs)), resamples=resamples)[TESTED]
-
-
-def _pairs(row: Row, first: Row) -> list[tuple[Result, Result]]:
-    """Results of one seed; a model that draws nothing at random has one result, which stands for every seed."""
-    mine, theirs = ({result.seed: result for result in side.results} for side in (row, first))
-    if len(mine) == 1 and "seed" in idle(row.cell.config):
-        mine = dict.fromkeys(theirs, row.results[0])
-    if len(theirs) == 1 and "seed" in idle(first.cell.config):
-        theirs = dict.fromkeys(mine, first.results[0])
-    return [(mine[seed], theirs[seed]) for seed in mine if seed in theirs]
-
-
-def _holm(p_values: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], bool]:
-    """Which hypotheses fall at `LEVEL` over all of them (Holm, 1979)."""
-    falls: dict[tuple[str, str], bool] = {}
-    standing = True
-    for place, key in enumerate(sorted(p_values, key=lambda key: p_values[key])):
-        standing = standing and p_values[key] <= LEVEL / (len(p_values) - place)
-        falls[key] = standing
-    return falls

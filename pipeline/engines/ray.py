@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import CamoeError, RunStoppedError
 from ..extras import needs_extra
 from ..wording import counted
-from . import Event, Task, Worker
+from . import Engine, Event, Share, Task, Wanted, Worker
 
 HERE = "local"
 """The address that stands for a cluster of this machine alone, which ends with the engine."""
@@ -35,15 +35,7 @@ _KNOCK_S = 10
 """For a cluster's address to take a connection."""
 
 
-@dataclass(frozen=True)
-class Share:
-    """What a worker takes of a node: `gpus`, where a fraction shares one; without a GPU `cpus`, none: all there are."""
-
-    gpus: float = 1.0
-    cpus: int | None = None
-
-
-class RayEngine:
+class RayEngine(Engine):
     """The engine of a cluster; `close` leaves it."""
 
     def __init__(
@@ -70,6 +62,11 @@ class RayEngine:
             ) from None
         with suppress(AttributeError):  # a lost node's whole log on the terminal; the logs on disk have it
             ray._private.worker._worker_logs_enabled = False
+
+    @classmethod
+    def open(cls, wanted: Wanted) -> RayEngine:
+        """The engine of the cluster at the address that is wanted."""
+        return cls(wanted.address, wanted.share, wanted.tell)
 
     def close(self) -> None:
         """Leave the cluster."""

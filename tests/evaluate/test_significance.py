@@ -5,6 +5,7 @@ import pytest
 import torch
 from camoe.evaluate.metrics import summarise_ranks
 from camoe.evaluate.significance import (
+    PairedRecall,
     _draws,
     _weighted_metrics,
     bootstrap_intervals,
@@ -80,6 +81,17 @@ def test_paired_bootstrap_of_a_run_with_itself() -> None:
     ranks = np.random.default_rng(3).integers(1, 30, 100)
     for difference in paired_bootstrap(ranks, ranks).values():
         assert (difference.value, difference.low, difference.high, difference.p_value) == (0, 0, 0, 1)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(0, 5)), min_size=1, max_size=30),
+    st.integers(0, 3),
+)
+def test_recall_alone_has_the_same_numbers(queries: list[tuple[int, int, int]], seed: int) -> None:
+    ours, theirs, clusters = map(np.array, zip(*queries, strict=True))
+    numbered = np.unique(clusters, return_inverse=True)[1]
+    alone = PairedRecall(int(numbered.max()) + 1, resamples=50, seed=seed).difference(ours, theirs, numbered, k=1)
+    assert alone == paired_bootstrap(ours, theirs, clusters, resamples=50, seed=seed)["R@1"]
 
 
 def test_paired_bootstrap_sees_what_separate_intervals_hide() -> None:

@@ -15,9 +15,9 @@ from ..cells import Cells
 from ..code import code_version
 from ..config import SweepConfig
 from ..costs import measure_costs
+from ..elsewhere import opened
 from ..folder import CELLS, sweep_folder
 from ..grid import Cell, Sweep, Table, shown
-from ..on_cluster import joined
 from ..plan import Plan, plan_of
 from ..progress import Say
 from ..result import Result
@@ -46,12 +46,12 @@ def search(config: SweepConfig, say: Say, *, ensemble: bool | None = None) -> Ou
     device = resolve_device(config.device)
     note = described(asked) | {"cells": [name for name, _ in _cells(asked, plan)]}
     with (
-        joined(config, device, say) as cluster,
+        opened(config, device, say) as engine,
         sweep_folder(
             config.folder(plan.sweep.name), replace(plan, runs={}), extend=config.extend, search=note
         ) as folder,
     ):
-        crew = Crew.of(plan, config, device, cluster, say)
+        crew = Crew.of(plan, config, device, engine, say)
         runs = Runs(asked, plan, Cells(folder / CELLS), any_code=config.other_code == KEPT)
         studies = _studies(asked, plan, folder)
         results = _results(studies, runs, folder, say)

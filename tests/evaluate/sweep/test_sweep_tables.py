@@ -12,10 +12,11 @@ import pytest
 from camoe.evaluate.result import Metrics, MetricsPair
 from camoe.evaluate.scored import Ranks
 from camoe.evaluate.sweep.cells import Cells
+from camoe.evaluate.sweep.comparison import holm
 from camoe.evaluate.sweep.grid import Cell, Sweep, read_grid
 from camoe.evaluate.sweep.overview import winners
 from camoe.evaluate.sweep.result import OK, Result, reranking_name
-from camoe.evaluate.sweep.summary import _holm, summarise
+from camoe.evaluate.sweep.summary import summarise
 from camoe.evaluate.sweep.tables import latex, markdown
 
 QUERIES = 100
@@ -122,9 +123,9 @@ def test_a_missing_seed_is_shown(measured) -> None:
     assert "| full ‡ | **42.0** |" in markdown(plan, [table])
 
 
-def test_holm() -> None:
+def testholm() -> None:
     p_values = {("a", "t2v"): 0.01, ("a", "v2t"): 0.04, ("b", "t2v"): 0.02, ("b", "v2t"): 0.9}
-    assert _holm(p_values) == {
+    assert holm(p_values) == {
         ("a", "t2v"): True,  # 0.01 <= 0.05 / 4
         ("b", "t2v"): False,  # 0.02 > 0.05 / 3
         ("a", "v2t"): False,

@@ -1,4 +1,4 @@
-"""Groups of training runs on the nodes of a Ray cluster; a node that is lost costs its group, which is done again."""
+"""Groups of training runs by an engine, elsewhere than in processes of this machine; what is lost is done again."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from ...pipeline.engines import RAY
-from ...pipeline.engines.ray import RayEngine, Share
+from ...pipeline.engines import LOCAL, Engine, Share, Wanted, open_engine
 from ...train.feature_cache import FeatureCache
 from .config import SweepConfig
 from .progress import Say
@@ -39,24 +38,24 @@ class GroupWorker:
             yield from run_group(self.cache, group, _ignore)
 
 
-def joined(
+def opened(
     config: SweepConfig, device: torch.device, say: Say
-) -> AbstractContextManager[RayEngine] | AbstractContextManager[None]:
-    """The cluster that is asked for, or none: a worker takes a GPU or a share of one, on CPUs a core."""
-    if config.engine != RAY:
+) -> AbstractContextManager[Engine] | AbstractContextManager[None]:
+    """The engine that is asked for; none: processes of this machine. A worker has a GPU or a share, on CPUs a core."""
+    if config.engine == LOCAL:
         return nullcontext()
     share = Share(config.ray_gpus if device.type == "cuda" else 0.0, 1)
-    return closing(RayEngine(config.ray_address, share, say))
+    return closing(open_engine(config.engine, Wanted(config.ray_address, share, say)))
 
 
-def work_on_cluster(source: Source, groups: Sequence[Group], cluster: RayEngine) -> Iterator[Result]:
+def work_elsewhere(source: Source, groups: Sequence[Group], engine: Engine) -> Iterator[Result]:
     """The results of all groups as they come; raises as `workers.work` does."""
     there = replace(
         source,
         features=tuple(os.path.abspath(name) for name in source.features),
         device=torch.device(source.device).type,
     )
-    with closing(cluster.run(partial(GroupWorker.of, there), groups, _lost)) as results:
+    with closing(engine.run(partial(GroupWorker.of, there), groups, _lost)) as results:
         yield from results
 
 
