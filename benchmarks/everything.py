@@ -8,7 +8,7 @@ the demo's captions are taken. Weights are random, of ViT-B/32. Each part is a p
 own; what fails, or comes to no end in time, is named below the table, and the exit status is then 1. A missed aim is
 told in the table only. Figures count on a machine that does nothing else.
 
-Not here: `gpu.py` (a GPU), `frame_fidelity.py` and `search_cutoff.py` (how good, not how fast).
+Not here: `gpu.py` (a GPU), `frame_fidelity.py`, `search_cutoff.py` and `field_table.py` (how good, not how fast).
 """
 
 from __future__ import annotations
