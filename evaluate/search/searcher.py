@@ -476,10 +476,10 @@ class Searcher:
         scores = np.concatenate(found)
         rows = self.best(scores, top)
         columns = (store.caption_ids, store.caption_video_ids, store.caption_texts)
-        found = zip(rows.tolist(), *(column.take(rows) for column in columns), strict=True)
+        best = zip(rows.tolist(), *(column.take(rows) for column in columns), strict=True)
         return [
             CaptionHit(rank, caption_id, video_id, round(float(scores[row]), 4), text)
-            for rank, (row, caption_id, video_id, text) in enumerate(found, start=1)
+            for rank, (row, caption_id, video_id, text) in enumerate(best, start=1)
         ]
 
     @cached_property
