@@ -226,7 +226,7 @@ class _FrameRun:
         self._leave(video.id)
 
     def _failure(self, video: Planned, stage: str, reason: str) -> Failure:
-        return Failure(video.id, str(self._how.root / video.path), stage, reason)
+        return Failure(video.id, video.path, stage, reason)  # the same under any name of the folder
 
     def flush(self) -> None:
         """Encode the pending frames as one batch of the usual size."""

@@ -253,7 +253,7 @@ def test_bad_videos_are_recorded_and_can_be_retried(world: Path, tmp_path: Path)
         rows = list(csv.DictReader(stream))
     assert [(row["id"], row["stage"]) for row in rows] == [("broken", "decode"), ("empty", "decode")]
     assert rows[1]["reason"] == "the file is empty"
-    assert rows[0]["path"] == str(videos / "broken.mp4")
+    assert rows[0]["path"] == "broken.mp4", "relative to the folder, which other machines may know under another name"
 
     again = extract(config(world, out, videos=videos))
     assert (again.frames.failed, again.failed, again.exit_status) == (0, 2, 3)
