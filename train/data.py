@@ -161,7 +161,7 @@ def load_features(
     codes = store.protocols[name].copy()
     codes[store.caption_video_ids.among(list(held_out)) & (codes == SUBSETS["train"])] = SUBSETS["val"]
     if not allow_missing:
-        _refuse_missing(store, name, owner, np.isin(codes, [subset_code(subset) for subset in subsets]))
+        _refuse_missing(store, name, np.isin(codes, [subset_code(subset) for subset in subsets]))
     missing = {subset: int(((codes == code) & (owner < 0)).sum()) for subset, code in SUBSETS.items()}
     codes[owner < 0] = 0
     _refuse_missing_texts(store, strategies)
@@ -192,8 +192,13 @@ def load_features(
     )
 
 
-def _refuse_missing(store: FeatureStore, protocol: str, owner: np.ndarray, asked: np.ndarray) -> None:
-    missing = asked & (owner < 0)
+def refuse_missing_videos(store: FeatureStore, protocol: str) -> None:
+    """Raises `CamoeError` where a caption that the protocol uses belongs to a video without features."""
+    _refuse_missing(store, protocol, np.isin(store.protocols[protocol], list(SUBSETS.values())))
+
+
+def _refuse_missing(store: FeatureStore, protocol: str, asked: np.ndarray) -> None:
+    missing = asked & (store.caption_videos < 0)
     if missing.any():
         videos = sorted(set(store.caption_video_ids.take(np.flatnonzero(missing))))
         raise CamoeError(

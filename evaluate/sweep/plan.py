@@ -9,7 +9,7 @@ from ...pipeline.errors import CamoeError
 from ...pipeline.store import SUBSETS, FeatureStore
 from ...pipeline.wording import counted
 from ...train.config import TrainConfig
-from ...train.data import resolve_protocol
+from ...train.data import refuse_missing_videos, resolve_protocol
 from .config import SweepConfig
 from .grid import Cell, Sweep, Table, read_grid
 from .result import RAW
@@ -37,7 +37,8 @@ def make_plan(config: SweepConfig) -> Plan:
     """Read the grid and hold every cell against the store, before anything is trained.
 
     Cells that differ only in their re-ranking share a training run. Raises `CamoeError` for a mistake in the grid, a
-    protocol without test captions, or, without `skip_unavailable`, a cell that the store has no sentences for.
+    protocol without test captions, without `allow_missing` captions of videos that have no features, or, without
+    `skip_unavailable`, a cell that the store has no sentences for.
     """
     assert config.grid is not None
     base = {} if config.epochs is None else {"epochs": config.epochs}
@@ -50,6 +51,8 @@ def plan_of(sweep: Sweep, config: SweepConfig, store: FeatureStore | None = None
     protocol = resolve_protocol(store, config.protocol)
     if not (store.protocols[protocol] == SUBSETS["test"]).any():
         raise CamoeError(f"protocol {protocol} has no test captions, which a sweep reports on; give another --protocol")
+    if not config.allow_missing:  # which every run would meet
+        refuse_missing_videos(store, protocol)
     sweep, left_out = _available(sweep, store, skip=config.skip_unavailable)
     rerankings = _rerankings(sweep)
     runs: dict[str, TrainingRun] = {}

@@ -246,6 +246,15 @@ def test_a_damaged_record_is_trained_again(quick: Quick) -> None:
     }
 
 
+def test_missing_videos_stop_before_the_first_cell(quick: Quick, random_store_maker: Callable[..., Path]) -> None:
+    text = SMALL + "grid: {gate: [none, full]}"
+    counts = {"train": 4, "val": 2, "test": 2}
+    features = (str(random_store_maker("lacking.h5", counts, without_features=(1,))),)
+    with pytest.raises(CamoeError, match=r"1 video without features \(first: v0001\); .* --allow-missing"):
+        make_plan(quick(text, features=features))
+    assert make_plan(quick(text, features=features, allow_missing=True)).runs
+
+
 def test_missing_sentences_stop_before_the_first_cell(quick: Quick) -> None:
     text = SMALL + "grid: {strategy: [full, rkw, muw]}"
     message = (
