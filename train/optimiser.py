@@ -1,7 +1,7 @@
 """PyTorch's fused AdamW as calls on tensors.
 
-Not as `torch.optim.AdamW`: the first of these that a process makes imports PyTorch's compiler, which takes over a
-second, more than many a training.
+Not as `torch.optim.AdamW`: the first of these that a process makes imports PyTorch's compiler, which costs
+more than a small training does.
 """
 
 from __future__ import annotations
