@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types links unit soak hooks docs dist clean
+.PHONY: demo test lint types links unit soak bench hooks docs dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/camoe-demo
@@ -30,6 +30,11 @@ unit: $(VENV)/.installed-test
 # The attacks that `make test` samples (kills, mutants, drawn sequences of commands), in full.
 soak: $(VENV)/.installed-test
 	CAMOE_SOAK=1 $(BIN)/pytest -m soak
+
+# Every benchmark at a size that ends in ten minutes on two cores, in one table. VIDEOS=folder and CAPTIONS=file are taken
+# instead of rendered clips and the demo's captions. Let the machine do nothing else.
+bench: $(VENV)/.installed-test
+	$(BIN)/python benchmarks/everything.py $(if $(VIDEOS),--videos "$(VIDEOS)") $(if $(CAPTIONS),--captions "$(CAPTIONS)")
 
 # The linters before every commit (.pre-commit-config.yaml).
 hooks: $(VENV)/.installed-test

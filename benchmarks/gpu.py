@@ -149,10 +149,10 @@ def epoch(given: SimpleNamespace, size: Size, device: torch.device) -> None:
     from camoe.train.model import build_model
     from camoe.train.names import MODELS
     from camoe.train.trainer import Trainer
-    from train_epoch import make_store
+    from made_up import make_store
 
     path = given.folder / "epoch.h5"
-    make_store(path, size.videos, words=10)
+    make_store(path, size.videos, captions_each=20, words=10)
     store = FeatureStore.open(path)
     for name in HEADS:
         model, *more = name.split()
@@ -188,10 +188,12 @@ def waits(trainer: Any, captions: torch.Tensor, device: torch.device) -> str:
 
 def ensemble(given: SimpleNamespace, size: Size, device: torch.device) -> None:
     from camoe.train.feature_cache import FeatureCache
-    from sweep import _step_of, make_store
+    from made_up import make_store
+    from sweep import _step_of
 
     store = given.folder / "members.h5"
-    make_store(store, min(size.videos, 2000), 512, 12, 4)
+    videos = min(size.videos, 2000)
+    make_store(store, videos, captions_each=4, held=videos // 20)
     resident = FeatureCache((str(store),), protocol=None, allow_missing=False, device=device)
     for aggregator in ("mean", "attention"):
         options = argparse.Namespace(aggregator=aggregator, batch_size=128 if size is FULL else 8, seeds=3)

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import figures
 import h5py
 import numpy as np
 from camoe.extract.pending import pending_items
@@ -36,6 +37,7 @@ from camoe.pipeline.store.manifest import FOLDER_MANIFEST, write_manifest
 from camoe.pipeline.store.place import Place
 from camoe.pipeline.store.plan import Plan
 from camoe.pipeline.store.writer import write_attribute, write_column, write_settings
+from figures import Figure
 
 DIM, FRAMES, WORDS = 8, 4, 9
 NAMES = (("full", "fusion"), ("muw", "entity"))
@@ -60,6 +62,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="A folder that the store is left in, and used again if it is there.")
     parser.add_argument("--only", default="", help="Measure only what begins so, for example open.")
     parser.add_argument("--limit", type=float, default=300.0, help="Seconds that one measurement is given.")
+    parser.add_argument(figures.OPTION, help=figures.HELP)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -79,10 +82,19 @@ def main() -> None:
         print(f"{'':44}{'seconds':>9}{'CPU s':>9}{'MB':>9}")
         for name in MEASURED:
             if name.startswith(options.only):
-                print(f"{name:<44}{in_own_process(name, out, options.limit)}", flush=True)
+                found = in_own_process(name, out, options.limit)
+                print(f"{name:<44}{found if isinstance(found, str) else shown(found)}", flush=True)
+                if not isinstance(found, str):
+                    what = f"store of {options.captions:,} captions: {name}"
+                    figures.tell(options.json, Figure(what, found["seconds"], "s"))
 
 
-def in_own_process(name: str, out: Path, limit: float) -> str:
+def shown(found: dict[str, Any]) -> str:
+    return f"{found['seconds']:9.2f}{found['cpu']:9.2f}{found['mb']:9,.0f}   {found['told']}"
+
+
+def in_own_process(name: str, out: Path, limit: float) -> str | dict[str, Any]:
+    """What a measurement came to, or why it came to nothing."""
     command = [sys.executable, __file__, "--measure", name, "--keep", str(out)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
@@ -90,8 +102,8 @@ def in_own_process(name: str, out: Path, limit: float) -> str:
         return f"  not done in {limit:.0f} s"
     if done.returncode:
         return f"  failed: {(done.stderr.strip().splitlines() or [f'exit status {done.returncode}'])[-1]}"
-    found = json.loads(done.stdout.splitlines()[-1])
-    return f"{found['seconds']:9.2f}{found['cpu']:9.2f}{found['mb']:9,.0f}   {found['told']}"
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def measure(name: str, out: Path) -> dict[str, Any]:
@@ -119,12 +131,12 @@ def list_videos(out: Path) -> str:
 
 
 def list_captions(out: Path) -> str:
-    """Ids and videos of the test captions."""
+    """Ids and videos of the test captions, as columns."""
     store = FeatureStore.open(out)
     rows = np.flatnonzero(store.protocols["own"] == 3)
-    ids, owners = store.caption_ids, store.caption_video_ids
-    found = [(owners[row], ids[row]) for row in rows.tolist()]
-    return f"{len(found):,} test captions of {len(ids):,}"
+    ids, owners = store.caption_ids.take(rows), store.caption_video_ids.take(rows)
+    letters = sum(len(part) for pair in zip(ids, owners, strict=True) for part in pair)
+    return f"{len(rows):,} test captions of {len(store.caption_ids):,}, {letters:,} characters"
 
 
 def read_videos(out: Path) -> str:

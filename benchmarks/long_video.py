@@ -14,12 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+import figures
 import numpy as np
 from camoe.extract.ffmpeg import inspect_binary
 from camoe.extract.video import DecodedVideo, Decoder
 from camoe.pipeline.ffmpeg_binary import find_ffmpeg
+from figures import Figure
 
 FRAMES = 12
+LONG = 91.0
+"""Seconds from which on frames are sought: there it must not be slower than decoding all."""
 
 
 def render(ffmpeg: str, path: Path, seconds: float) -> Path:
@@ -41,7 +45,8 @@ def timed(decoder: Decoder, path: Path, repeats: int = 3) -> tuple[float, Decode
 
 @click.command()
 @click.option("--lengths", default="30,60,90,120,180,600", show_default=True, help="Seconds.")
-def main(lengths: str) -> None:
+@click.option(figures.OPTION, "json_file", default=None, help=figures.HELP)
+def main(lengths: str, json_file: str | None) -> None:
     ffmpeg = find_ffmpeg(prefer_bundled=True)
     decoder = Decoder(inspect_binary(ffmpeg), 224, 1.0, FRAMES, "uniform")
     print(f"ffmpeg {decoder.binary.version}, {FRAMES} frames of 640x360 at 25 frames/s")
@@ -54,6 +59,9 @@ def main(lengths: str) -> None:
             same = np.array_equal(all_frames.frames, sought.frames)
             cost = seek / (FRAMES + 1) / (whole / seconds)
             print(f"{seconds:8.0f}s{whole:12.2f}s{seek:8.2f}s{whole / seek:8.2f}{cost:32.1f}  {same}")
+            aim = 1.0 if seconds > LONG else None
+            what = f"{FRAMES} frames of {seconds:.0f} s of video, seeking"
+            figures.tell(json_file, Figure(what, seek, "s", whole, whole / seek, least=aim))
 
 
 if __name__ == "__main__":

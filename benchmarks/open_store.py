@@ -18,10 +18,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import figures
 import numpy as np
-from camoe.pipeline.store import Captions, FeatureStore, Shard, StoreSettings, TextTable, Videos, find_shards
+from camoe.pipeline.store import Captions, FeatureStore, Shard, StoreSettings, find_shards
 from camoe.pipeline.store.build import StoreBuilder
 from camoe.pipeline.store.single_file import write_single_file
+from figures import Figure
+from made_up import made_up_texts, made_up_videos
 
 DIM, FRAMES = 512, 12
 NAMES = [("full", "fusion"), ("muw", "entity"), ("muw", "action")]
@@ -34,6 +37,7 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument(figures.OPTION, help=figures.HELP)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         out = Path(folder) / ("store.h5" if options.shards == 1 else "store")
@@ -48,6 +52,8 @@ def main() -> None:
         print(f"open {opened:.2f} s, frames {frames:.2f} s, texts {texts:.2f} s")
         print(f"all of it: {size / 1e6 / whole:,.0f} MB/s, plain reading {size / 1e6 / plain:,.0f} MB/s")
         print(f"ratio: {whole / plain:.2f} x the time of plain reading")
+        what = f"store of {options.videos:,} videos and {options.captions:,} captions, opened and loaded"
+        figures.tell(options.json, Figure(what, whole, "s", plain, whole / plain))
         if options.shards > 1:
             parts = find_shards(out)
             merged = timed(lambda: write_single_file(parts, Path(folder) / "merged.h5"))
@@ -63,28 +69,15 @@ def make(out: Path, video_count: int, caption_count: int, shards: int) -> None:
     draw = np.random.default_rng(0)
     with StoreBuilder(out, settings) as builder:
         for part in np.array_split(np.arange(video_count), shards):
-            builder.publish(Shard(settings, videos=make_videos(part, draw)))
+            ids = [f"video{number}" for number in part]
+            values = draw.standard_normal((len(part), FRAMES, DIM), np.float32)
+            builder.publish(Shard(settings, videos=made_up_videos(ids, values)))
         for part in np.array_split(np.arange(caption_count), shards):
-            builder.publish(make_texts(part, settings, video_count, draw))
+            builder.publish(make_captions(part, settings, video_count, draw))
         builder.finish()
 
 
-def make_videos(numbers: np.ndarray, draw: np.random.Generator) -> Videos:
-    count = len(numbers)
-    return Videos(
-        id=[f"video{number}" for number in numbers],
-        source=[f"all/video{number}.mp4" for number in numbers],
-        source_size=numbers,
-        source_mtime=numbers.astype(float),
-        duration_s=np.full(count, 15.0),
-        status=["ok"] * count,
-        frame_count=np.full(count, FRAMES),
-        frames=draw.standard_normal((count, FRAMES, DIM), np.float32).astype(np.float16),
-        frame_time_s=np.tile(np.arange(FRAMES, dtype=np.float32), (count, 1)),
-    )
-
-
-def make_texts(numbers: np.ndarray, settings: StoreSettings, videos: int, draw: np.random.Generator) -> Shard:
+def make_captions(numbers: np.ndarray, settings: StoreSettings, videos: int, draw: np.random.Generator) -> Shard:
     sentences = [f"a person number {number} is doing something in a room with another one" for number in numbers]
     owner = numbers * videos // (int(numbers[-1]) + 1 if len(numbers) else 1) % videos
     return Shard(
@@ -95,14 +88,7 @@ def make_texts(numbers: np.ndarray, settings: StoreSettings, videos: int, draw: 
             text=sentences,
             protocols={"msrvtt-1ka-9k": (numbers % 3 + 1).astype(np.uint8)},
         ),
-        texts={
-            name: TextTable(
-                sentences,
-                draw.standard_normal((len(numbers), DIM), np.float32).astype(np.float16),
-                np.arange(len(numbers)),
-            )
-            for name in NAMES
-        },
+        texts={name: made_up_texts(sentences, draw, DIM) for name in NAMES},
     )
 
 

@@ -15,10 +15,12 @@ from collections import defaultdict
 from pathlib import Path
 
 import click
+import figures
 import numpy as np
 import torch
 from camoe.extract.clip_encoder import ClipEncoder
-from camoe.extract.precision import LEAST_COSINE, SMALL_PARAMETERS, Way, units_of
+from camoe.extract.precision import LEAST_COSINE, SMALL_PARAMETERS, Way, best_way, units_of
+from figures import Figure
 from random_clip import random_vit_b32
 
 WORDS = "man woman dog cat is are running sitting over under green red house street water guitar"
@@ -61,7 +63,8 @@ def seconds(work: object) -> tuple[float, torch.Tensor]:
 @click.option("--batches", default="8,16,64", show_default=True)
 @click.option("--clip", "weights", default=None, help="Weights file, or tiny; none: random ViT-B/32.")
 @click.option("--device", default="auto", show_default=True)
-def main(count: int, rounds: int, batches: str, weights: str | None, device: str) -> None:
+@click.option(figures.OPTION, "json_file", default=None, help=figures.HELP)
+def main(count: int, rounds: int, batches: str, weights: str | None, device: str, json_file: str | None) -> None:
     sizes = [int(size) for size in batches.split(",")]
     count = -(-count // max(sizes)) * max(sizes)
     with tempfile.TemporaryDirectory() as folder:
@@ -100,6 +103,10 @@ def main(count: int, rounds: int, batches: str, weights: str | None, device: str
               f"{cosine[name, 'frames']:17.6f}{cosine[name, 'text']:10.6f}")  # fmt: skip
     row = Way(*chosen_way(rate, cosine, list(encoders), sizes))
     print(f"row for the table:  {'SMALL' if parameters < SMALL_PARAMETERS else units}: {row}")
+    auto = best_way(units, parameters).precision
+    for what, place, unit in ((f"frames, {sizes[-1]} a batch", sizes[-1], "frames/s"), ("texts", "text", "texts/s")):
+        ours, plain = rate[auto, place], rate["fp32", place]
+        figures.tell(json_file, Figure(f"{what}, auto ({auto}) beside fp32", ours, unit, plain, ours / plain))
 
 
 def chosen_way(

@@ -17,11 +17,15 @@ import subprocess
 import sys
 import time
 
+import figures
 import torch
 from camoe.pipeline.ranking import ranks_chunked, text_to_video_ranks, video_to_text_ranks
+from figures import Figure
 from torch.nn import functional as F
 
 WIDTH = 512
+MOST_OF_WHOLE = 1.0
+"""Our aim: blocks take no longer than the whole matrix, and less memory."""
 
 
 def main() -> None:
@@ -31,6 +35,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument(figures.OPTION, help=figures.HELP)
     parser.add_argument("--one", nargs=2, metavar=("WAY", "SIZE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
@@ -38,13 +43,19 @@ def main() -> None:
     print(f"{'size':>10}  {'way':8}{'seconds':>9}{'MB':>9}")
     for size in options.sizes:
         best = {way: row(way, size, options.runs, options) for way in ("whole", "blocks")}
-        print(f"{size:>10,}  blocks / whole: {best['blocks'] / best['whole']:.2f} of the time", flush=True)
+        print(f"{size:>10,}  blocks / whole: {best['blocks'][0] / best['whole'][0]:.2f} of the time", flush=True)
+        for unit, ours, plain in zip(("s", "MB"), best["blocks"], best["whole"], strict=True):
+            what = f"ranking {size:,} x {size:,} in blocks"
+            figures.tell(options.json, Figure(what, ours, unit, plain, ours / max(plain, 1e-9), most=MOST_OF_WHOLE))
     for size in options.blocks_only:
-        row("blocks", size, 1, options)
+        _, megabytes = row("blocks", size, 1, options)
+        whole = 4 * size**2 / 1e6
+        what = f"ranking {size:,} x {size:,} in blocks, beside the matrix alone"
+        figures.tell(options.json, Figure(what, megabytes, "MB", whole, megabytes / whole, most=MOST_OF_WHOLE))
 
 
-def row(way: str, size: int, runs: int, options: argparse.Namespace) -> float:
-    """The fastest of `runs` child processes, printed and returned."""
+def row(way: str, size: int, runs: int, options: argparse.Namespace) -> tuple[float, float]:
+    """Seconds and MB of the fastest of `runs` child processes, printed and returned."""
     command = [sys.executable, __file__, "--device", options.device, "--threads", str(options.threads)]
     found = []
     for _ in range(runs):
@@ -52,7 +63,7 @@ def row(way: str, size: int, runs: int, options: argparse.Namespace) -> float:
         found.append(tuple(map(float, child.stdout.split())))
     seconds, megabytes = min(found)
     print(f"{size:>10,}  {way:8}{seconds:>9.1f}{megabytes:>9,.0f}", flush=True)
-    return seconds
+    return seconds, megabytes
 
 
 def measure(way: str, size: int, device: str, threads: int) -> None:

@@ -20,12 +20,16 @@ import tempfile
 import time
 from pathlib import Path
 
+import figures
 import numpy as np
 from camoe.pipeline.store import store_from_arrays
 from camoe.train.config import TrainConfig
 from camoe.train.loop import fit
+from figures import Figure
 
 WIDTH, TEST, VAL = 512, 1000, 500
+MOST_SECONDS = 60.0
+"""Our aim for a report."""
 STREAMS = {"fusion": "full", "entity": "muw", "action": "muw"}
 APART = 6.0
 """How far a caption or a frame lies from the middle of its video, a unit vector: far enough that many are not found."""
@@ -78,6 +82,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--model", default="camoe")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(figures.OPTION, help=figures.HELP)
     options = parser.parse_args()
     print(f"{TEST:,} test videos, {options.train:,} to train on, {options.model}, {os.cpu_count()} cores; seconds")
     print(f"{'captions':>10}{'camoe-evaluate':>16}{'camoe-report':>14}")
@@ -95,6 +100,8 @@ def main() -> None:
                 for module, words in commands.items()
             ]
             print(f"{TEST * captions:>10,}{taken[0]:>16.1f}{taken[1]:>14.1f}", flush=True)
+            what = f"report of {TEST:,} test videos and {TEST * captions:,} captions, beside camoe-evaluate"
+            figures.tell(options.json, Figure(what, taken[1], "s", taken[0], most=MOST_SECONDS))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import figures
 import torch
 from camoe.evaluate.score_source import PairScores
 from camoe.pipeline.reranking.base import Reranker
@@ -30,6 +31,7 @@ from camoe.pipeline.reranking.ranks import Banks, reranked_ranks
 from camoe.pipeline.reranking.table import make
 from camoe.pipeline.scores import EmbeddingScores
 from camoe.train.heads.xpool import XPool
+from figures import Figure
 from torch import nn
 from torch.nn import functional as F
 
@@ -44,19 +46,23 @@ def main() -> None:
     parser.add_argument("--rerank", default="none,dsl,querybank")
     parser.add_argument("--pairs", type=int, help="so many texts and videos, compared pair by pair")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument(figures.OPTION, help=figures.HELP)
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         return measure(options)
-    watch([sys.executable, __file__, *sys.argv[1:], "--child"])
+    size = options.pairs or options.size
+    beyond, whole = watch([sys.executable, __file__, *sys.argv[1:], "--child"]), 4 * size**2 / 1e6
+    what = f"{size:,} x {size:,} under {options.rerank}, beside the matrix alone"
+    figures.tell(options.json, Figure(what, beyond, "MB", whole, beyond / whole, most=None if options.pairs else 1.0))
 
 
-def watch(command: list[str]) -> None:
-    """Run a child, which says when it is ready and when it is done, and read its memory at both times."""
+def watch(command: list[str]) -> float:
+    """Run a child, which says when it is ready and when it is done, and read its memory at both times: MB beyond."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdin is not None
         assert child.stdout is not None
-        held = 0.0
+        held = beyond = 0.0
         for line in child.stdout:
             if line.strip() != READY:
                 print(line, end="", flush=True)
@@ -65,13 +71,13 @@ def watch(command: list[str]) -> None:
                 held = resident(child.pid, "VmRSS")
                 Path(f"/proc/{child.pid}/clear_refs").write_text("5")  # forget the peak of making the embeddings
             else:
-                print(
-                    f"{resident(child.pid, 'VmHWM') - held:,.0f} MB beyond the {held:,.0f} MB of embeddings and imports"
-                )
+                beyond = resident(child.pid, "VmHWM") - held
+                print(f"{beyond:,.0f} MB beyond the {held:,.0f} MB of embeddings and imports")
             child.stdin.write("\n")
             child.stdin.flush()
     if child.returncode:
         sys.exit(child.returncode)
+    return beyond
 
 
 def resident(process: int, name: str) -> float:

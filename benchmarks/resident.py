@@ -30,14 +30,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import figures
 import torch
-from camoe.pipeline.store import Captions, Shard, StoreSettings, TextTable, Videos, write_shard
-from train_epoch import CAPTIONS_PER_VIDEO, EMBED_DIM, FRAMES, STREAMS, VIDEOS, make_store
+from figures import Figure
+from made_up import FRAMES, STREAMS, WIDTH, make_store
+from train_epoch import CAPTIONS_PER_VIDEO, VIDEOS
 
 WAYS = ("device", "host", "disk")
 HEADS: dict[str, dict[str, Any]] = {"mean": {"aggregator": "mean"}, "attention": {"aggregator": "attention"}}
 SAMPLE_S = 0.02
+MOST_OF_DEVICE = 1.3
+"""Our aim for features in host memory, in epochs with features on the device."""
 LONG, SHARD, VALIDATION = 64, 1000, 200
 """Of the stores of `--flat`: frames a video, videos a shard, videos that validate."""
 
@@ -146,50 +149,28 @@ def compare(path: Path, options: argparse.Namespace) -> None:
                 f"{everything:>10,.0f} MB{own:>8,.0f} MB",
                 flush=True,
             )
+            if way != "device":
+                figures.tell(options.json, beside_device(head, way, middle))
+
+
+def beside_device(head: str, way: str, epochs: dict[str, float]) -> Figure:
+    aim = MOST_OF_DEVICE if way == "host" else None
+    ratio = epochs[way] / epochs["device"]
+    return Figure(f"epoch of {head}, features on {way}", epochs[way], "s", epochs["device"], ratio, most=aim)
 
 
 def make_frames(folder: Path, videos: int) -> None:
     """Long videos with one caption each, in shards: a store that is nearly all frames, made a shard at a time."""
-    draw = np.random.default_rng(0)
-    for number, start in enumerate(range(0, videos, SHARD)):
-        ids = [f"video{index:07d}" for index in range(start, min(start + SHARD, videos))]
-        shard = Shard(
-            settings=StoreSettings(
-                clip_model="random",
-                clip_sha256="0" * 64,
-                clip_logit_scale=100.0,
-                embed_dim=EMBED_DIM,
-                precision="fp16",
-                fps=1.0,
-                max_frames=LONG,
-                sampling="uniform",
-            ),
-            videos=Videos(
-                id=ids,
-                source=[f"{name}.mp4" for name in ids],
-                source_size=np.ones(len(ids), np.int64),
-                source_mtime=np.ones(len(ids)),
-                duration_s=np.ones(len(ids)),
-                status=["ok"] * len(ids),
-                frame_count=np.full(len(ids), LONG),
-                frames=draw.standard_normal((len(ids), LONG, EMBED_DIM), np.float32).astype(np.float16),
-                frame_time_s=np.zeros((len(ids), LONG), np.float32),
-            ),
-            captions=Captions(
-                id=["0"] * len(ids),
-                video_id=ids,
-                text=ids,
-                protocols={"own": np.where(np.arange(start, start + len(ids)) < VALIDATION, 2, 1).astype(np.uint8)},
-            ),
-            texts={
-                ("full", "fusion"): TextTable(
-                    ids,
-                    draw.standard_normal((len(ids), EMBED_DIM), np.float32).astype(np.float16),
-                    np.arange(len(ids)),
-                )
-            },
+    for start in range(0, videos, SHARD):
+        make_store(
+            folder / f"shard-{start // SHARD:05d}.h5",
+            min(SHARD, videos - start),
+            captions_each=1,
+            frames=LONG,
+            held=0 if start else min(VALIDATION, videos // 4),
+            streams={"fusion": "full"},
+            first=start,
         )
-        write_shard(folder / f"shard-{number:05d}.h5", shard)
 
 
 def limited(path: str, way: str, megabytes: int, options: argparse.Namespace) -> None:
@@ -228,7 +209,7 @@ def flat(folder: Path, options: argparse.Namespace) -> None:
     print(f"limit {options.limit_mb:,} MB beyond the imports; one epoch of a mean head, loading and validation with it")
     print(f"{'videos':>10}{'store':>12}{'':>8}{'run':>10}{'memory all':>13}{'own':>11}")
     for times in (0.4, 1, 5):
-        path, videos = folder / f"store-{times}", int(times * options.limit_mb * 10**6) // (2 * LONG * EMBED_DIM)
+        path, videos = folder / f"store-{times}", int(times * options.limit_mb * 10**6) // (2 * LONG * WIDTH)
         path.mkdir()
         make_frames(path, videos)
         size = sum(file.stat().st_size for file in path.iterdir())
@@ -252,6 +233,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="epochs a process, after one that is not counted")
     parser.add_argument("--heads", nargs="+", default=list(HEADS), choices=list(HEADS))
     parser.add_argument("--folder", type=Path, help="where stores are made (default: a temporary folder)")
+    parser.add_argument(figures.OPTION, help=figures.HELP)
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -265,9 +247,9 @@ def main() -> None:
             flat(Path(folder), options)
             return
         path = Path(folder) / "store.h5"
-        make_store(path, options.videos)
+        make_store(path, options.videos, captions_each=CAPTIONS_PER_VIDEO)
         print(
-            f"{options.videos:,} videos x {FRAMES} x {EMBED_DIM}, {options.videos * CAPTIONS_PER_VIDEO:,} captions x "
+            f"{options.videos:,} videos x {FRAMES} x {WIDTH}, {options.videos * CAPTIONS_PER_VIDEO:,} captions x "
             f"{len(STREAMS)} streams, store {path.stat().st_size / 1e6:,.0f} MB, batch {options.batch_size}, "
             f"{options.threads} threads, {options.device}"
         )

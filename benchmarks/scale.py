@@ -17,11 +17,15 @@ import time
 from pathlib import Path
 
 import click
+import figures
 from camoe.extract.config import ExtractConfig
 from camoe.extract.run import extract
 from camoe.pipeline.ffmpeg_binary import find_ffmpeg
+from figures import Figure
 
 DISTINCT = 20
+MOST_MEMORY = 1.1
+"""Our aim: memory does not grow with the number of videos."""
 
 
 def make_links(folder: Path, count: int) -> Path:
@@ -44,25 +48,28 @@ def make_links(folder: Path, count: int) -> Path:
 @click.option("--few", default=200, show_default=True)
 @click.option("--many", default=5000, show_default=True)
 @click.option("--single", default=None, hidden=True, help="Run one extraction and print its figures.")
-def main(few: int, many: int, single: str | None) -> None:
+@click.option(figures.OPTION, "json_file", default=None, help=figures.HELP)
+def main(few: int, many: int, single: str | None, json_file: str | None) -> None:
     if single is not None:
         report_one(Path(single))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        figures = []
+        found = []
         for count in (few, many):
             videos = make_links(folder, count)
             command = [sys.executable, __file__, "--single", str(videos)]
-            figures.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+            found.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
     print(f"{'videos':>8}{'seconds':>10}{'videos/s':>10}{'peak memory, MB':>17}")
-    for figure in figures:
+    for figure in found:
         speed = figure["videos"] / figure["seconds"]
         print(f"{figure['videos']:8}{figure['seconds']:10.1f}{speed:10.1f}{figure['peak_mb']:17.0f}")
-    small, large = figures
+    small, large = found
     memory = large["peak_mb"] / small["peak_mb"]
     speed = large["videos"] / large["seconds"] / (small["videos"] / small["seconds"])
     print(f"{many / few:.0f} times the videos: {memory:.2f} times the memory, {speed:.2f} times the speed")
+    sizes = large["peak_mb"], "MB", small["peak_mb"], memory
+    figures.tell(json_file, Figure(f"peak memory, {many:,} videos beside {few:,}", *sizes, most=MOST_MEMORY))
 
 
 def report_one(videos: Path) -> None:

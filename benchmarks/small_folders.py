@@ -1,11 +1,13 @@
 """One clip, eight, forty: ours beside two plain ways, each as a process of its own, its start-up included.
 
-    python benchmarks/small_folders.py --videos DIR [--clips 1,8,40] [--rounds 1]
+    python benchmarks/small_folders.py --videos DIR [--clips 1,8,40] [--rounds 1] [--busy]
 
 The clips are those below DIR, linked again where there are fewer. Plain ways, both in fp32 with OpenCV, Pillow's resize
 and OpenAI's own model class: `one by one` (as video_features works) decodes a video, encodes its frames as one batch,
 and goes on to the next; `in batches` (as clip-video-encode works) decodes videos in as many threads as there are cores
-and encodes 256 frames at once. All take a frame a second, twelve at most, from the same weights file.
+and encodes 256 frames at once. All take a frame a second, twelve at most, from the same weights file. `--busy`
+runs ours and the first plain way once more beside a process that never rests, in a session of its own, as another
+user's would be, and compares what each way loses by it.
 """
 
 from __future__ import annotations
@@ -16,13 +18,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import cycle, islice
 from pathlib import Path
 
 import click
+import figures
+from figures import Figure
 
 BATCH_OF_FRAMES = 256
+ONE_BY_ONE, IN_BATCHES = "one by one", "in batches"
+MOST_OF_ONE_BY_ONE = {"camoe fp32": 0.6, "camoe bf16": 0.4}
+MOST_OF_ITS_LOSS = 1.3
+"""Our aims: against the first plain way, and what a busy neighbour costs, against what it costs that way."""
+BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: sum(range(10_000))"
+"""As long as we live."""
 OURS = "import sys; from camoe.extract.cli import main; main()"
 
 
@@ -68,7 +80,7 @@ def run_plainly(way: str, weights: str, folder: Path) -> None:
         return torch.stack([transform(frame) for frame in read_frames(path)])
 
     with torch.inference_mode():
-        if way == "one by one":
+        if way == ONE_BY_ONE:
             for path in paths:
                 torch.save(model.encode_image(pixels(path).to(device)).cpu(), folder.parent / f"{path.name}.pt")
             return
@@ -79,10 +91,66 @@ def run_plainly(way: str, weights: str, folder: Path) -> None:
 
 
 def command(way: str, weights: str, folder: Path, out: Path) -> list[str]:
-    if way in ("one by one", "in batches"):
+    if way in (ONE_BY_ONE, IN_BATCHES):
         return [sys.executable, "-W", "ignore", __file__, "--way", way, "--clip", weights, "--videos", str(folder)]
     options = ["--videos", str(folder), "--out", str(out), "--clip", weights, "--precision", way.split()[-1]]
     return [sys.executable, "-c", OURS, *options]
+
+
+def seconds(way: str, weights: str, folder: Path) -> float:
+    """Of a whole process."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as out:
+        start = time.perf_counter()
+        subprocess.run(command(way, weights, folder, Path(out) / "store.h5"), check=True, capture_output=True)
+        return time.perf_counter() - start
+
+
+@contextmanager
+def neighbour() -> Iterator[None]:
+    """A process that never rests, in a session of its own."""
+    with subprocess.Popen([sys.executable, "-c", BUSY], start_new_session=True) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def compare(ways: list[str], weights: str, folder: Path, rounds: int, json_file: str | None) -> dict[str, list[float]]:
+    """A row of the table; the seconds of each way, round by round."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name in ways:
+            taken[name].append(seconds(name, weights, folder))
+    count, plain = len(list(folder.iterdir())), statistics.median(taken[ONE_BY_ONE])
+    ratios = {name: middle(taken[name], taken[ONE_BY_ONE]) for name in ways if name != ONE_BY_ONE}
+    print(f"{count:6}" + "".join(f"{statistics.median(taken[name]):12.1f} s" for name in ways) + "   "
+          + ", ".join(f"{name} {ratio:.2f}x" for name, ratio in ratios.items()), flush=True)  # fmt: skip
+    for name, ratio in ratios.items():
+        what, own = f"{count} clips with start-up, {name}", statistics.median(taken[name])
+        figures.tell(json_file, Figure(what, own, "s", plain, ratio, most=MOST_OF_ONE_BY_ONE.get(name)))
+    return taken
+
+
+def compare_beside(alone: dict[str, list[float]], weights: str, folder: Path, json_file: str | None) -> None:
+    """The same beside a busy process, and how many times as long each way takes."""
+    lost: dict[str, list[float]] = {name: [] for name in alone if name != IN_BATCHES}
+    with neighbour():
+        for number in range(len(alone[ONE_BY_ONE])):
+            for name, ratios in lost.items():
+                ratios.append(seconds(name, weights, folder) / alone[name][number])
+    count, plain = len(list(folder.iterdir())), statistics.median(lost[ONE_BY_ONE])
+    cells = (f"{statistics.median(lost[name]):13.2f}x" if name in lost else f"{'':14}" for name in alone)
+    print(f"{'busy':>6}" + "".join(cells) + "   of the seconds alone", flush=True)
+    for name in lost:
+        if name != ONE_BY_ONE:
+            what, own = f"{count} clips beside a busy process, {name}", statistics.median(lost[name])
+            ratio = middle(lost[name], lost[ONE_BY_ONE])
+            figures.tell(json_file, Figure(what, own, "times", plain, ratio, most=MOST_OF_ITS_LOSS))
+
+
+def middle(own: list[float], others: list[float]) -> float:
+    """The median of the ratios, round by round."""
+    return statistics.median(a / b for a, b in zip(own, others, strict=True))
 
 
 @click.command()
@@ -90,8 +158,12 @@ def command(way: str, weights: str, folder: Path, out: Path) -> list[str]:
 @click.option("--clips", default="1,8,40", show_default=True)
 @click.option("--rounds", default=1, show_default=True)
 @click.option("--clip", "weights", default=None, help="State dict; none: random ViT-B/32.")
+@click.option("--busy", is_flag=True, help="Also beside a busy process.")
 @click.option("--way", default=None, hidden=True)
-def main(videos: Path, clips: str, rounds: int, weights: str | None, way: str | None) -> None:
+@click.option(figures.OPTION, "json_file", default=None, help=figures.HELP)
+def main(
+    videos: Path, clips: str, rounds: int, weights: str | None, busy: bool, way: str | None, json_file: str | None
+) -> None:
     if way is not None:
         assert weights is not None
         run_plainly(way, weights, videos)
@@ -101,7 +173,7 @@ def main(videos: Path, clips: str, rounds: int, weights: str | None, way: str | 
     from random_clip import random_vit_b32
 
     units = units_of("cuda" if torch.cuda.is_available() else "cpu")
-    ways = ["one by one", "in batches", *dict.fromkeys(("camoe fp32", f"camoe {BEST[units].precision}"))]
+    ways = [ONE_BY_ONE, IN_BATCHES, *dict.fromkeys(("camoe fp32", f"camoe {BEST[units].precision}"))]
     print(f"{units}, {len(os.sched_getaffinity(0))} cores, seconds of a whole process, median of {rounds}")
     print(f"{'clips':>6}" + "".join(f"{name:>14}" for name in ways) + "   against one by one")
     with tempfile.TemporaryDirectory() as temporary:
@@ -110,21 +182,9 @@ def main(videos: Path, clips: str, rounds: int, weights: str | None, way: str | 
             folder = Path(temporary) / f"{count}" / "videos"
             folder.parent.mkdir()
             link_clips(videos, folder, count)
-            taken: dict[str, list[float]] = {name: [] for name in ways}
-            for number in range(rounds):
-                for name in ways:
-                    out = folder.parent / f"{number}-{name.replace(' ', '-')}.h5"
-                    start = time.perf_counter()
-                    subprocess.run(command(name, weights, folder, out), check=True, capture_output=True)
-                    taken[name].append(time.perf_counter() - start)
-            plain = taken["one by one"]
-            ratios = [
-                f"{name} {statistics.median(a / b for a, b in zip(times, plain, strict=True)):.2f}x"
-                for name, times in taken.items()
-                if name != "one by one"
-            ]
-            print(f"{count:6}" + "".join(f"{statistics.median(taken[name]):12.1f} s" for name in ways) + "   "
-                  + ", ".join(ratios), flush=True)  # fmt: skip
+            alone = compare(ways, weights, folder, rounds, json_file)
+            if busy:
+                compare_beside(alone, weights, folder, json_file)
 
 
 if __name__ == "__main__":

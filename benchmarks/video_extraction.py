@@ -3,7 +3,9 @@
     python benchmarks/video_extraction.py --videos DIR [--copies 4] [--repeats 5]
 
 Every video below DIR is taken `--copies` times (by links). The plain way is one video after another: OpenCV decodes,
-Pillow resizes and crops, one fp32 batch a video. The floor is (decode CPU time + encode CPU time) / cores.
+Pillow resizes and crops, one fp32 batch a video. The floor is (decode CPU time + encode CPU time) / cores. What the
+encoder alone computes, counted by PyTorch, is also shown as a share of the machine's matrix rate: that of the products
+of all its layers, by themselves, in the same sizes, precision and threads.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import Path
 
 import click
 import cv2
+import figures
 import numpy as np
 import torch
 from camoe.extract.clip_encoder import ClipEncoder
@@ -26,12 +29,17 @@ from camoe.extract.config import ExtractConfig
 from camoe.extract.ffmpeg import inspect_binary
 from camoe.extract.files import find_videos
 from camoe.extract.run import extract
+from camoe.extract.side_by_side import side_by_side
 from camoe.extract.video import Decoder
 from camoe.pipeline.ffmpeg_binary import find_ffmpeg
+from figures import Figure
 from PIL import Image
 from random_clip import random_vit_b32
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-BATCH = 64
+MOST_OF_FLOOR = 1.1
+"""Our aim for the pipeline."""
 
 
 def link_copies(videos: Path, folder: Path, copies: int) -> list[Path]:
@@ -77,6 +85,50 @@ def plain_way(encoder: ClipEncoder, paths: list[Path]) -> int:
     return done
 
 
+@torch.inference_mode()
+def operations(encoder: ClipEncoder) -> int:
+    """Floating point operations of one frame, a multiplication and an addition counted as two.
+
+    PyTorch counts none for the attention of a CPU, which has one in a hundred of ViT-B/32's.
+    """
+    pixels = torch.zeros(1, 3, encoder.resolution, encoder.resolution, device=encoder.device)
+    with FlopCounterMode(display=False) as counter:
+        encoder.model.encode_image(pixels)
+    return counter.get_total_flops()
+
+
+def matrix_rate(encoder: ClipEncoder, batch: int, repeats: int) -> float:
+    """Operations a second of the layers' products alone, the median of several passes over all layers."""
+    visual = encoder.model.visual
+    layers = [
+        (block.attn.in_proj_weight, block.attn.out_proj.weight, block.mlp.c_fc.weight, block.mlp.c_proj.weight)
+        for block in visual.transformer.resblocks
+    ]
+    tokens = len(visual.positional_embedding)
+    given = {
+        weight.shape[1]: torch.randn(batch * tokens, weight.shape[1]).to(weight.device, weight.dtype)
+        for layer in layers
+        for weight in layer
+    }
+
+    @torch.inference_mode()
+    def multiply(part: torch.Tensor) -> torch.Tensor:
+        for layer in layers:
+            for weight in layer:
+                F.linear(given[weight.shape[1]][: len(part) * tokens], weight)
+        return part
+
+    def once() -> None:
+        frames = torch.empty(batch)
+        _ = side_by_side(multiply, frames) if encoder.device.type == "cpu" else multiply(frames)
+        if encoder.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    once()
+    seconds = statistics.median(measure(once)[0] for _ in range(repeats))
+    return 2 * batch * tokens * sum(weight.numel() for layer in layers for weight in layer) / seconds
+
+
 @click.command()
 @click.option("--videos", type=click.Path(exists=True, path_type=Path), required=True)
 @click.option("--copies", default=4, show_default=True)
@@ -85,8 +137,16 @@ def plain_way(encoder: ClipEncoder, paths: list[Path]) -> int:
 @click.option("--precision", default="auto", show_default=True)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--workers", default=None, type=int)
+@click.option(figures.OPTION, "json_file", default=None, help=figures.HELP)
 def main(
-    videos: Path, copies: int, repeats: int, weights: str | None, precision: str, device: str, workers: int | None
+    videos: Path,
+    copies: int,
+    repeats: int,
+    weights: str | None,
+    precision: str,
+    device: str,
+    workers: int | None,
+    json_file: str | None,
 ) -> None:
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as temporary:
@@ -98,16 +158,16 @@ def main(
         plain = ClipEncoder.load(weights, device, "fp32")
         decoder = Decoder(inspect_binary(find_ffmpeg()), encoder.resolution, 1.0, 12, "uniform")
         frames = sum(len(decoder.decode(path).frames) for path in paths)
-        batch = np.zeros((BATCH, encoder.resolution, encoder.resolution, 3), np.uint8)
+        batch = np.zeros((encoder.batch_size, encoder.resolution, encoder.resolution, 3), np.uint8)
         encoder.encode_frames(batch)
         plain.encode_frames(batch)
 
-        rows = []
+        batches = -(-frames // len(batch))
+        rows, rates = [], []
         for repeat in range(repeats):
             _, decode_cpu = measure(lambda: [decoder.decode(path) for path in paths])
-            encode_wall, encode_cpu = measure(
-                lambda: [encoder.encode_frames(batch) for _ in range(-(-frames // BATCH))]
-            )
+            encode_wall, encode_cpu = measure(lambda: [encoder.encode_frames(batch) for _ in range(batches)])
+            rates.append(matrix_rate(encoder, len(batch), 3))
             run_wall = time_extraction(folder, repeat, weights, precision, device, workers)
             plain_wall, _ = measure(lambda: plain_way(plain, paths))
             floor = (decode_cpu + encode_cpu) / cores
@@ -115,17 +175,33 @@ def main(
         run_wall, floor, plain_wall, decode_cpu, encode_wall = (
             statistics.median(part) for part in zip(*rows, strict=True)
         )
+    matrix = statistics.median(rates)
+    rate = batches * len(batch) * operations(encoder) / encode_wall
     print(
         f"{len(paths)} videos, {frames} frames, {cores} cores, {encoder.device}, {encoder.precision}, "
         f"ffmpeg {decoder.binary.version}, medians of {repeats}"
     )
     print(f"decode CPU                    {decode_cpu:8.2f} s")
     print(f"encode alone                  {encode_wall:8.2f} s   {frames / encode_wall:8.1f} frames/s")
+    print(f"  of the machine's matrix rate  {rate / matrix:6.0%}     {rate / 1e9:,.0f} of {matrix / 1e9:,.0f} GFLOP/s")
     print(f"floor (decode+encode)/cores   {floor:8.2f} s")
     print(f"pipeline                      {run_wall:8.2f} s   {frames / run_wall:8.1f} frames/s")
     print(f"plain way, fp32               {plain_wall:8.2f} s   {frames / plain_wall:8.1f} frames/s")
-    print(f"pipeline / floor {statistics.median(row[0] / row[1] for row in rows):.2f}   "
-          f"plain / pipeline {statistics.median(row[2] / row[0] for row in rows):.2f}")  # fmt: skip
+    over, faster = (statistics.median(pair) for pair in zip(*((a / b, c / a) for a, b, c, *_ in rows), strict=True))
+    print(f"pipeline / floor {over:.2f}   plain / pipeline {faster:.2f}")
+    what = f"{len(paths)} videos, {encoder.precision}"
+    for figure in (
+        Figure(f"{what}, pipeline beside the floor", run_wall, "s", floor, over, most=MOST_OF_FLOOR),
+        Figure(f"{what}, pipeline beside fp32 one by one", frames / run_wall, "frames/s", frames / plain_wall, faster),
+        Figure(
+            f"encoder alone, {encoder.precision}, of the matrix rate",
+            rate / 1e9,
+            "GFLOP/s",
+            matrix / 1e9,
+            rate / matrix,
+        ),
+    ):
+        figures.tell(json_file, figure)
 
 
 def time_extraction(folder: Path, repeat: int, weights: str, precision: str, device: str, workers: int | None) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..pipeline.atomic import write_atomic
 from ..pipeline.errors import CamoeError
+from ..pipeline.json_text import read_json
 from ..pipeline.record import Record, named
 from ..pipeline.writable import check_writable
 from .metrics import summarise_ranks
@@ -288,10 +289,10 @@ class Evaluation(Record):
 def read_evaluation(path: str | PathLike[str]) -> Evaluation:
     """The record in a JSON that `camoe-evaluate` wrote; raises `CamoeError` for anything else."""
     try:
-        found = Evaluation.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        found = Evaluation.from_json(read_json(path))
         _check_sound(found)
         return found
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CamoeError(f"{path} is not an evaluation that camoe-evaluate wrote ({reason}); run it again") from None
 

@@ -16,6 +16,7 @@ from ..pipeline.reranking.kinds import A_BANK, BOTH_BANKS
 from ..pipeline.reranking.ranks import Banks
 from ..pipeline.reranking.table import make, turned
 from ..pipeline.scores import MatrixScores
+from ..pipeline.store.strings import take_texts
 from ..train.encoder import is_product
 from ..train.scoring import ModelScorer
 from .names import RERANKINGS, Reranking
@@ -44,8 +45,8 @@ class Queries:
             )
         column = torch.searchsorted(videos, features.video_of_caption[captions])
         return cls(
-            caption_ids=[features.caption_ids[row] for row in captions.tolist()],
-            video_ids=[features.video_ids[row] for row in videos.tolist()],
+            caption_ids=list(take_texts(features.caption_ids, captions.cpu().numpy())),
+            video_ids=list(take_texts(features.video_ids, videos.cpu().numpy())),
             video_of_caption=column.cpu().numpy(),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,12 +10,14 @@ import click
 from ..pipeline.command import camoe_command, options_from, say
 from ..pipeline.errors import CamoeError
 from ..pipeline.wording import counted
-from .audit import KEPT, MASKED, NOTE, PLAIN, Preview
 from .config import ExtractConfig
 from .progress import Bars
 
 if TYPE_CHECKING:
+    from .audit import Preview
     from .run import Extraction
+
+_SHOWN = 3
 
 
 @camoe_command("camoe-extract", go_on="the same command goes on where this one stopped")
@@ -55,38 +58,37 @@ def main(config: ExtractConfig, preview_count: int | None, dry_run: bool, within
     return done.exit_status
 
 
-_STYLES: dict[str, dict[str, Any]] = {
-    KEPT: {"fg": "green", "bold": True},
-    MASKED: {"dim": True},
-    PLAIN: {},
-    NOTE: {"fg": "yellow"},
-}
-
-
 def _coloured(shown: Preview) -> str:
+    from .audit import KEPT, MASKED, NOTE, PLAIN
+
+    styles: dict[str, dict[str, Any]] = {
+        KEPT: {"fg": "green", "bold": True},
+        MASKED: {"dim": True},
+        PLAIN: {},
+        NOTE: {"fg": "yellow"},
+    }
     width = max(len(line.label) for line in shown.lines)
     tags = " ".join(f"{word}/{tag}" if tag != "OTHER" else word for word, tag in shown.tags)
     lines = [click.style(shown.caption, bold=True), f"{'tags':<{width}}  {tags}"]
     for line in shown.lines:
         lines.append(
-            f"{line.label:<{width}}  " + "".join(click.style(text, **_STYLES[kind]) for text, kind in line.spans)
+            f"{line.label:<{width}}  " + "".join(click.style(text, **styles[kind]) for text, kind in line.spans)
         )
     return "\n".join(lines)
 
 
 def report(done: Extraction) -> str:
     """What lies in the store after a run, and what does not."""
-    from ..pipeline.store import FeatureStore
     from ..pipeline.store.info import describe_tokens
 
-    if done.part is not None and not done.part.can_be_opened:
+    store = done.features
+    if store is None:
         return _part_line(done)
-    store = FeatureStore.open(done.store)
     lines = [f"{done.store}: {counted(len(store.video_ids), 'video')}"]
     if store.video_ids:
-        new = len(store.video_ids) - done.kept
+        new = len(store.video_ids) - done.kept + len(done.lost)
         if not done.kept or done.part is not None:
-            new = done.frames.ok + done.frames.damaged
+            new = done.frames.ok + done.frames.damaged - len(done.replaced)
         lines[0] += f" ({new} new), {counted(int(store.frame_count.sum()), 'frame')}"
     if store.has_captions:
         lines[0] += f", {counted(len(store.caption_ids), 'caption')}"
@@ -101,14 +103,27 @@ def report(done: Extraction) -> str:
         if without:
             lines.append(f"captions without frames of their video in the store, which cannot be used: {without}")
     lines += done.changes
+    if done.replaced:
+        lines.append(f"videos replaced, since their files had changed: {_named(done.replaced)}")
+    if done.lost:
+        lines.append(f"videos taken out, since their files had changed and cannot be read now: {_named(done.lost)}")
     if done.without_captions:
         lines.append(f"videos without a caption: {done.without_captions}")
     lines += [f"captions left out: {count} ({reason})" for reason, count in done.skipped_captions.items()]
     if done.failed or done.damaged:
         lines.append(f"videos that could not be read: {done.failed}, read in part: {done.damaged}; see {done.failures}")
     if done.part is not None:
+        if done.part.others_failed:
+            lines.append(
+                f"videos of other parts that could not be read, or not whole, so far: {done.part.others_failed}"
+            )
         lines.append(_part_line(done))
     return "\n".join(lines)
+
+
+def _named(names: Sequence[str]) -> str:
+    """How many, and the first of them by name."""
+    return f"{len(names)} ({', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''})"
 
 
 def _part_line(done: Extraction) -> str:

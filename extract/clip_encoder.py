@@ -15,6 +15,7 @@ from .clip_files import load_clip
 from .clip_tokens import clip_tokens
 from .clip_weights import Weights, find_weights
 from .precision import PRECISIONS, best_way, units_of
+from .side_by_side import side_by_side
 from .text_tower import CausalTower
 from .tower_encoder import TowerEncoder
 
@@ -71,11 +72,15 @@ class ClipEncoder(TowerEncoder):
         std = torch.tensor(_STD, device=self.device).view(1, 3, 1, 1) * 255
         return mean, std
 
-    @torch.inference_mode()
     def encode_frames(self, frames: np.ndarray | Tensor) -> Tensor:
         check_frames(frames, self.resolution)
+        given = torch.as_tensor(frames)
+        return side_by_side(self._encode, given) if self.device.type == "cpu" else self._encode(given)
+
+    @torch.inference_mode()
+    def _encode(self, frames: Tensor) -> Tensor:
         mean, std = self._normalisation
-        pixels = torch.as_tensor(frames).to(self.device).permute(0, 3, 1, 2).float()
+        pixels = frames.to(self.device).permute(0, 3, 1, 2).float()
         embeddings: Tensor = self.model.encode_image((pixels - mean) / std)
         return embeddings.float().cpu()
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from ..pipeline.errors import CamoeError
+from ..pipeline.unfilled import unfilled
 from .clip_parts import PUBLISHED, clip_class
 from .clip_weights import Weights
 
@@ -122,25 +122,8 @@ def _architecture(state: State) -> tuple[Any, ...]:
 
 def _empty_model(arguments: tuple[Any, ...]) -> Any:
     """The model without any numbers: drawing random ones, which are thrown away, takes longer than reading the file."""
-    with torch.device("meta"), _NothingDrawn():
+    with unfilled():
         return clip_class()(*arguments)
-
-
-_FILLING = ("mul", "__mul__", "__rmul__", "normal_", "uniform_", "triu_", "fill_")
-
-
-class _NothingDrawn(TorchFunctionMode):
-    """Tensors are not filled, nor scaled: on `meta` even that imports PyTorch's compiler, which takes seconds."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        name = getattr(func, "__name__", "")
-        if func is torch.randn:
-            return torch.empty(*args, **(kwargs or {}))
-        if name in _FILLING:
-            return next(value for value in (*args, *(kwargs or {}).values()) if isinstance(value, Tensor))
-        return func(*args, **(kwargs or {}))
 
 
 def _check_shapes(state: State, model: Any) -> None:

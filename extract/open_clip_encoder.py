@@ -21,6 +21,8 @@ from .hub import fetched_elsewhere, hub_if_reachable, reason, why_not_fetched
 from .plain_tower import PlainTower
 from .precision import best_way, units_of
 from .resize import LONGEST, Resize
+from .side_by_side import side_by_side
+from .text_blocks import find_activation
 from .text_tokens import Tokens
 from .text_tower import CausalTower
 from .tower_encoder import TowerEncoder
@@ -85,7 +87,11 @@ class OpenClipEncoder(TowerEncoder):
 
     def encode_frames(self, frames: np.ndarray | Tensor) -> Tensor:
         check_frames(frames, self.resolution)
-        pixels = torch.as_tensor(frames).to(self.device).permute(0, 3, 1, 2).float()
+        given = torch.as_tensor(frames)
+        return side_by_side(self._encode, given) if self.device.type == "cpu" else self._encode(given)
+
+    def _encode(self, frames: Tensor) -> Tensor:
+        pixels = frames.to(self.device).permute(0, 3, 1, 2).float()
         return self._embed((pixels - self._mean) / self._std)
 
 
@@ -124,6 +130,7 @@ def _is_plain(block: Any) -> bool:
         and isinstance(block.attn, nn.MultiheadAttention)
         and isinstance(block.ls_1, nn.Identity)
         and isinstance(block.ls_2, nn.Identity)
+        and find_activation(block.mlp.gelu) is not None
     )
 
 

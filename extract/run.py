@@ -54,12 +54,16 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class PartDone:
-    """What a part leaves: of the plan's `chunks`, `own` are its own; `left` still have no shard."""
+    """What a part leaves: of the plan's `chunks`, `own` are its own; `left` still have no shard.
+
+    `others_failed` are videos of others' chunks that no shard has whole so far; their own parts may be at them.
+    """
 
     part: Part
     chunks: int
     own: int
     left: int
+    others_failed: int
     can_be_opened: bool
     """Not a single file, which a run without --part makes of the shards, nor a folder without any."""
 
@@ -68,7 +72,9 @@ class PartDone:
 class Extraction:
     """What a run did, and what the store then holds.
 
-    `frames` counts this run's videos; `kept` those that were in the store before; `failed` all whose frames it lacks.
+    `frames` counts this run's videos; `kept` those that were in the store before; `failed` all whose frames it lacks,
+    and `damaged` all that were read in part; after a part, those of its own chunks. `replaced` videos had changed and
+    were read again; `lost` ones had changed, and cannot be read now. `features` is the store, where it can be opened.
     """
 
     store: Path
@@ -84,6 +90,9 @@ class Extraction:
     changes: list[str] = field(default_factory=list)
     """What became of captions that the store had already, in lines for people."""
     part: PartDone | None = None
+    replaced: Sequence[str] = ()
+    lost: Sequence[str] = ()
+    features: FeatureStore | None = field(default=None, repr=False, compare=False)
 
     @property
     def exit_status(self) -> int:
@@ -117,6 +126,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None, engine: Eng
         stage = _Stage(config, inputs, encoder, settings, builder, progress, engine)
         found = stage.compare_captions()
         plan, pending = stage.plan()
+        changed = stage.held_already(pending)
         sentences = stage.add_texts(tagger, found) if part is None or part.number == 1 else 0
         counts = stage.add_videos(plan, pending, binary)
         store = builder.finish() if part is None else builder.finish_part()
@@ -124,21 +134,26 @@ def extract(config: ExtractConfig, progress: Progress | None = None, engine: Eng
             save_clip_layers(config.store, layers, encoder)
     captions = inputs.captions
     captioned = set(captions.video_id) if captions is not None else set()
-    failures = store.failures.values() if store is not None else ()
-    failed = sum(failure.stage == FAILED for failure in failures)
+    failures = store.failures if store is not None else {}
+    own = [failures[video_id] for video_id in failures if _is_own(video_id, plan, part)]
+    failed = sum(failure.stage == FAILED for failure in own)
+    still = [name in failures and failures[name].stage == FAILED for name in changed]
     return Extraction(
         store=config.store,
         failures=builder.place.failures,
         frames=counts,
         kept=len(builder.inventory.videos),
         failed=failed,
-        damaged=len(failures) - failed,
+        damaged=len(own) - failed,
         captions=len(captions.text) if captions is not None else 0,
         sentences=sentences,
         without_captions=sum(item.id not in captioned for item in inputs.items) if captioned else 0,
         skipped_captions=captions.skipped if captions is not None else {},
         changes=_changes(found, config, builder.store),
-        part=_part_done(part, builder, plan, store) if part is not None else None,
+        part=_part_done(part, builder, plan, store, len(failures) - len(own)) if part is not None else None,
+        replaced=[name for name, is_lost in zip(changed, still, strict=True) if not is_lost],
+        lost=[name for name, is_lost in zip(changed, still, strict=True) if is_lost],
+        features=store if part is None or not builder.place.is_single else None,
     )
 
 
@@ -149,12 +164,13 @@ def _engine(config: ExtractConfig, progress: Progress, stack: ExitStack) -> Engi
     return stack.enter_context(closing(open_engine(config.engine if config.videos is not None else LOCAL, wanted)))
 
 
-def _part_done(part: Part, builder: StoreBuilder, plan: Plan, store: FeatureStore | None) -> PartDone:
+def _part_done(
+    part: Part, builder: StoreBuilder, plan: Plan, store: FeatureStore | None, others_failed: int
+) -> PartDone:
     chunks = plan.chunks
     left = sum(not (builder.place.folder / shard_name(chunk)).exists() for chunk in chunks)
-    return PartDone(
-        part, len(chunks), sum(map(part.has, chunks)), left, store is not None and not builder.place.is_single
-    )
+    can_be_opened = store is not None and not builder.place.is_single
+    return PartDone(part, len(chunks), sum(map(part.has, chunks)), left, others_failed, can_be_opened)
 
 
 def _changes(found: Reconciled | None, config: ExtractConfig, store: FeatureStore | None) -> list[str]:
@@ -213,6 +229,12 @@ class _Stage:
                 f"{begun.precision}; use --precision {plan.begun.precision}, or --mix-precisions, which allows both"
             )
         return plan, own_items(pending, plan, config.chosen_part)
+
+    def held_already(self, pending: Sequence[VideoItem]) -> list[str]:
+        """Those of the `pending` videos that the store has frames of, by their ids: they have changed since."""
+        ids = [item.id for item in pending]
+        held = self.builder.inventory.videos.of(ids)
+        return [video_id for video_id, source in zip(ids, held, strict=True) if source is not None]
 
     def _forget_gone_failures(self) -> None:
         """A retry forgets failures of files that are no longer in the folder."""
@@ -329,9 +351,11 @@ def _check_writable(config: ExtractConfig) -> None:
 
 def own_items(items: Sequence[VideoItem], plan: Plan, part: Part | None) -> Sequence[VideoItem]:
     """The items of a part's chunks, and those that are in no chunk yet."""
-    if part is None:
-        return items
-    return [item for item in items if item.id not in plan.videos or part.has(plan.videos[item.id].chunk)]
+    return items if part is None else [item for item in items if _is_own(item.id, plan, part)]
+
+
+def _is_own(video_id: str, plan: Plan, part: Part | None) -> bool:
+    return part is None or video_id not in plan.videos or part.has(plan.videos[video_id].chunk)
 
 
 def preview_captions(config: ExtractConfig, count: int) -> list[Preview]:

@@ -45,9 +45,10 @@ class Record:
         return {key: _plain(getattr(self, field.name)) for key, field in _fields(type(self)).items()}
 
     @classmethod
-    def from_json(cls: type[RecordType], value: object) -> RecordType:
-        """The record in plain values; `ValueError` names the key that is missing, unknown or of another type."""
-        return _read_record(cls, value, cls.__name__.lower())
+    def from_json(cls: type[RecordType], value: object, called: str = "") -> RecordType:
+        """The record in plain values; `ValueError` names the key that is missing, unknown or of another type, and the
+        record as it is `called`, or by its class."""
+        return _read_record(cls, value, called or cls.__name__.lower())
 
 
 def _fields(kind: type[Record]) -> dict[str, dataclasses.Field]:

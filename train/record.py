@@ -83,4 +83,4 @@ class RunRecord(Record):
         written_as = value.get("format", 1) if isinstance(value, dict) else 1
         if written_as not in (1, FORMAT):
             raise ValueError(f"its format is {str(written_as)[:40]}, which a later version of camoe wrote")
-        return cls.from_json(value)
+        return cls.from_json(value, "run")

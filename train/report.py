@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..pipeline.errors import CamoeError
+from ..pipeline.json_text import parse_json
 from ..pipeline.regular import read_regular
 from .checkpoint import Checkpoint
 from .reporters import Guarded, Reporter
@@ -70,12 +71,24 @@ def reporting(
 def _lines_until(path: Path, epoch: int) -> list[str]:
     """A killed run may have written further than its checkpoint, and half a line."""
     try:
-        lines = read_regular(path).decode("utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] <= epoch]
-        if not kept or json.loads(kept[-1])["epoch"] != epoch:
+        lines = [line for line in read_regular(path).splitlines(keepends=True) if line.endswith(b"\n")]
+        epochs = [_epoch_of(line, number) for number, line in enumerate(lines, 1)]
+        kept = [(line.decode(), told) for line, told in zip(lines, epochs, strict=True) if told <= epoch]
+        if not kept or kept[-1][1] != epoch:
             raise ValueError(f"it does not reach epoch {epoch}, where the checkpoint is")
-        return kept
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return [line for line, _ in kept]
+    except (OSError, ValueError) as error:
         raise CamoeError(
             f"{path} is damaged ({' '.join(str(error).split())}); use --overwrite instead of --resume to train anew"
         ) from None
+
+
+def _epoch_of(line: bytes, number: int) -> int:
+    try:
+        row = parse_json(line)
+    except ValueError:
+        row = None
+    epoch = row.get("epoch") if isinstance(row, dict) else None
+    if type(epoch) is not int:
+        raise ValueError(f"line {number} is not of an epoch")
+    return epoch

@@ -27,9 +27,11 @@ from safetensors.torch import load
 from ..pipeline.atomic import fsync, write_atomic
 from ..pipeline.config import dump_config, load_config, read_yaml
 from ..pipeline.errors import CamoeError, RunStoppedError
+from ..pipeline.json_text import read_json
 from ..pipeline.regular import open_lock
 from ..pipeline.sealed import file_bytes
 from ..pipeline.store import StoreError, find_shards
+from ..pipeline.unfilled import unfilled
 from .card import CardFacts, write_card
 from .checkpoint import CHECKPOINT
 from .config import TrainConfig
@@ -97,12 +99,21 @@ def load_run(path: str | PathLike[str]) -> Run:
             f"{folder} is not a run folder ({', '.join(missing)} missing); give one that camoe-train wrote"
         )
     try:
-        record = RunRecord.read(json.loads((folder / RECORD).read_text(encoding="utf-8")))
+        record = _read_record(folder / RECORD)
         config = _read_config(folder / CONFIG, record.format)
         model = _read_model(folder / MODEL, config, record)
-    except (OSError, ValueError, TypeError, RuntimeError, ArithmeticError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         raise CamoeError(f"{folder} is damaged ({_plain(error)}); train it again") from None
     return Run(folder, config, record.to_json(), model.eval())
+
+
+def _read_record(path: Path) -> RunRecord:
+    try:
+        return RunRecord.read(read_json(path))
+    except (OSError, ValueError) as error:
+        raise CamoeError(
+            f"{path} is damaged ({_plain(error)}); put it back from a copy, or train the run again"
+        ) from None
 
 
 def _read_config(path: Path, written_as: int) -> TrainConfig:
@@ -129,10 +140,16 @@ def _read_model(path: Path, config: TrainConfig, record: RunRecord) -> Scorer:
     content = path.read_bytes()
     if record.model_sha256 not in (None, hashlib.sha256(content).hexdigest()):
         raise ValueError(f"{path.name} does not match its checksum")
-    state = load(content)
-    with torch.device("meta"):
+    try:
+        state = load(content)
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} is no file of tensors: {error}") from None
+    with unfilled():
         model = build_model(config.recipe, record.shape)
-    model.load_state_dict(state, assign=True)
+    try:
+        model.load_state_dict(state, assign=True)
+    except RuntimeError:
+        raise ValueError(f"{path.name} is not of the model that {CONFIG} and {RECORD} describe") from None
     if wrong := [name for name, tensor in state.items() if tensor.dtype != torch.float32]:
         raise ValueError(f"{path.name}: {wrong[0]} is {state[wrong[0]].dtype}, not float32")
     return model

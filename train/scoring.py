@@ -11,6 +11,7 @@ import torch
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import FeatureStore, StoreSettings
 from ..pipeline.store.schema import FULL
+from ..pipeline.store.strings import take_texts
 from .data import Features, load_features, resolve_device, resolve_protocol
 from .names import AUTO
 from .residence import choose_residence
@@ -62,12 +63,12 @@ class ModelScorer:
         similarity = score_matrix(self.model, self.features, captions, gallery)
         place = torch.full((len(self.features.video_ids),), -1, dtype=torch.int64, device=gallery.device)
         place[gallery] = torch.arange(len(gallery), device=gallery.device)
-        rows = captions.tolist()
+        rows = captions.cpu().numpy()
         return Scores(
             similarity=similarity.cpu().numpy(),
-            caption_ids=[self.features.caption_ids[row] for row in rows],
-            caption_video_ids=[self._caption_video_ids[row] for row in rows],
-            video_ids=[self.features.video_ids[row] for row in gallery.tolist()],
+            caption_ids=list(take_texts(self.features.caption_ids, rows)),
+            caption_video_ids=list(take_texts(self._caption_video_ids, rows)),
+            video_ids=list(take_texts(self.features.video_ids, gallery.cpu().numpy())),
             video_of_caption=place[self.features.video_of_caption[captions]].cpu().numpy(),
         )
 

@@ -43,9 +43,10 @@ def read_sweep(path: Path) -> list[Part]:
     """The overview of a sweep; raises `CamoeError` where it has none yet."""
     try:
         text = (path / OVERVIEW).read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
         raise CamoeError(
-            f"{path / OVERVIEW} cannot be read ({error.strerror}); the same camoe-sweep command writes it"
+            f"{path / OVERVIEW} cannot be read ({reason}); the same camoe-sweep command writes it"
         ) from None
     return [_part(block, path) for block in _blocks(text)]
 

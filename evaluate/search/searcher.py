@@ -475,15 +475,11 @@ class Searcher:
             found.append(self.mix(self.ranker.pairs(texts, frames, mask)[:, :, 0].cpu().numpy(), weights))
         scores = np.concatenate(found)
         rows = self.best(scores, top)
+        columns = (store.caption_ids, store.caption_video_ids, store.caption_texts)
+        best = zip(rows.tolist(), *(column.take(rows) for column in columns), strict=True)
         return [
-            CaptionHit(
-                rank,
-                store.caption_ids[row],
-                store.caption_video_ids[row],
-                round(float(scores[row]), 4),
-                text,
-            )
-            for rank, (row, text) in enumerate(zip(rows.tolist(), store.caption_texts.take(rows), strict=True), start=1)
+            CaptionHit(rank, caption_id, video_id, round(float(scores[row]), 4), text)
+            for rank, (row, caption_id, video_id, text) in enumerate(best, start=1)
         ]
 
     @cached_property

@@ -21,6 +21,7 @@ import numpy as np
 
 from ...pipeline.atomic import write_atomic
 from ...pipeline.errors import CamoeError
+from ...pipeline.json_text import read_json
 from ...pipeline.regular import read_regular
 from ...pipeline.store.layouts import needed, read_npz
 from ..names import DIRECTIONS
@@ -49,7 +50,7 @@ class Cells:
         if not path.exists():
             return None
         with _told_of(path):
-            values = json.loads(read_regular(path))
+            values = read_json(path)
             if not isinstance(values, dict):
                 raise ValueError(f"it holds a {type(values).__name__}")
             sums = {name: values.pop(name, None) for name in SUMS}

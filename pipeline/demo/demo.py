@@ -7,9 +7,10 @@ import io
 import json
 import os
 import shlex
+import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from multiprocessing import get_context
@@ -25,6 +26,9 @@ from .table import Row, chance_row, format_table, measured_row, plot_table
 from .worlds import WORLDS, AnyClip, world_of
 
 SUBSET, STORE, LOG = "test", "shards.h5", "demo.log"
+REPORTED = ("camoe-dsl-0", "camoe-0")
+"""The runs that the report is about."""
+SLOW_TO_IMPORT = ("torch", "h5py", "pyarrow.compute", "pandas", "safetensors.torch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,30 +83,42 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> list[Row]:
     check_writable(out, inside=True)
     out.mkdir(parents=True, exist_ok=True)
     clips = _prepare_videos(config, say)
-    say(_command_line("camoe-extract", _extract_options(config)))
-    text = _run("camoe-extract", _extract_options(config), show_progress=True)
-    say(text)
-    _log(out, text)
-    evaluated = _run_experiments(config, say)
     videos = sum(clip.subset == SUBSET for clip in clips)
-    rows = [chance_row(videos)]
-    rows += [measured_row(row.title, evaluated[row.name], row.rerank) for row in EXPERIMENTS]
-    (out / "table.json").write_text(json.dumps([row.as_dict() for row in rows], indent=2) + "\n", encoding="utf-8")
-    plot_table(rows, out / "table.png")
+    with _workers() as pool:
+        say(_command_line("camoe-extract", _extract_options(config)))
+        text = pool.submit(_run, "camoe-extract", _extract_options(config), show_progress=True).result()
+        say(text)
+        _log(out, text)
+        evaluated, report = _run_experiments(pool, config, say)
+        rows = [chance_row(videos)]
+        rows += [measured_row(row.title, evaluated[row.name], row.rerank) for row in EXPERIMENTS]
+        written = json.dumps([row.as_dict() for row in rows], indent=2) + "\n"
+        (out / "table.json").write_text(written, encoding="utf-8")
+        plot_table(rows, out / "table.png")
+        page = report.result()
     for what in (VIDEO_FOLDER, CAPTION_FILE, STORE, "runs", LOG):
         say(f"{out / what}")
     say(f"{out / 'table.json'}\n{out / 'table.png'}\n\n{format_table(rows, videos)}")
-    say(_look(config))
+    search = _command_line("camoe-search", ["--run", str(out / "runs" / REPORTED[0]), "--serve"])
+    say(f"\nopen in a browser: {page}\nsearch these videos: {search}")
     say(f"\nThe whole demo took {time.monotonic() - started:.0f} s.")
     return rows
 
 
-def _look(config: DemoConfig) -> str:
-    """Write the report of the first trained runs; the lines that open it, and the page to search in."""
-    runs = [str(config.out / "runs" / f"{name}-0") for name in ("camoe-dsl", "camoe")]
-    page = _run("camoe-report", [*runs, "--out", str(config.out / "report")]).splitlines()[-1]
-    search = _command_line("camoe-search", ["--run", runs[0], "--serve"])
-    return f"\nopen in a browser: {page}\nsearch these videos: {search}"
+def _workers() -> ProcessPoolExecutor:
+    """A process a core; where the system can, they are forked from one that has imported what takes seconds."""
+    context = get_context("forkserver" if sys.platform == "linux" else "spawn")
+    context.set_forkserver_preload([*SLOW_TO_IMPORT, __name__])
+    ffmpeg = os.environ["CAMOE_FFMPEG"]
+    return ProcessPoolExecutor(_cores(), mp_context=context, initializer=_use_ffmpeg, initargs=(ffmpeg,))
+
+
+def _use_ffmpeg(path: str) -> None:
+    os.environ["CAMOE_FFMPEG"] = path
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _prepare_videos(config: DemoConfig, say: Callable[[str], None]) -> list[AnyClip]:
@@ -124,29 +140,51 @@ def _extract_options(config: DemoConfig) -> list[str]:
     return [*inputs, "--clip", world.weights, *world.sampling, "--precision", "fp32", "--tokens"]
 
 
-def _run_experiments(config: DemoConfig, say: Callable[[str], None]) -> dict[str, list[dict]]:
-    """Train and evaluate every experiment with every seed, one process a core; evaluations by experiment."""
+def _run_experiments(
+    pool: ProcessPoolExecutor, config: DemoConfig, say: Callable[[str], None]
+) -> tuple[dict[str, list[dict]], Future[str]]:
+    """Train and evaluate every experiment with every seed: evaluations by experiment, and the report's page to come.
+
+    The report is written while the last runs still train.
+    """
     jobs = [
         (experiment, seed)
         for experiment in {row.name: row for row in EXPERIMENTS}.values()
         for seed in range(config.seeds if experiment.trained else 1)
     ]
     evaluated: dict[str, list[dict]] = {}
-    workers = min(len(jobs), len(os.sched_getaffinity(0)))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(_train_and_evaluate, experiment, seed, config) for experiment, seed in jobs]
-        for (experiment, _), job in zip(jobs, running, strict=True):
-            result, commands, text = job.result()
-            raw = result["rerankings"]["none"]
-            say("\n".join(commands))
-            say(f"  R@1 on test clips: text to video {raw['t2v']['R@1']:.1f}, video to text {raw['v2t']['R@1']:.1f}")
-            _log(config.out, text)
-            evaluated.setdefault(experiment.name, []).append(result)
-    return evaluated
+    missing, report = set(REPORTED), None
+    running = [pool.submit(_train_and_evaluate, experiment, seed, config) for experiment, seed in jobs]
+    for (experiment, seed), job in zip(jobs, running, strict=True):
+        result, commands, text = job.result()
+        raw = result["rerankings"]["none"]
+        say("\n".join(commands))
+        say(f"  R@1 on test clips: text to video {raw['t2v']['R@1']:.1f}, video to text {raw['v2t']['R@1']:.1f}")
+        _log(config.out, text)
+        evaluated.setdefault(experiment.name, []).append(result)
+        missing.discard(f"{experiment.name}-{seed}")
+        report = report or (None if missing else pool.submit(_write_report, config))
+    assert report is not None
+    return evaluated, report
+
+
+def _write_report(config: DemoConfig) -> str:
+    """Where the page about the first trained runs is."""
+    _one_thread()
+    runs = [str(config.out / "runs" / name) for name in REPORTED]
+    return _run("camoe-report", [*runs, "--out", str(config.out / "report")]).splitlines()[-1]
+
+
+def _one_thread() -> None:
+    """For work beside which other processes work: threads that wait for each other would slow all of them down."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _train_and_evaluate(experiment: Experiment, seed: int, config: DemoConfig) -> tuple[dict, list[str], str]:
     """One run: its evaluation, the commands, and what they printed."""
+    _one_thread()
     run = config.out / "runs" / f"{experiment.name}-{seed}"
     train = ["--features", str(config.out / STORE), "--out", str(run), "--overwrite", *experiment.options]
     train += ["--seed", str(seed)]

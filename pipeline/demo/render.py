@@ -233,10 +233,11 @@ def draw_scene(clip: Clip, times: list[float]) -> Array:
         draw(resting, clip.other[0], _pose_of_other(clip), 1.0)
         scenery = compose(scenery, resting, clip.other[1])
     pose_at, exposure = trajectory(clip), EXPOSURE_SECONDS / clip.duration_seconds
+    shifts = np.linspace(-0.5, 0.5, SUBFRAMES).tolist()
     frames = np.empty((len(times), RESOLUTION, RESOLUTION, 3), np.uint8)
     for frame, time in zip(frames, times, strict=True):
         moving = np.zeros((3, RESOLUTION, RESOLUTION), np.float32)
-        for shift in np.linspace(-0.5, 0.5, SUBFRAMES).tolist():
+        for shift in shifts:
             draw(moving, clip.combination.shape, pose_at(time + shift * exposure), 1 / SUBFRAMES)
         frame[:] = np.clip(compose(scenery, moving, clip.combination.colour) + 0.5, 0, 255)
     return frames

@@ -5,26 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ..atomic import write_atomic
-from ..captions.columns import Columns
 from ..command import camoe_group, say
 from ..config import SettingError
-from ..csv_text import csv_text
 from ..errors import CamoeError
 from ..regular import read_regular
 from ..wording import counted
 from ..writable import check_writable
-from .drop import drop_videos
-from .export import export_store
-from .failures import failures_path
-from .imports import Imported, ImportOptions, import_export, import_store, is_export, parse_texts
-from .info import describe, size_text
-from .merge import merge_stores
-from .reader import FeatureStore, find_shards
-from .verify import is_listed, unfinished, verify_store
+
+# Each command imports what it needs: h5py and pyarrow take longer than `--help` should.
+if TYPE_CHECKING:
+    from .imports import Imported
+    from .reader import FeatureStore
 
 OPTIONS = {name: "--" + name.replace("_", "-") for name in ("max_frames", "fps", "precision", "clip_model", "out")}
 """The options of `import` that a message may speak of."""
@@ -48,6 +43,9 @@ def main() -> None:
 @PATHS
 def info(paths: tuple[Path, ...]) -> None:
     """Settings, counts, protocols, texts and the content hash of a store."""
+    from .info import describe
+    from .reader import FeatureStore
+
     for line in describe(FeatureStore.open(paths)):
         say(line)
 
@@ -60,6 +58,8 @@ def verify(paths: tuple[Path, ...]) -> int:
     Names the shard and the data set of a flipped byte, and the line of a damaged plan. Shards that are planned but not
     made yet are named too; they are no damage. Exit status: 0 sound; 1 damaged.
     """
+    from .reader import FeatureStore, find_shards
+    from .verify import is_listed, unfinished, verify_store
 
     told: set[str] = set()
 
@@ -88,6 +88,8 @@ def merge(paths: tuple[Path, ...], out: Path) -> None:
 
     Parts that were made with different settings are refused.
     """
+    from .merge import merge_stores
+
     store = merge_stores(paths, out)
     say(f"{out}: {_counts(store)}, content {store.content_hash}")
 
@@ -104,6 +106,8 @@ def drop(store: Path, ids: tuple[str, ...], listed: Path | None) -> None:
     They stay out when the same camoe-extract command is given again. The shards of a folder still hold their data;
     camoe-store merge writes a store without it.
     """
+    from .drop import drop_videos
+
     names = [*ids, *(_listed_ids(listed) if listed is not None else ())]
     if not names:
         raise CamoeError("there is nothing to drop; give ids of videos, or --list FILE")
@@ -133,6 +137,10 @@ def export(paths: tuple[Path, ...], out: Path, form: str | None) -> None:
 
     Or write an index of its videos (.faiss), for camoe-search --index if the store is large.
     """
+    from .export import export_store
+    from .info import size_text
+    from .reader import FeatureStore
+
     if out.exists():
         raise CamoeError(f"{out} exists already; give a new --out")
     if form is not None and out.suffix != f".{form}":
@@ -213,6 +221,9 @@ def import_(
     them (clip-video-encode's WebDataset); an .npz with ids, frames and frame_count; or an .npz that `export` wrote,
     which needs no options. With --captions and --texts the store is ready for camoe-train.
     """
+    from ..captions.columns import Columns
+    from .imports import ImportOptions, import_export, import_store, is_export, parse_texts
+
     if write_captions is not None and write_captions.exists():
         raise CamoeError(f"{write_captions} exists already; give a new --write-captions")
     check_writable(out, inside=out.is_dir())
@@ -242,10 +253,16 @@ def import_(
 
 
 def _write_captions(path: Path, done: Imported) -> None:
+    from ..atomic import write_atomic
+    from ..csv_text import csv_text
+
     write_atomic(path, csv_text([("video_id", "caption"), *done.found_captions.items()]))
 
 
 def _report(done: Imported, max_frames: int, captions: Path | None) -> list[str]:
+    from .failures import failures_path
+    from .reader import FeatureStore
+
     lines = [f"{done.store}: {_counts(FeatureStore.open(done.store))}"]
     lines += [f"captions left out: {count} ({reason})" for reason, count in done.skipped_captions.items()]
     if done.shortened:

@@ -7,6 +7,7 @@ is opened for verification.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from ..atomic import write_atomic
@@ -14,6 +15,7 @@ from ..errors import CamoeError
 from ..regular import read_regular, real_path
 
 FOLDER_MANIFEST = "SHA256SUMS"
+_LINE = re.compile("[0-9a-f]{64}  .+")
 
 
 def manifest_path(shard: Path) -> Path:
@@ -33,14 +35,27 @@ def read_manifest(path: Path) -> dict[str, str]:
     """File name -> SHA-256; empty when there is no manifest."""
     if not os.path.lexists(path):
         return {}
-    try:
-        lines = [line.split("  ", 1) for line in read_regular(path).decode("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise CamoeError(
-            f"{path} cannot be read ({reason}); restore it, or delete it to have the shards summed anew"
-        ) from None
+    lines = [line.split("  ", 1) for line in _lines(path)]
     return {parts[1]: parts[0] for parts in lines if len(parts) == 2}
+
+
+def check_manifest(path: Path) -> None:
+    """Raises `CamoeError` where a manifest is not what `write_manifest` writes: a line of it that lists no shard would
+    leave that shard without a checksum."""
+    for number, line in enumerate(_lines(path) if os.path.lexists(path) else [], 1):
+        if not _LINE.fullmatch(line):
+            raise _unreadable(path, f"line {number} is no checksum of a file")
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return read_regular(path).decode("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, getattr(error, "strerror", None) or "it is not text") from None
+
+
+def _unreadable(path: Path, reason: str) -> CamoeError:
+    return CamoeError(f"{path} cannot be read ({reason}); restore it, or delete it to have the shards summed anew")
 
 
 def write_manifest(path: Path, sums: dict[str, str]) -> None:

@@ -41,7 +41,7 @@ from .schema import (
     TextName,
     TextTable,
 )
-from .strings import CodedStrings, StoredStrings, Strings
+from .strings import CodedStrings, StoredStrings, Strings, check_text
 from .writer import JSON_SETTINGS
 
 VIDEO_COLUMNS: dict[str, tuple[str, int]] = {
@@ -208,12 +208,14 @@ def _read_video_ids(group: h5py.Group, settings: StoreSettings) -> Strings:
 
 @dataclass(frozen=True)
 class CaptionKeys:
-    """What names the `M` captions of a shard, and their subsets; their texts are left in the file."""
+    """What names the `M` captions of a shard, and their subsets; their texts are left in the file, and their ids, too,
+    until they are asked for. `ascend` tells whether they stand sorted by (video, id), and none of them twice."""
 
     id: Strings
     video_id: CodedStrings
     protocols: dict[str, np.ndarray]
     shortfall: dict[str, dict]
+    ascend: bool
 
 
 def read_caption_keys(path: Path) -> CaptionKeys:
@@ -226,11 +228,27 @@ def read_caption_keys(path: Path) -> CaptionKeys:
             for name in found:
                 protocols[name] = read_column(found, name, "u")
                 shortfall[name] = read_json_attribute(found[name], "shortfall", dict)
-        ids, owners = Strings.of(read_column(group, "id", "S")), _coded(read_column(group, "video_id", "S"))
+        column, owners = read_column(group, "id", "S"), _coded(read_column(group, "video_id", "S"))
+        check_text(column)
+        ids = StoredStrings(len(column), _CaptionIds(path))
         texts = range(len(checked_dataset(group, "text", "S")))
         with as_damage(path):
             _ = Captions(ids, owners, texts, protocols)  # type: ignore[arg-type]  # their lengths are compared
-        return CaptionKeys(ids, owners, protocols, shortfall)
+        codes = owners.codes
+        ascend = (codes[1:] > codes[:-1]) | ((codes[1:] == codes[:-1]) & (column[1:] > column[:-1]))
+        return CaptionKeys(ids, owners, protocols, shortfall, bool(ascend.all()))
+
+
+@dataclass(frozen=True)
+class _CaptionIds:
+    """Reads the ids of a shard's captions."""
+
+    path: Path
+
+    def __call__(self, rows: np.ndarray | None) -> Strings:
+        with open_hdf5(self.path) as file:
+            found = Strings.of(caption_ids(file)[()])
+        return found if rows is None else found.take(rows)
 
 
 def read_captions(path: Path) -> Captions:
@@ -239,6 +257,11 @@ def read_captions(path: Path) -> Captions:
     with open_hdf5(path) as file:
         texts = Strings.of(read_column(_caption_group(file), "text", "S"))
     return Captions(keys.id, keys.video_id, texts, keys.protocols, keys.shortfall)
+
+
+def caption_ids(file: h5py.File) -> h5py.Dataset:
+    """The column of the captions' ids."""
+    return checked_dataset(_caption_group(file), "id", "S")
 
 
 def caption_texts(file: h5py.File) -> h5py.Dataset:
@@ -256,9 +279,13 @@ def _caption_group(file: h5py.File) -> h5py.Group:
 def _coded(column: np.ndarray) -> CodedStrings:
     """A column in which the same value stands many times, mostly together."""
     starts = np.concatenate([np.zeros(min(1, len(column)), np.int64), 1 + np.flatnonzero(column[1:] != column[:-1])])
-    runs = Strings.of(column[starts])
-    distinct = Strings.of(np.unique(column[starts]))
-    codes = distinct.find(runs).astype(np.int32)
+    values = column[starts]
+    runs = Strings.of(values)
+    if (values[1:] > values[:-1]).all():
+        distinct, codes = runs, np.arange(len(runs), dtype=np.int32)
+    else:
+        distinct = Strings.of(np.unique(values))
+        codes = distinct.find(runs).astype(np.int32)
     return CodedStrings(distinct, np.repeat(codes, np.diff(np.append(starts, len(column)))))
 
 

@@ -205,6 +205,12 @@ def take_texts(texts: Sequence[str], rows: np.ndarray) -> Sequence[str]:
     return texts.take(rows) if isinstance(texts, Strings) else [texts[row] for row in rows.tolist()]
 
 
+def check_text(column: np.ndarray) -> None:
+    """Raises `ValueError` where a column of bytes `(N,)` is no UTF-8."""
+    if column.size and np.ascontiguousarray(column).view(np.uint8).max() >= 0x80:
+        _ragged(column)
+
+
 def _ragged(column: np.ndarray) -> Any:
     lengths = np.char.str_len(column).astype(np.int64)
     letters = np.ascontiguousarray(column).view(np.uint8).reshape(len(column), column.dtype.itemsize)

@@ -1,12 +1,12 @@
 """Several shards read as one: their settings, captions and texts, or a refusal where they contradict each other.
 
-Ids, videos and subsets of the captions are in memory, as columns; their texts, and the sentences of tables, are read
-when they are asked for.
+Videos and subsets of the captions are in memory, as columns; their ids and texts, and the sentences of tables, are
+read when they are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,7 @@ from .shard import (
     CaptionKeys,
     OpenTable,
     ShardIndex,
+    caption_ids,
     caption_texts,
     open_table,
     read_caption_keys,
@@ -169,15 +170,16 @@ class UnitedCaptions:
             for (part, _), start, end in zip(found, ends[:-1], ends[1:], strict=True)
         ]
         del found
-        if arranged.recurs:
-            _refuse_different_texts(parts, arranged)
+        count = len(arranged.videos)
         captions = Captions(
-            id=arranged.ids,
+            id=StoredStrings(count, _stacked(caption_ids, parts, arranged.first, ends)),
             video_id=arranged.videos,
-            text=StoredStrings(len(arranged.ids), _texts_of(parts, arranged.first, ends)),
-            protocols=_united_protocols(parts, len(arranged.ids)),
+            text=StoredStrings(count, _stacked(caption_texts, parts, arranged.first, ends)),
+            protocols=_united_protocols(parts, count),
             shortfall=shortfall,
         )
+        if arranged.recurs:
+            _refuse_different_texts(parts, captions)
         return cls(captions, parts, arranged.first, arranged.recurs)
 
     @property
@@ -433,12 +435,14 @@ def _live_part(shard: ShardIndex, removed: frozenset[CaptionKey]) -> tuple[_Part
             rows = np.delete(np.arange(whole), lost)
             protocols = {name: codes[rows] for name, codes in keys.protocols.items()}
             videos = CodedStrings(keys.video_id.distinct, keys.video_id.codes[rows])
-            keys = CaptionKeys(keys.id.take(rows), videos, protocols, keys.shortfall)
+            keys = replace(keys, id=keys.id.take(rows), video_id=videos, protocols=protocols)
     return _Part(shard, keys.protocols, len(keys.id), whole, rows, slice(0, 0)), keys
 
 
-def _texts_of(parts: Sequence[_Part], first: np.ndarray | None, ends: np.ndarray) -> StackedTexts:
-    """The captions' texts, each from the shard in which its caption stands first."""
+def _stacked(
+    column: Callable[[h5py.File], h5py.Dataset], parts: Sequence[_Part], first: np.ndarray | None, ends: np.ndarray
+) -> StackedTexts:
+    """The captions' ids or texts, each from the shard in which its caption stands first."""
     chosen = first
     starts = np.cumsum([0, *(part.whole for part in parts)])
     if not all(part.is_whole for part in parts):
@@ -446,7 +450,7 @@ def _texts_of(parts: Sequence[_Part], first: np.ndarray | None, ends: np.ndarray
         number = np.searchsorted(ends, counted_through, "right") - 1
         places = [part.in_shard(np.arange(part.count)) + start for part, start in zip(parts, starts, strict=False)]
         chosen = np.concatenate([np.empty(0, np.int64), *places])[counted_through] if len(number) else number
-    return StackedTexts([part.shard.path for part in parts], caption_texts, starts[:-1], chosen)
+    return StackedTexts([part.shard.path for part in parts], column, starts[:-1], chosen)
 
 
 def _refuse_doubles(parts: Sequence[tuple[_Part, CaptionKeys]], arranged: Arrangement, ends: np.ndarray) -> None:
@@ -461,9 +465,9 @@ def _refuse_doubles(parts: Sequence[tuple[_Part, CaptionKeys]], arranged: Arrang
         )
 
 
-def _refuse_different_texts(parts: Sequence[_Part], arranged: Arrangement) -> None:
+def _refuse_different_texts(parts: Sequence[_Part], captions: Captions) -> None:
     """A caption that stands in several shards reads the same in all."""
-    count = len(arranged.ids)
+    count = len(captions.id)
     seen = np.zeros((2, count), np.uint64)
     is_seen = np.zeros(count, bool)
     for part in parts:
@@ -473,7 +477,7 @@ def _refuse_different_texts(parts: Sequence[_Part], arranged: Arrangement) -> No
         if differs.any():
             row = int(part.places()[differs.argmax()])
             raise StoreError(
-                f"caption {arranged.ids[row]!r} of video {arranged.videos[row]!r} reads differently in "
+                f"caption {captions.id[row]!r} of video {captions.video_id[row]!r} reads differently in "
                 f"{part.shard.path} and in another shard; they were made from different caption files"
             )
         seen[:, part.position] = hashes

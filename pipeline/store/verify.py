@@ -20,7 +20,7 @@ from ..checksum import file_sha256
 from ..errors import CamoeError
 from ..wording import counted
 from .content import add_sums, captions_sum, table_sum, tokens_sum, videos_sum
-from .manifest import FOLDER_MANIFEST, manifest_path, read_manifest
+from .manifest import FOLDER_MANIFEST, check_manifest, manifest_path, read_manifest
 from .place import Place
 from .plan import Plan, shard_name
 from .reader import FeatureStore, find_shards
@@ -35,13 +35,13 @@ _SECONDS, _SECONDS_PER_BYTE = 60.0, 2e-7
 
 
 def verify_store(paths: Sequence[Path], on_shard: Callable[[Path, list[str]], None] = lambda *_: None) -> list[str]:
-    """Problems of the store at `paths`, each a sentence that names shard and data set, or the plan; none when it is
-    sound.
+    """Problems of the store at `paths`, each a sentence that names shard and data set, the plan or the checksums; none
+    when it is sound.
 
     `on_shard` is told of each shard's own problems as it is done. Raises `StoreError` when there is no store at all.
     """
     shards = find_shards(paths)
-    problems = [*_missing_shards(paths), *_damaged_plans(paths)]
+    problems = [*_damaged_manifests(paths, shards), *_missing_shards(paths), *_damaged_plans(paths)]
     for shard in shards:
         found = verify_shard(shard)
         on_shard(shard, found)
@@ -91,9 +91,26 @@ def _damaged_plans(paths: Sequence[Path]) -> Iterator[str]:
             yield str(error)
 
 
+def _damaged_manifests(paths: Sequence[Path], shards: Sequence[Path]) -> Iterator[str]:
+    folders = [path / FOLDER_MANIFEST for path in paths if path.is_dir()]
+    for manifest in dict.fromkeys([*folders, *map(manifest_path, shards)]):
+        try:
+            check_manifest(manifest)
+        except CamoeError as error:
+            yield str(error)
+
+
+def _listed(manifest: Path) -> dict[str, str]:
+    """What can be read of the checksums; that a manifest is damaged is told once, not for each shard."""
+    try:
+        return read_manifest(manifest)
+    except CamoeError:
+        return {}
+
+
 def is_listed(shard: Path) -> bool:
     """Whether a manifest holds the shard's checksum."""
-    return shard.name in read_manifest(manifest_path(shard))
+    return shard.name in _listed(manifest_path(shard))
 
 
 def _missing_shards(paths: Sequence[Path]) -> list[str]:
@@ -101,7 +118,7 @@ def _missing_shards(paths: Sequence[Path]) -> list[str]:
     return [
         f"{folder / name} is listed in {FOLDER_MANIFEST} and missing"
         for folder in folders
-        for name in read_manifest(folder / FOLDER_MANIFEST)
+        for name in _listed(folder / FOLDER_MANIFEST)
         if not (folder / name).exists()
     ]
 
@@ -109,7 +126,7 @@ def _missing_shards(paths: Sequence[Path]) -> list[str]:
 def verify_shard(path: Path) -> list[str]:
     """Problems of one shard: its checksum, then all its data, read in another process."""
     manifest = manifest_path(path)
-    listed = read_manifest(manifest).get(path.name)
+    listed = _listed(manifest).get(path.name)
     changed = listed is not None and listed != file_sha256(path)
     problems = _in_own_process(path)
     if changed and not problems:

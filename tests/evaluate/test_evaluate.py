@@ -49,8 +49,8 @@ def test_no_altered_json_is_a_traceback(
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("", "Expecting value"),
-        ("[" * 100_000, "recursion"),
+        ("", "it is empty"),
+        ("[" * 100_000, "it is nested too deep"),
         ("[]", "evaluation is a list, not an object"),
         ("{}", "lacks the key 'run'"),
     ],

@@ -257,8 +257,15 @@ def test_retries_by_parts_are_supplements(world: Path, tmp_path: Path) -> None:
     assert contents(out) == before, "what fails as before is told already"
     for name in ("broken", "green", "white"):
         (videos / f"{name}.mp4").write_bytes(good)
+    others = {plan.videos[name].chunk % 3 for name in ("broken", "green", "white")}
+    assert len(others) > 1, "what one part has read again, another has still to read"
     for number in (3, 2, 1):
-        part(tmp_path / "world", out, number, 3, retry_failed=True)
+        done = part(tmp_path / "world", out, number, 3, retry_failed=True)
+        assert (done.failed, done.exit_status) == (0, 0), "what others are at is no failure of this part"
+        left = len(FeatureStore.open(out).failures)
+        assert (f"\nvideos of other parts that could not be read, or not whole, so far: {left}\n" in report(done)) == (
+            left > 0
+        )
     after = FeatureStore.open(out)
     assert (len(after.video_ids), after.failures) == (10, {})
     new = set(contents(out)) - set(before)

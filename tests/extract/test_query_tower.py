@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from camoe.extract import query_tower
+from camoe.extract import text_blocks
 from camoe.extract.clip_encoder import ClipEncoder
 from camoe.extract.clip_weights import clip_package
 from camoe.extract.query_tower import QueryTower
@@ -40,7 +40,7 @@ def assert_same(encoder: ClipEncoder, sequences: list[TokenSequence]) -> None:
 
 
 def test_sentences_have_the_embeddings_of_the_store(encoder: ClipEncoder) -> None:
-    assert QueryTower(encoder)._blocks, "this build of PyTorch cannot pack weights, so nothing is tested here"
+    assert text_blocks.can_pack(torch.float32), "this build of PyTorch cannot pack weights, so nothing is tested here"
     assert_same(encoder, SENTENCES)
     for sentence in SENTENCES:
         assert_same(encoder, [sentence])
@@ -56,12 +56,3 @@ def test_more_tokens_than_fit_at_once(encoder: ClipEncoder) -> None:
 @given(st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=9), min_size=1, max_size=5, unique_by=tuple))
 def test_shared_beginnings(encoder: ClipEncoder, words: list[list[int]]) -> None:
     assert_same(encoder, [TokenSequence((49406, *row, 49407), tuple(range(len(row) + 2))) for row in words])
-
-
-def test_where_weights_cannot_be_packed_the_encoder_itself_answers(
-    encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(query_tower, "_can_pack", lambda: False)
-    assert not QueryTower(encoder)._blocks
-    assert_same(encoder, SENTENCES)
-    assert not QueryTower(ClipEncoder.load("tiny", "cpu", "bf16"))._blocks

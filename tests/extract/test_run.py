@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from camoe.extract.cli import main
+from camoe.extract.cli import main, report
 from camoe.extract.clip_encoder import ClipEncoder
 from camoe.extract.config import ExtractConfig
 from camoe.extract.run import extract
@@ -219,13 +219,22 @@ def test_a_changed_source_is_refused(world: Path, tmp_path: Path) -> None:
     shutil.copy(videos / "even" / "red.mp4", green)
     done = extract(config(world, tmp_path / "store", videos=videos, replace_changed=True))
     assert done.frames.ok == 1
+    assert (len(before.video_ids), report(done).splitlines()[0].partition(", ")[0]) == (
+        12,
+        f"{tmp_path}/store: 12 videos (0 new)",
+    )
+    assert "\nvideos replaced, since their files had changed: 1 (odd/green)" in report(done)
     store = FeatureStore.open(tmp_path / "store")
     assert store.video_ids == before.video_ids
     red, place = store.video_ids.index("even/red"), store.video_ids.index("odd/green")
     assert np.array_equal(store.frames()[place], store.frames()[red])
     assert store.content_hash != before.content_hash
     green.write_bytes(b"")
-    assert extract(config(world, tmp_path / "store", videos=videos, replace_changed=True)).failed == 1
+    done = extract(config(world, tmp_path / "store", videos=videos, replace_changed=True))
+    assert done.failed == 1
+    assert f"{tmp_path}/store: 11 videos (0 new)" in report(done)
+    assert "\nvideos taken out, since their files had changed and cannot be read now: 1 (odd/green)" in report(done)
+    assert "videos replaced" not in report(done)
     store = FeatureStore.open(tmp_path / "store")
     assert "odd/green" not in store.video_ids
     assert store.failures["odd/green"].reason == "the file is empty"

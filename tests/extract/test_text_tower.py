@@ -1,43 +1,59 @@
-from camoe.extract.text_tower import prefix_trees
+"""The causal tower: in any company, and where weights cannot be packed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from camoe.extract import text_blocks
+from camoe.extract.clip_parts import clip_class
+from camoe.extract.text_tower import CausalTower
 from camoe.extract.tokens import TokenSequence
-from hypothesis import given
-from hypothesis import strategies as st
+
+LENGTHS = (1, 3, 9, 14, 15, 40, 75)
 
 
-def sequence(*tokens: int) -> TokenSequence:
-    return TokenSequence(tokens, tuple(range(len(tokens))))
+def sentence(length: int, pooled: tuple[int, ...] | None = None) -> TokenSequence:
+    """All begin alike, so a short one's tokens are computed with those of the longest, where that is there."""
+    return TokenSequence((0, *range(1, 1 + length), 99), tuple(range(length + 2)), pooled)
 
 
-def test_beginnings_are_shared() -> None:
-    (tree,) = prefix_trees([sequence(1, 5, 9), sequence(1, 4, 9), sequence(1, 5, 6, 9)], 100)
-    assert tree.members == [1, 2, 0]
-    assert tree.tokens == [1, 4, 9, 5, 6, 9, 9]
-    assert tree.paths == [[0, 1, 2], [0, 3, 4, 5], [0, 3, 6]]
+@pytest.fixture(scope="module")
+def tower() -> CausalTower:
+    """OpenAI's architecture, random, two heads as wide as those of trained ones are."""
+    torch.manual_seed(0)
+    model = clip_class()(64, 64, 1, 64, 32, 77, 100, 128, 2, 3)
+    return CausalTower(model.eval().requires_grad_(False), 256)
 
 
-def test_the_same_word_elsewhere_is_another_beginning() -> None:
-    moved = TokenSequence((1, 5, 9), (0, 2, 3))
-    (tree,) = prefix_trees([sequence(1, 5, 9), moved], 100)
-    assert len(tree.tokens) == 5
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_sentence_has_one_embedding_among_others_of_all_lengths(
+    tower: CausalTower, packed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not packed:
+        monkeypatch.setattr(text_blocks, "can_pack", lambda dtype: False)
+    tower = CausalTower(tower.model, tower.rows)
+    sequences = [*map(sentence, LENGTHS), sentence(9, pooled=(2, 5))]
+    together = tower.encode(sequences, None, None)
+    words = dict(tower.words(sequences))
+    for place, sequence in enumerate(sequences):
+        assert torch.equal(tower.encode([sequence], None, None)[0], together[place])
+        assert words[place].shape == (len(sequence.tokens), 64)
+        if sequence.pooled is None:
+            assert torch.equal(words[place][-1], together[place])
 
 
-def test_a_sequence_larger_than_the_bound_stands_alone() -> None:
-    trees = list(prefix_trees([sequence(1, 2, 3, 4), sequence(1, 9)], 3))
-    assert [tree.members for tree in trees] == [[0], [1]]
+def test_packed_weights_give_the_same_numbers(tower: CausalTower, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert text_blocks.can_pack(torch.float32), "this build of PyTorch cannot pack weights, so nothing is tested here"
+    sequences = [sentence(length) for length in LENGTHS]
+    packed = tower.encode(sequences, None, None)
+    monkeypatch.setattr(text_blocks, "can_pack", lambda dtype: False)
+    plain = CausalTower(tower.model, tower.rows).encode(sequences, None, None)
+    assert not torch.equal(packed, plain)
+    torch.testing.assert_close(packed, plain, rtol=1e-5, atol=1e-5)
 
 
-@given(st.lists(st.lists(st.integers(0, 3), min_size=2, max_size=6), max_size=30), st.integers(6, 20))
-def test_trees_hold_every_sequence_once(tokens: list[list[int]], max_nodes: int) -> None:
-    sequences = [sequence(*row) for row in tokens]
-    trees = list(prefix_trees(sequences, max_nodes))
-    assert sorted(member for tree in trees for member in tree.members) == list(range(len(sequences)))
-    for tree in trees:
-        assert len(tree.tokens) <= max_nodes
-        assert len(tree.tokens) == len(
-            {tuple(sequences[m].tokens[: d + 1]) for m in tree.members for d in range(len(sequences[m].tokens))}
-        )
-        for member, path in zip(tree.members, tree.paths, strict=True):
-            assert tuple(tree.tokens[node] for node in path) == sequences[member].tokens
-            assert tuple(tree.positions[node] for node in path) == sequences[member].positions
-        for node, (row, depth) in enumerate(tree.home):
-            assert tree.paths[row][depth] == node
+def test_an_unknown_activation_has_no_name() -> None:
+    assert text_blocks.find_activation(torch.nn.ReLU()) is None
+    found = text_blocks.find_activation(torch.nn.GELU("tanh"))
+    assert found is not None
+    assert (found.name, found.form, found.factor) == ("gelu", "tanh", 1.0)

@@ -92,6 +92,16 @@ def test_help_loads_nothing_that_takes_long() -> None:
     assert run.stderr == "\n"
 
 
+def test_help_of_no_command_loads_what_takes_longest() -> None:
+    code = (
+        "import sys\nfrom importlib import import_module\nfrom camoe.cli import COMMANDS\n"
+        "for place, _ in COMMANDS.values(): import_module(f'camoe.{place}')\n"
+        "print(*(name for name in ('torch', 'pandas', 'h5py', 'pyarrow', 'matplotlib') if name in sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert run.stdout == "\n"
+
+
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [

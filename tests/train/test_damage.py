@@ -101,7 +101,20 @@ def test_files_that_are_something_else(run_folder: Path, name: str, content: str
         load_run(run_folder)
 
 
-def test_a_flipped_bit_in_the_model_is_told(run_folder: Path) -> None:
+def test_a_flipped_byte_is_told(run_folder: Path) -> None:
+    record = run_folder / "run.json"
+    whole = record.read_bytes()
+    for old, new, reason in (
+        (b"", b"\xff", "line 1 is not text"),
+        (b'"protocol":', b'"protocol"=', "line \\d+ is not JSON"),
+        (b'"protocol":', b'"qrotocol":', "run has the unknown key 'qrotocol'"),
+    ):
+        record.write_bytes(whole.replace(old, new, 1))
+        with pytest.raises(
+            CamoeError, match=rf"run/run\.json is damaged \({reason}\); put it back from a copy, or train"
+        ):
+            load_run(run_folder)
+    record.write_bytes(whole)
     path = run_folder / "model.safetensors"
     content = bytearray(path.read_bytes())
     content[-5] ^= 1

@@ -84,7 +84,7 @@ class PooledScorer(Scorer):
             moments = moments + Moments.of(self.pool(some, videos, mask).flatten(0, 1))
             return queries.new_empty(len(some), len(videos))
 
-        in_blocks(add, queries, videos, mask, numbers=queries.shape[-1])
+        in_blocks(add, queries, videos, mask, numbers=queries.shape[-1], whole=True)
         return moments
 
 

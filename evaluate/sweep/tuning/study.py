@@ -20,6 +20,7 @@ import numpy as np
 from ....pipeline.atomic import write_atomic
 from ....pipeline.errors import CamoeError
 from ....pipeline.extras import needs_extra
+from ....pipeline.json_text import parse_json
 from ....pipeline.regular import read_regular
 from ..grid import Values, shown
 from ..result import FAILED, PRUNED, TRIED, Result
@@ -144,29 +145,41 @@ def open_studies(path: Path) -> BaseStorage:
     try:
         content = read_regular(path)
         whole = content[: content.rfind(b"\n") + 1]
-        for line in whole.splitlines():
-            json.loads(line)
+        for number, line in enumerate(whole.splitlines(), 1):
+            _check_line(line, number)
         if whole != content:
             write_atomic(path, whole)
     except FileNotFoundError:
         pass
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, error) from None
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error)) from None
+    except ValueError as error:
+        raise _damaged(path, str(error)) from None
     try:
         return JournalStorage(JournalFileBackend(str(path)))
     except Exception as error:  # it replays whatever the lines say
-        raise _damaged(path, error) from None
+        raise _damaged(path, _replayed(error)) from None
+
+
+def _check_line(line: bytes, number: int) -> None:
+    try:
+        entry = parse_json(line)
+    except ValueError:
+        entry = None
+    if not isinstance(entry, dict) or "op_code" not in entry:
+        raise ValueError(f"line {number} is none that Optuna wrote")
 
 
 def open_study(name: str, space: Space, search: Search, storage: BaseStorage, path: Path) -> CellStudy:
     """The study of that name in the journal at `path`; raises `CamoeError` where its trials are not ours."""
     try:
         study = CellStudy(name, space, search, storage)
-        if any(trial.values.keys() != space.keys() for trial in study.trials):
-            raise ValueError("a trial has other settings")
-        return study
+        trials = study.trials
     except Exception as error:  # it replays whatever the lines say
-        raise _damaged(path, error) from None
+        raise _damaged(path, _replayed(error)) from None
+    if any(trial.values.keys() != space.keys() for trial in trials):
+        raise _damaged(path, "a trial has other settings")
+    return study
 
 
 def study_name(cell: str, dependence: Mapping[str, Any]) -> str:
@@ -175,10 +188,13 @@ def study_name(cell: str, dependence: Mapping[str, Any]) -> str:
     return f"{cell} {digits}"
 
 
-def _damaged(path: Path, error: Exception) -> CamoeError:
-    return CamoeError(
-        f"{path} is damaged ({' '.join(str(error).split())[:200]}); put it back from a copy, or give another --out"
-    )
+def _replayed(error: Exception) -> str:
+    """What a line says that is none of Optuna's; its own words tell where."""
+    return f"Optuna cannot make trials of it: {type(error).__name__}, {' '.join(str(error).split())[:200]}"
+
+
+def _damaged(path: Path, reason: str) -> CamoeError:
+    return CamoeError(f"{path} is damaged ({reason}); put it back from a copy, or give another --out")
 
 
 def _done() -> tuple[Any, ...]:

@@ -112,3 +112,9 @@ def test_a_sweep_writes_its_page_and_leads_to_it(
     assert page.eval_on_selector_all("img", "all => all.every(one => one.naturalWidth > 100)")
     assert "TOO FEW: 20 test videos" in page.locator("main").inner_text()
     page.close()
+
+
+def test_an_overview_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "overview.md").write_bytes(b"# \xff")
+    with pytest.raises(CamoeError, match=r"overview.md cannot be read \(it is not text\); the same camoe-sweep"):
+        read_sweep(tmp_path)

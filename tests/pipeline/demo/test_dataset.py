@@ -88,10 +88,21 @@ def test_writing_again_alone_gives_the_same_bytes(dataset: Dataset, tmp_path: Pa
     assert (tmp_path / name).read_bytes() == (dataset.videos / name).read_bytes()
 
 
+def test_what_lay_in_memory_does_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """x264 reads bytes that it never wrote; in these two clips they decide how the right edge is coded."""
+    clips = [make_clips("default")[place] for place in (442, 531)]
+    written = set()
+    for filler in ("1", "170"):
+        monkeypatch.setenv("MALLOC_PERTURB_", filler)
+        write_videos(clips, PLAIN, tmp_path, FFMPEG)
+        written.add(tuple((tmp_path / f"{clip.video_id}.mp4").read_bytes() for clip in clips))
+    assert len(written) == 1
+
+
 def test_progress_is_told(tmp_path: Path) -> None:
     heard: list[tuple[int, int]] = []
     write_dataset(tmp_path, "small", 1, ffmpeg=FFMPEG, progress=lambda done, of: heard.append((done, of)))
-    assert heard == [(done, 64) for done in (8, 16, 24, 32, 40, 48, 56, 64)]
+    assert heard == [(done, 64) for done in (16, 32, 48, 64)]
 
 
 def test_a_folder_with_a_dataset_is_refused(dataset: Dataset) -> None:

@@ -149,6 +149,30 @@ def test_verify_looks_at_the_plan(store: Path, capsys: pytest.CaptureFixture[str
     assert captured.err.startswith("camoe-store: 1 problem;")
 
 
+def test_verify_looks_at_the_checksums_themselves(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wherever a byte of them flips, that is damage that was found, not a command that could not go on."""
+    sums = store / "SHA256SUMS"
+    whole = sums.read_bytes()
+    second = whole.index(b"\n") + 1
+    for place, byte, said in (
+        (8, 0xFF, "(it is not text); restore it, or delete it"),
+        (second + 64, ord("x"), "(line 2 is no checksum of a file); restore it, or delete it"),
+        (second - 1, ord("x"), "is listed in SHA256SUMS and missing"),
+    ):
+        sums.write_bytes(whole[:place] + bytes([byte]) + whole[place + 1 :])
+        assert call("verify", store) == 1
+        captured = capsys.readouterr()
+        assert captured.out.count(said) == 1, said
+        assert f"{store}/texts-00000.h5: sound" in captured.out
+        assert "problem" in captured.err
+    one = store / "frames-00000.h5"
+    alone = one.with_name(one.name + ".sha256")
+    alone.write_bytes(b"\xff")
+    assert verify_store([one]) == [
+        f"{alone} cannot be read (it is not text); restore it, or delete it to have the shards summed anew"
+    ]
+
+
 def test_verify_finds_what_hdf5_does_not(
     store: Path, make_shard: ShardMaker, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -117,6 +117,12 @@ def test_blocks_do_not_show(name: str, transductive: bool, monkeypatch: pytest.M
     for numbers in (1, 40, 3 * VIDEOS * WIDTH):
         monkeypatch.setattr("camoe.train.heads.blocks.BLOCK", numbers)
         torch.testing.assert_close(given.score(model, name), whole)
+    monkeypatch.undo()
+    for numbers, texts in ((1, 1), (4 * WIDTH, 2), (8 * WORDS * FRAMES, 3)):
+        monkeypatch.setattr("camoe.train.heads.blocks.PIECE", numbers)
+        monkeypatch.setattr("camoe.train.heads.blocks.TEXTS", texts)
+        with torch.no_grad():
+            torch.testing.assert_close(given.score(model, name), whole)
 
 
 @pytest.mark.parametrize("name", [name for name in HEADS if name != "afa"])
