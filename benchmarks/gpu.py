@@ -149,7 +149,7 @@ def epoch(given: SimpleNamespace, size: Size, device: torch.device) -> None:
     from camoe.train.model import build_model
     from camoe.train.names import MODELS
     from camoe.train.trainer import Trainer
-    from made_up import make_store
+    from made_up_store import make_store
 
     path = given.folder / "epoch.h5"
     make_store(path, size.videos, captions_each=20, words=10)
@@ -188,7 +188,7 @@ def waits(trainer: Any, captions: torch.Tensor, device: torch.device) -> str:
 
 def ensemble(given: SimpleNamespace, size: Size, device: torch.device) -> None:
     from camoe.train.feature_cache import FeatureCache
-    from made_up import make_store
+    from made_up_store import make_store
     from sweep import _step_of
 
     store = given.folder / "members.h5"

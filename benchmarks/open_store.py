@@ -24,7 +24,7 @@ from camoe.pipeline.store import Captions, FeatureStore, Shard, StoreSettings, f
 from camoe.pipeline.store.build import StoreBuilder
 from camoe.pipeline.store.single_file import write_single_file
 from figures import Figure
-from made_up import made_up_texts, made_up_videos
+from made_up_store import made_up_texts, made_up_videos
 
 DIM, FRAMES = 512, 12
 NAMES = [("full", "fusion"), ("muw", "entity"), ("muw", "action")]

@@ -33,7 +33,7 @@ from typing import Any
 import figures
 import torch
 from figures import Figure
-from made_up import FRAMES, STREAMS, WIDTH, make_store
+from made_up_store import FRAMES, STREAMS, WIDTH, make_store
 from train_epoch import CAPTIONS_PER_VIDEO, VIDEOS
 
 WAYS = ("device", "host", "disk")

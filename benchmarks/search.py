@@ -49,7 +49,7 @@ from camoe.pipeline.store.video_index import VideoIndex, build_index, export_ind
 from camoe.train.config import TrainConfig
 from camoe.train.model import FeatureShape, build_model
 from figures import Figure
-from made_up import made_up_settings, made_up_videos
+from made_up_store import made_up_settings, made_up_videos
 from random_clip import random_vit_b32
 
 DIM = 512

@@ -20,7 +20,7 @@ import figures
 from camoe.train.config import TrainConfig
 from camoe.train.loop import fit
 from figures import Figure
-from made_up import make_store
+from made_up_store import make_store
 
 COMMANDS = {
     "camoe": "camoe.cli",

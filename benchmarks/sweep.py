@@ -38,7 +38,7 @@ from camoe.train.loop import fit
 from camoe.train.model import build_model
 from camoe.train.trainer import Trainer
 from figures import Figure
-from made_up import make_store
+from made_up_store import make_store
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 

@@ -32,7 +32,7 @@ from camoe.train.data import Features, StreamTexts, load_features
 from camoe.train.model import build_model
 from camoe.train.trainer import Trainer
 from figures import Figure
-from made_up import FRAMES, STREAMS, WIDTH, make_store
+from made_up_store import FRAMES, STREAMS, WIDTH, make_store
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, Dataset, RandomSampler

@@ -63,7 +63,7 @@ def test_a_table_with_what_failed_and_what_took_too_long(
 
 
 def test_a_made_up_store(everything: ModuleType, tmp_path: Path) -> None:
-    from made_up import make_store
+    from made_up_store import make_store
 
     make_store(tmp_path / "s.h5", 10, captions_each=2, width=8, frames=3, held=2, words=4, first=5)
     store = FeatureStore.open(tmp_path / "s.h5")

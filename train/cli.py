@@ -18,8 +18,10 @@ def main(config: TrainConfig, resume: bool) -> None:
 
     The epoch that is best on the validation captions is kept; test captions are never looked at.
     """
+    from .memory import keep_freed_memory
     from .run import fit  # torch is loaded when there is work, not for --help
     from .run_folder import load_run
     from .summary import summarise
 
+    keep_freed_memory()
     say(summarise(load_run(fit(config, resume=resume, say=partial(say, err=True)))))

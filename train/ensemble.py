@@ -14,16 +14,14 @@ import torch
 from torch import nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.optim.adamw import adamw
 
 from .data import BatchSampler, Features, draw_dropout
 from .gather import batches
+from .optimiser import update
 from .recipe import Recipe
 from .scorer import Dropout, Scorer
 from .step import at_least_float32, caption_losses, in_precision
 from .trainer import schedule
-
-BETAS, EPSILON = (0.9, 0.999), 1e-8  # torch.optim.AdamW's
 
 
 class Layout:
@@ -254,24 +252,19 @@ class Ensemble:
         cut = self.layout.decaying
         for (rate, decay), members in alike.items():
             for part, columns in enumerate((slice(0, cut), slice(cut, None))):
-                values, gradients, means, squares = (
-                    [tensor[member, columns] for member in members] for tensor in (self.flat, gradient, *self.moments)
-                )
-                adamw(
-                    values,
-                    gradients,
-                    means,
-                    squares,
-                    [],
-                    [self.steps[part, member] for member in members],
-                    fused=True,
-                    amsgrad=False,
-                    beta1=BETAS[0],
-                    beta2=BETAS[1],
-                    lr=rate,
-                    weight_decay=0.0 if part else decay,
-                    eps=EPSILON,
-                    maximize=False,
+                update(
+                    [self.flat[member, columns] for member in members],
+                    [gradient[member, columns] for member in members],
+                    [
+                        {
+                            "step": self.steps[part, member],
+                            "exp_avg": self.moments[0][member, columns],
+                            "exp_avg_sq": self.moments[1][member, columns],
+                        }
+                        for member in members
+                    ],
+                    rate=rate,
+                    decay=0.0 if part else decay,
                 )
 
     def load(self, member: int) -> Scorer:

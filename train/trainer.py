@@ -13,9 +13,10 @@ import torch
 
 from ..pipeline.errors import CamoeError
 from .checkpoint import Checkpoint, save_checkpoint
-from .course import Course, Outcome, Tensors, untrained
+from .course import Course, Outcome, untrained
 from .data import BatchSampler, Features, draw_dropout
 from .gather import batches
+from .optimiser import AdamW, Moments
 from .progress import Progress
 from .recipe import Recipe
 from .report import Report
@@ -87,11 +88,7 @@ class Trainer:
         self.sampler = BatchSampler(features, batches.size, recipe.seed, batches.captions_per_video)
         self.noise = torch.Generator(features.device).manual_seed(recipe.seed)
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        groups = [
-            {"params": [p for p in self.parameters if p.ndim >= 2], "weight_decay": optimisation.weight_decay},
-            {"params": [p for p in self.parameters if p.ndim < 2], "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=optimisation.learning_rate, fused=True)
+        self.optimiser = AdamW(self.parameters, optimisation.weight_decay)
         self.total_steps = optimisation.epochs * self.sampler.steps
         self.step = 0
 
@@ -112,13 +109,12 @@ class Trainer:
         `features`, where they were fetched for this step, are those that the rows `captions` mean.
         """
         optimisation, rate = self.recipe.optimisation, self.recipe.batches.dropout
-        for group in self.optimizer.param_groups:
-            group["lr"] = optimisation.learning_rate * schedule(self.step, self.total_steps, optimisation.warmup)
         dropout = draw_dropout(self.model, rate, captions, self.features.shape.embed_dim, self.noise)
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self.parameters:
+            parameter.grad = None
         losses = backward(self.model, features or self.features, captions, self.recipe.step, dropout)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, optimisation.clip_gradient)
-        self.optimizer.step()
+        self.optimiser.step(optimisation.learning_rate * schedule(self.step, self.total_steps, optimisation.warmup))
         self.model.clamp_scale()
         self.step += 1
         return torch.cat([losses, torch.stack([norm, self.model.logit_scale.detach().exp()])])
@@ -128,7 +124,7 @@ class Trainer:
         outcome = course.outcome
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in outcome.state.items()}
-        for index, moments in self.optimizer.state_dict()["state"].items():
+        for index, moments in enumerate(self.optimiser.moments):
             tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
         tensors["generator.batches"] = self.sampler.generator.get_state()
         tensors["generator.dropout"] = self.noise.get_state()
@@ -146,12 +142,11 @@ class Trainer:
         """Put everything back as `checkpoint` found it."""
         facts, device = checkpoint.facts, self.features.device
         self.model.load_state_dict(checkpoint.group("model"))
-        moments: dict[int, Tensors] = {}
+        moments: dict[int, Moments] = {}
         for name, tensor in checkpoint.group("optimizer").items():
             index, _, moment = name.partition(".")
             moments.setdefault(int(index), {})[moment] = tensor
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self.optimiser.restore(moments)
         self.sampler.generator.set_state(checkpoint.tensors["generator.batches"])
         self.noise.set_state(checkpoint.tensors["generator.dropout"])
         self.step = facts["step"]

@@ -22,6 +22,7 @@ from ...pipeline.errors import CamoeError, RunStoppedError
 from ...train.data import resolve_device
 from ...train.feature_cache import FeatureCache
 from ...train.many_runs import out_of_memory
+from ...train.memory import keep_freed_memory
 from ...train.names import DEVICE
 from .result import Result
 from .training_run import Group, Report, TrainingRun, failed_result, run_alone, run_as_ensemble, run_trial
@@ -133,6 +134,7 @@ def serve(source: Source, pipe: Connection) -> None:
     sys.stderr = io.StringIO()  # progress bars of several processes would overwrite each other
     tqdm.set_lock(threading.RLock())
     torch.set_num_threads(1)
+    keep_freed_memory()
 
     def report(key: str, row: dict[str, Any]) -> None:
         pipe.send(Epoch(key, row))

@@ -45,7 +45,8 @@ def test_an_installed_family_is_named_by_its_prefix(installed: Path) -> None:
         load_encoder("broken:x")
 
 
-def test_what_is_of_no_family_is_openais() -> None:
+def test_what_is_of_no_family_is_openais(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "_REGISTERED", {})
     assert isinstance(load_encoder("tiny", "cpu"), ClipEncoder)
     assert tokens_of("ViT-B/32") is CLIP_TOKENS
     assert is_named("ViT-B/32")

@@ -130,9 +130,9 @@ def test_options_that_a_search_does_not_read(tmp_path: Path) -> None:
         read_search(SweepConfig(features=("store.h5",), search="feild"))
 
 
-def test_the_shipped_search_tunes_every_head_that_learns() -> None:
-    assert shipped("search") == ["field"]
-    search = read_search(SweepConfig(features=("store.h5",), search="field"))
+@pytest.mark.parametrize("name", shipped("search"))
+def test_the_shipped_searches_tune_every_head_that_learns(name: str) -> None:
+    search = read_search(SweepConfig(features=("store.h5",), search=name))
     untuned = {cell.config.model for cell in search.sweep.cells if not search.space_of(cell)}
     assert untuned == {"zero-shot", "query-scoring"}
     assert all(len(search.space_of(cell)) == 3 for cell in search.sweep.cells if cell.config.model not in untuned)
