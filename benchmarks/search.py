@@ -33,7 +33,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -212,15 +212,15 @@ def with_model(searcher: Searcher, **settings: Any) -> Searcher:
 
     config = TrainConfig(features=("store",), **settings)
     shape = FeatureShape(DIM, searcher.gallery.max_frames, 100.0)
-    searcher.ranker = Ranker(
+    ranker = Ranker(
         build_model(config.recipe, shape),
         searcher.gallery,
         device=torch.device("cpu"),
         raw=config.facts.raw,
         nearest=searcher.ranker.nearest,
     )
-    searcher.strategies = searcher.reader.strategies = config.strategies
-    return searcher
+    reader = replace(searcher.reader, strategies=config.strategies)
+    return replace(searcher, ranker=ranker, reader=reader, strategies=config.strategies)
 
 
 def show_times(name: str, searcher: Searcher, count: int) -> float:

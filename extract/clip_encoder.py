@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +14,6 @@ from .clip_files import load_clip
 from .clip_tokens import clip_tokens
 from .clip_weights import Weights, find_weights
 from .precision import PRECISIONS, best_way, units_of
-from .side_by_side import side_by_side
 from .text_tower import CausalTower
 from .tower_encoder import TowerEncoder
 
@@ -72,23 +70,12 @@ class ClipEncoder(TowerEncoder):
         std = torch.tensor(_STD, device=self.device).view(1, 3, 1, 1) * 255
         return mean, std
 
-    def encode_frames(self, frames: np.ndarray | Tensor) -> Tensor:
-        check_frames(frames, self.resolution)
-        given = torch.as_tensor(frames)
-        return side_by_side(self._encode, given) if self.device.type == "cpu" else self._encode(given)
-
     @torch.inference_mode()
     def _encode(self, frames: Tensor) -> Tensor:
         mean, std = self._normalisation
         pixels = frames.to(self.device).permute(0, 3, 1, 2).float()
         embeddings: Tensor = self.model.encode_image((pixels - mean) / std)
         return embeddings.float().cpu()
-
-
-def check_frames(frames: np.ndarray | Tensor, resolution: int) -> None:
-    """Raises `ValueError` for frames of another size or layout."""
-    if tuple(frames.shape[1:]) != (resolution, resolution, 3):
-        raise ValueError(f"frames must be (B, {resolution}, {resolution}, 3), not {tuple(frames.shape)}")
 
 
 def resolve_device(device: str) -> torch.device:

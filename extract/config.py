@@ -9,13 +9,13 @@ from pathlib import Path
 from ..pipeline.captions.columns import Columns
 from ..pipeline.captions.text import WANTED
 from ..pipeline.config import Config, SettingError, setting
+from ..pipeline.cores import usable_cores
 from ..pipeline.engines import engine_names
 from ..pipeline.file_kinds import file_kind
 from ..pipeline.store.part import Part
 from ..pipeline.store.place_name import check_store_name
 from .datasets import ADAPTERS, BENCHMARKS, SUBTITLES, dataset_of
 from .precision import PRECISIONS
-from .processes import usable_cores
 from .sampling import MAX_FRAMES, SAMPLING
 from .strategies import STRATEGIES
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..pipeline.checksum import file_sha256
+from ..pipeline.cores import usable_cores
 from ..pipeline.errors import CamoeError
 from ..pipeline.wording import short_hash
 from .clip_weights import BUILT_IN, Weights
@@ -18,7 +19,6 @@ from .encoder import Encoder
 from .encoders import load_encoder
 from .ffmpeg import inspect_binary
 from .frames import FrameWork, FrameWorker
-from .processes import usable_cores
 
 PATIENCE_S = 60.0
 """For the lock of a worker that was lost: a process on a machine out of reach may end a little later."""

@@ -23,10 +23,10 @@ from ..pipeline.store.build import StoreBuilder
 from ..pipeline.store.chunks import Chunk, make_chunks
 from ..pipeline.store.info import size_text
 from ..pipeline.store.inventory import Inventory
+from ..pipeline.store.live_part import caption_rows
 from ..pipeline.store.place import Place
 from ..pipeline.store.plan import Plan, planned_now
 from ..pipeline.store.schema import WORD_TOKENS, no_videos
-from ..pipeline.store.union import caption_rows
 from ..pipeline.wording import counted
 from .config import ExtractConfig
 from .encoder import Encoder

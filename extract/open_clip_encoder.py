@@ -8,20 +8,18 @@ from pickle import UnpicklingError
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.extras import needs_extra
-from .clip_encoder import TEXT_ROWS, check_frames, check_precision, count_parameters, resolve_device
+from .clip_encoder import TEXT_ROWS, check_precision, count_parameters, resolve_device
 from .clip_tokens import BytePairs
 from .clip_weights import Weights
 from .hub import fetched_elsewhere, hub_if_reachable, reason, why_not_fetched
 from .plain_tower import PlainTower
 from .precision import best_way, units_of
 from .resize import LONGEST, Resize
-from .side_by_side import side_by_side
 from .text_blocks import find_activation
 from .text_tokens import Tokens
 from .text_tower import CausalTower
@@ -84,11 +82,6 @@ class OpenClipEncoder(TowerEncoder):
     def _embed(self, pixels: Tensor) -> Tensor:
         embeddings: Tensor = self.model.encode_image(pixels.to(self._dtype), normalize=False)
         return embeddings.float().cpu()
-
-    def encode_frames(self, frames: np.ndarray | Tensor) -> Tensor:
-        check_frames(frames, self.resolution)
-        given = torch.as_tensor(frames)
-        return side_by_side(self._encode, given) if self.device.type == "cpu" else self._encode(given)
 
     def _encode(self, frames: Tensor) -> Tensor:
         pixels = frames.to(self.device).permute(0, 3, 1, 2).float()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -12,13 +11,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _work: Callable[[Any], Any]
-
-
-def usable_cores() -> int:
-    """Cores that this process may use; where the system does not tell (macOS), all there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def in_processes(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import Captions, FeatureStore
+from ..pipeline.store.live_part import caption_rows
 from ..pipeline.store.schema import SUBSETS, UNUSED, CaptionKey, TextName
-from ..pipeline.store.union import caption_rows
 from .datasets import CaptionSet
 from .texts import TextWork
 

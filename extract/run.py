@@ -137,7 +137,7 @@ def extract(config: ExtractConfig, progress: Progress | None = None, engine: Eng
     failures = store.failures if store is not None else {}
     own = [failures[video_id] for video_id in failures if _is_own(video_id, plan, part)]
     failed = sum(failure.stage == FAILED for failure in own)
-    still = [name in failures and failures[name].stage == FAILED for name in changed]
+    lost = {name for name in changed if name in failures and failures[name].stage == FAILED}
     return Extraction(
         store=config.store,
         failures=builder.place.failures,
@@ -151,8 +151,8 @@ def extract(config: ExtractConfig, progress: Progress | None = None, engine: Eng
         skipped_captions=captions.skipped if captions is not None else {},
         changes=_changes(found, config, builder.store),
         part=_part_done(part, builder, plan, store, len(failures) - len(own)) if part is not None else None,
-        replaced=[name for name, is_lost in zip(changed, still, strict=True) if not is_lost],
-        lost=[name for name, is_lost in zip(changed, still, strict=True) if is_lost],
+        replaced=[name for name in changed if name not in lost],
+        lost=[name for name in changed if name in lost],
         features=store if part is None or not builder.place.is_single else None,
     )
 

@@ -68,10 +68,8 @@ class Block:
         self.heads = attention.num_heads
         self._dtype, self._factor = hidden.weight.dtype, activation.factor
         self._norm_1, self._norm_2 = block.ln_1, deepcopy(block.ln_2)
-        self._norm_2.weight.data, self._norm_2.bias.data = (
-            activation.factor * block.ln_2.weight.data,
-            activation.factor * block.ln_2.bias.data,
-        )
+        self._norm_2.weight.data = activation.factor * block.ln_2.weight.data
+        self._norm_2.bias.data = activation.factor * block.ln_2.bias.data
         self._query_key_value = Linear(attention.in_proj_weight, attention.in_proj_bias)
         self._mixed_out = Linear(attention.out_proj.weight, attention.out_proj.bias)
         self._hidden = Linear(hidden.weight, activation.factor * hidden.bias, activation)

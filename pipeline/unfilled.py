@@ -30,15 +30,15 @@ class _NothingDrawn(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        name, given = getattr(func, "__name__", ""), (*args, *(kwargs or {}).values())
+        name, options = getattr(func, "__name__", ""), kwargs or {}
         if func is torch.randn:
-            return torch.empty(*args, **(kwargs or {}))
+            return torch.empty(*args, **options)
         if func is torch.eye:
-            return _square(*args, **(kwargs or {}))
-        tensors = [value for value in given if isinstance(value, Tensor)]
+            return _square(*args, **options)
+        tensors = [value for value in (*args, *options.values()) if isinstance(value, Tensor)]
         if name in _FILLING or (name in _SCALING and len(tensors) == 1):
             return tensors[0]
-        return func(*args, **(kwargs or {}))
+        return func(*args, **options)
 
 
 def _square(rows: int, columns: int | None = None, *, out: Tensor | None = None, **kind: Any) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...pipeline.atomic import write_atomic
+from ...pipeline.cores import usable_cores
 from ...pipeline.errors import CamoeError
 from ...pipeline.ffmpeg_binary import find_ffmpeg
 from ...pipeline.store import FeatureStore
@@ -158,8 +158,7 @@ class Pictures:
 @contextmanager
 def _pool(children: Children) -> Iterator[ThreadPoolExecutor]:
     """Threads that end with their ffmpeg processes, however the context is left."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool = ThreadPoolExecutor(cores)
+    pool = ThreadPoolExecutor(usable_cores())
     try:
         yield pool
     except BaseException:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 
@@ -15,32 +13,31 @@ from ...pipeline.store import SUBSETS
 from ..names import Reranking
 from ..score_source import drawn
 from ..scored import complete
-
-if TYPE_CHECKING:
-    from .searcher import Searcher, Weights
+from .matcher import Matcher
+from .weights import Weights
 
 MOST_CAPTIONS, MOST_SCORES = 20_000, 2**28
 AT_ONCE = 512
 
 
-def fitted(searcher: Searcher, name: str, weights: Weights | None) -> Reranker:
+def fitted(matcher: Matcher, name: str, weights: Weights | None) -> Reranker:
     """A re-ranking by name, fitted to the training captions' scores of the videos that are searched.
 
     Raises `CamoeError` where there are no such captions, or where not all videos are compared with a query.
     """
-    if searcher.ranker.candidates is not None:
+    if matcher.ranker.candidates is not None:
         raise CamoeError(
             f"--rerank {name} needs every video's score, and here only the nearest are compared; leave out --rerank"
         )
-    rows = torch.from_numpy(np.flatnonzero(_training(searcher)))
+    rows = torch.from_numpy(np.flatnonzero(_training(matcher)))
     if not len(rows):
         raise CamoeError(f"--rerank {name} needs training captions, and the store has none for this; leave it out")
-    rows = drawn(rows, min(MOST_CAPTIONS, max(1, MOST_SCORES // len(searcher.gallery))), seed=0)
+    rows = drawn(rows, min(MOST_CAPTIONS, max(1, MOST_SCORES // len(matcher.gallery))), seed=0)
     blocks = [
-        searcher.mix(searcher.ranker.of_texts(searcher.caption_embeddings(part.tolist())).cpu().numpy(), weights)
+        matcher.mix(matcher.ranker.of_texts(matcher.caption_embeddings(part.tolist())).cpu().numpy(), weights)
         for part in rows.split(AT_ONCE)
     ]
-    asked = complete(Reranking(name), searcher.model.logit_scale.exp().item())
+    asked = complete(Reranking(name), matcher.model.logit_scale.exp().item())
     reranker = make(asked.name, asked.options)
     fit([reranker], bank=MatrixScores.of(np.concatenate(blocks), "the bank"))
     return reranker
@@ -51,10 +48,10 @@ def reranked(reranker: Reranker, scores: np.ndarray) -> np.ndarray:
     return reranker.change(torch.from_numpy(scores)[None].double(), ALL)[0].numpy()
 
 
-def _training(searcher: Searcher) -> np.ndarray:
+def _training(matcher: Matcher) -> np.ndarray:
     """`(M,)` bool: the run's training captions; for zero-shot those of the store's only protocol."""
-    protocols = searcher.store.protocols
-    if searcher.run is None and len(protocols) == 1:
+    protocols = matcher.store.protocols
+    if matcher.run is None and len(protocols) == 1:
         (codes,) = protocols.values()
         return np.asarray(codes == SUBSETS["train"])
-    return searcher.trained_on()
+    return matcher.trained_on()

@@ -12,19 +12,16 @@ All are estimates, to be shown and adjusted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...extract.words import load_tagger, split_words
 from ...pipeline.wording import counted
+from .matcher import Matcher
 from .phrases import LONGEST, Phrase, length_of, phrases, places
-
-if TYPE_CHECKING:
-    from .searcher import Searcher
+from .weights import Weights
 
 KEPT_SHARE, KEPT_SHORT_SHARE, REFUSED_SHARE = 0.95, 0.8, 0.9
 MOST_CAPTIONS, LEAST_CAPTIONS = 512, 20
@@ -39,8 +36,6 @@ SHORT_CAPTION = 0.1
 """The quantile of captions' lengths from which on a query counts as long as they are."""
 BEST_VIDEOS = 1000
 UNLIKELY = Path(__file__).with_name("unlikely.txt")
-
-Weights = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ class Cutoff:
     for queries that are shorter than captions, none where there are too few captions.
     """
 
-    searcher: Searcher
+    matcher: Matcher
     scores: np.ndarray
     share: float
     basis: str
@@ -73,7 +68,7 @@ class Cutoff:
 
     def at(self, weights: Weights | None = None) -> float:
         """The cut-off in logit units of queries as long as captions, for these weights (none: the model's)."""
-        best = self.searcher.mix(self.scores, weights).max(axis=1)
+        best = self.matcher.mix(self.scores, weights).max(axis=1)
         return float(np.quantile(best, self.share))
 
     def sample_for(self, length: int) -> np.ndarray | None:
@@ -87,15 +82,15 @@ class Cutoff:
         """That of a short query, by its scores `(S, n')` with the videos of `short.sample`."""
         assert self.short is not None
         whole = self.at(weights)
-        least = min(whole, float(np.median(self.searcher.mix(typical, weights))) + self._margin(weights))
+        least = min(whole, float(np.median(self.matcher.mix(typical, weights))) + self._margin(weights))
         return float(np.interp(length, [LONGEST, self.short.whole_length], [least, whole]))
 
     def _margin(self, weights: Weights | None) -> float:
         assert self.short is not None
-        key = tuple(self.searcher.shares(weights).tolist())
+        key = tuple(self.matcher.shares(weights).tolist())
         if key not in self._margins:
-            best = self.searcher.mix(self.short.own, weights).max(axis=1)
-            above = best - np.median(self.searcher.mix(self.short.typical, weights), axis=1)
+            best = self.matcher.mix(self.short.own, weights).max(axis=1)
+            above = best - np.median(self.matcher.mix(self.short.typical, weights), axis=1)
             self._margins[key] = float(np.quantile(above, 1 - KEPT_SHORT_SHARE))
         return self._margins[key]
 
@@ -106,58 +101,58 @@ class Cutoff:
         return self.short.basis if length <= LONGEST else f"between short phrases and {self.basis}"
 
     @classmethod
-    def of(cls, searcher: Searcher) -> Cutoff:
+    def of(cls, matcher: Matcher) -> Cutoff:
         """Calibrate on the store's captions, or without enough of them on the shipped sentences."""
-        captions = _captions(searcher)
+        captions = _captions(matcher)
         if len(captions) >= LEAST_CAPTIONS:
-            own = np.array([searcher.row_of(searcher.store.caption_video_ids[row]) for row in captions])
-            scores = searcher.own_scores(searcher.caption_embeddings(captions.tolist()), own)
+            own = np.array([matcher.row_of(matcher.store.caption_video_ids[row]) for row in captions])
+            scores = matcher.own_scores(matcher.caption_embeddings(captions.tolist()), own)
             basis = f"{counted(len(captions), 'caption')}: {KEPT_SHARE:.0%} of them reach it with their own video"
-            return cls(searcher, scores[:, :, None], 1 - KEPT_SHARE, basis, _short(searcher, captions))
+            return cls(matcher, scores[:, :, None], 1 - KEPT_SHARE, basis, _short(matcher, captions))
         sentences = UNLIKELY.read_text(encoding="utf-8").splitlines()
         basis = f"{len(sentences)} unlikely sentences: {REFUSED_SHARE:.0%} of them stay below it"
-        return cls(searcher, searcher.text_scores(sentences, BEST_VIDEOS), REFUSED_SHARE, basis)
+        return cls(matcher, matcher.text_scores(sentences, BEST_VIDEOS), REFUSED_SHARE, basis)
 
 
-def _captions(searcher: Searcher) -> np.ndarray:
+def _captions(matcher: Matcher) -> np.ndarray:
     """Rows of captions whose video is searched: of those not trained on where enough, drawn by a fixed seed."""
-    if not searcher.has_captions:
+    if not matcher.has_captions:
         return np.empty(0, np.int64)
-    usable = _usable(searcher)
-    unseen = usable & ~searcher.trained_on()
+    usable = _usable(matcher)
+    unseen = usable & ~matcher.trained_on()
     return _drawn(np.flatnonzero(unseen if unseen.sum() >= LEAST_CAPTIONS else usable), MOST_CAPTIONS)
 
 
-def _usable(searcher: Searcher) -> np.ndarray:
-    return searcher.store.caption_video_ids.among(searcher.gallery.ids)
+def _usable(matcher: Matcher) -> np.ndarray:
+    return matcher.store.caption_video_ids.among(matcher.gallery.ids)
 
 
-def _short(searcher: Searcher, captions: np.ndarray) -> Short | None:
+def _short(matcher: Matcher, captions: np.ndarray) -> Short | None:
     """From phrases of captions, by their rows; none where they hold too few."""
-    texts, tagger = searcher.store.caption_texts.take(captions).tolist(), load_tagger()
+    texts, tagger = matcher.store.caption_texts.take(captions).tolist(), load_tagger()
     there = sorted({phrase for text in texts for phrase in phrases(text, tagger)})
     if len(there) < LEAST_PHRASES:
         return None
     chosen = [there[place] for place in _drawn(np.arange(len(there)), MOST_PHRASES)]
-    encoded = searcher.encoded([" ".join(phrase) for phrase in chosen])
-    sample = _drawn(np.arange(len(searcher.gallery)), SAMPLE)
-    own = np.full((len(searcher.streams), len(chosen), MOST_OWN), -np.inf, np.float32)
-    for place, rows in enumerate(_own_videos(searcher, chosen, captions)):
-        own[:, place, : len(rows)] = searcher.pair_scores(encoded[:, [place]], rows)[:, 0]
+    encoded = matcher.encoded([" ".join(phrase) for phrase in chosen])
+    sample = _drawn(np.arange(len(matcher.gallery)), SAMPLE)
+    own = np.full((len(matcher.streams), len(chosen), MOST_OWN), -np.inf, np.float32)
+    for place, rows in enumerate(_own_videos(matcher, chosen, captions)):
+        own[:, place, : len(rows)] = matcher.pair_scores(encoded[:, [place]], rows)[:, 0]
     basis = (
         f"{counted(len(chosen), 'short phrase')} from captions: "
         f"{KEPT_SHORT_SHARE:.0%} of them have a video that stands out as much from the others"
     )
     length = float(np.quantile([length_of(split_words(text)) for text in texts], SHORT_CAPTION))
-    return Short(own, searcher.pair_scores(encoded, sample), sample, max(length, LONGEST + 1), basis)
+    return Short(own, matcher.pair_scores(encoded, sample), sample, max(length, LONGEST + 1), basis)
 
 
-def _own_videos(searcher: Searcher, chosen: list[Phrase], captions: np.ndarray) -> list[np.ndarray]:
+def _own_videos(matcher: Matcher, chosen: list[Phrase], captions: np.ndarray) -> list[np.ndarray]:
     """Of each phrase rows of videos that have a caption with it: at least those of the captions that it is from."""
-    store = searcher.store
-    read = np.union1d(captions, _drawn(np.flatnonzero(_usable(searcher)), MOST_READ))
+    store = matcher.store
+    read = np.union1d(captions, _drawn(np.flatnonzero(_usable(matcher)), MOST_READ))
     stands = places(chosen, store.caption_texts.take(read).tolist())
-    videos = [[searcher.row_of(store.caption_video_ids[read[place]]) for place in stands[phrase]] for phrase in chosen]
+    videos = [[matcher.row_of(store.caption_video_ids[read[place]]) for place in stands[phrase]] for phrase in chosen]
     return [_drawn(np.unique(rows).astype(np.int64), MOST_OWN) for rows in videos]
 
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from ...pipeline.errors import CamoeError
 from .config import AUTO, SearchConfig, check_text
+from .query import Query
 from .records import CaptionHit, Hit
-from .searcher import Query, Searcher
+from .searcher import Searcher
 
 
 @dataclass(frozen=True)

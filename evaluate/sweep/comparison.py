@@ -44,8 +44,8 @@ class Comparer:
         return {direction: self._difference(side, other, pairs, direction) for direction in DIRECTIONS if pairs}
 
     def _difference(self, side: Side, other: Side, pairs: list[tuple[Result, Result]], direction: str) -> Difference:
-        mine = np.concatenate([mine.ranks[side.reranking][direction] for mine, _ in pairs])
-        theirs = np.concatenate([other_.ranks[other.reranking][direction] for _, other_ in pairs])
+        mine = np.concatenate([result.ranks[side.reranking][direction] for result, _ in pairs])
+        theirs = np.concatenate([result.ranks[other.reranking][direction] for _, result in pairs])
         owner = np.unique(pairs[0][0].owner, return_inverse=True)[1]
         videos = int(owner.max()) + 1
         cluster = owner if direction == "t2v" else np.arange(videos)

@@ -51,12 +51,12 @@ def markdown_contrasts(tables: Sequence[TableRows]) -> str:
     compare = Comparer()
     parts = ["# What each setting changes"]
     for shown in tables:
-        if shown.too_few or shown.table.columns == []:
+        if shown.too_few:
             continue
         for setting in shown.table.columns:
-            for versus, rows in contrasts(shown, setting, compare).items():
+            for versus, found in contrasts(shown, setting, compare).items():
                 title = f"## {shown.table.title}: {setting.replace('_', ' ')}, {versus}"
-                parts.append(f"{title}\n\n{_table(shown, setting, rows)}")
+                parts.append(f"{title}\n\n{_table(shown, setting, found)}")
     parts.append(NOTE if len(parts) > 1 else NONE)
     return "\n\n".join(parts) + "\n"
 
@@ -67,18 +67,16 @@ def _alike(row: Row, base: Row, others: Sequence[str]) -> bool:
     return all(mine == theirs or IDLE in (mine, theirs) for mine, theirs in pairs)
 
 
-def _table(shown: TableRows, setting: str, rows: Sequence[Contrast]) -> str:
-    falls = holm(
-        {(place, way): row.differences[way].p_value for place, row in enumerate(rows) for way in row.differences}
-    )
+def _table(shown: TableRows, setting: str, found: Sequence[Contrast]) -> str:
+    falls = holm({(place, way): d.p_value for place, each in enumerate(found) for way, d in each.differences.items()})
     names = [name for name in shown.table.columns if name != setting]
-    labelled = not names or any(row.row.cell.label for row in rows)
-    titles = ["" if labelled else name.replace("_", " ") for name in ([""] if labelled else names)]
+    labelled = not names or any(contrast.row.cell.label for contrast in found)
+    titles = [""] if labelled else [name.replace("_", " ") for name in names]
     lines = [
         f"| {' | '.join([*titles, *(f'{way.upper()} R@1' for way in DIRECTIONS)])} |",
         f"|{'|'.join([':--'] * len(titles) + ['--:'] * len(DIRECTIONS))}|",
     ]
-    for place, contrast in enumerate(rows):
+    for place, contrast in enumerate(found):
         cell = contrast.row.cell
         left = [cell.name] if labelled else [cell.value(name) for name in names]
         right = [

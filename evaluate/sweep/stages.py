@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ...pipeline.atomic import write_atomic
+from ...pipeline.cores import usable_cores
 from ...pipeline.engines import Engine
 from ...pipeline.errors import CamoeError
 from ...pipeline.wording import counted
@@ -165,8 +165,4 @@ def _residence(plan: Plan, config: SweepConfig, device: torch.device) -> Residen
 
 def processes(config: SweepConfig, device: torch.device) -> int:
     """How many train at once on this machine."""
-    return config.workers or (1 if device.type == "cuda" else _cores())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return config.workers or (1 if device.type == "cuda" else usable_cores())

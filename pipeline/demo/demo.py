@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from ..config import Config, setting
+from ..cores import usable_cores
 from ..errors import CamoeError
 from ..ffmpeg_binary import find_ffmpeg
 from ..wording import counted
@@ -110,15 +111,11 @@ def _workers() -> ProcessPoolExecutor:
     context = get_context("forkserver" if sys.platform == "linux" else "spawn")
     context.set_forkserver_preload([*SLOW_TO_IMPORT, __name__])
     ffmpeg = os.environ["CAMOE_FFMPEG"]
-    return ProcessPoolExecutor(_cores(), mp_context=context, initializer=_use_ffmpeg, initargs=(ffmpeg,))
+    return ProcessPoolExecutor(usable_cores(), mp_context=context, initializer=_use_ffmpeg, initargs=(ffmpeg,))
 
 
 def _use_ffmpeg(path: str) -> None:
     os.environ["CAMOE_FFMPEG"] = path
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _prepare_videos(config: DemoConfig, say: Callable[[str], None]) -> list[AnyClip]:
@@ -153,7 +150,8 @@ def _run_experiments(
         for seed in range(config.seeds if experiment.trained else 1)
     ]
     evaluated: dict[str, list[dict]] = {}
-    missing, report = set(REPORTED), None
+    missing: set[str] = set(REPORTED)
+    report: Future[str] | None = None
     running = [pool.submit(_train_and_evaluate, experiment, seed, config) for experiment, seed in jobs]
     for (experiment, seed), job in zip(jobs, running, strict=True):
         result, commands, text = job.result()
@@ -163,7 +161,8 @@ def _run_experiments(
         _log(config.out, text)
         evaluated.setdefault(experiment.name, []).append(result)
         missing.discard(f"{experiment.name}-{seed}")
-        report = report or (None if missing else pool.submit(_write_report, config))
+        if report is None and not missing:
+            report = pool.submit(_write_report, config)
     assert report is not None
     return evaluated, report
 

@@ -85,11 +85,9 @@ class Place:
     def is_merged(self) -> bool:
         """Whether a run was killed after it had merged the parts into the file, and before it removed them."""
         note = self.folder / _MERGED
-        return (
-            note.exists()
-            and self.out.exists()
-            and note.read_bytes().strip().decode("ascii", "replace") == file_sha256(self.out)
-        )
+        if not (note.exists() and self.out.exists()):
+            return False
+        return note.read_bytes().strip() == file_sha256(self.out).encode()
 
     def announce_merge(self, digest: str) -> None:
         """Note that the file of this checksum, once it has its name, holds all parts."""

@@ -24,7 +24,10 @@ from .schema import FULL, FUSION, Captions, Failure, TextName, TextTable, Videos
 from .shard import VIDEO_COLUMNS, ShardIndex, file_stamp, frames_row_shape, read_index, text_table_shape
 from .strings import CodedStrings, Strings
 from .tokens import StoredTokens
-from .union import TextPlaces, UnitedCaptions, united_settings
+from .union import UnitedCaptions
+from .united_settings import united_settings
+from .united_sums import united_captions_sum, united_table_sums
+from .united_texts import TextPlaces
 
 IMPORTED = "imported"
 """What a store of features made elsewhere says of their precision, and where it is not known of the weights."""
@@ -260,11 +263,12 @@ class FeatureStore:
         naming what there is when the store lacks it.
         """
         name = self._text_name(strategy, stream)
-        return self._captions.table(name) if captions is None else self._captions.table_of(name, captions)
+        texts = self._captions.texts(name)
+        return texts.table() if captions is None else texts.table_of(captions)
 
     def text_places(self, strategy: str, stream: str) -> TextPlaces:
         """Where the embeddings of `text_table` lie, without reading them; raises as it does."""
-        return self._captions.places(self._text_name(strategy, stream))
+        return self._captions.texts(self._text_name(strategy, stream)).places()
 
     def text_count(self, strategy: str, stream: str) -> int:
         """How many embeddings the shards hold for that stream, from their headers; raises as `text_table`."""
@@ -328,7 +332,7 @@ class FeatureStore:
         """64 hexadecimal digits that tell what the store holds, the same however it is cut into shards."""
         sums = [self.videos_content_sum]
         if self.has_captions:
-            sums += [*self._captions.table_sums(), self._captions.captions_sum()]
+            sums += [*united_table_sums(self._captions.parts), united_captions_sum(self._captions)]
         return add_sums(sums)
 
     @cached_property

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .live_part import LivePart
 from .safe_open import StoreError, checked_dataset, child_group, open_hdf5, read_attribute, read_column, read_strings
 from .schema import Captions, broken_rows, broken_tokens, check_token_rows
-from .shard import ShardIndex, as_damage
+from .shard import as_damage
 
 _BLOCK_BYTES = 16 << 20
 
@@ -88,16 +89,7 @@ def read_tokens(path: Path) -> StoredTokens:
     return StoredTokens(sentence, offsets, row, int(embed_dim), [path], np.zeros(len(sentence), np.int64), offsets[:-1])
 
 
-@dataclass(frozen=True)
-class TokenPart:
-    """A shard whose captions `rows` still count; they have the places `position` among the store's captions."""
-
-    shard: ShardIndex
-    rows: np.ndarray | slice
-    position: np.ndarray | slice
-
-
-def unite_tokens(parts: Sequence[TokenPart], captions: Captions, remedy: str) -> StoredTokens:
+def unite_tokens(parts: Sequence[LivePart], captions: Captions, remedy: str) -> StoredTokens:
     """The tokens of all `captions`; each distinct sentence once, those of captions that no longer count left out.
 
     Raises `StoreError` where a caption has none, naming the `remedy`, or two.

@@ -14,7 +14,8 @@ import numpy as np
 
 from ....pipeline.errors import CamoeError
 from ..config import AUTO, check_text, parse_cutoff, parse_weights
-from ..searcher import Query, Searcher
+from ..query import Query
+from ..searcher import Searcher
 from ..watch import CHANGED, StoreWatch
 
 MOST_KEPT_SCORES = 1 << 24

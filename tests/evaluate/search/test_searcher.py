@@ -14,7 +14,8 @@ from camoe.evaluate.scored import complete
 from camoe.evaluate.search.bank import fitted
 from camoe.evaluate.search.config import SearchConfig
 from camoe.evaluate.search.gallery import window_start
-from camoe.evaluate.search.searcher import Query, Searcher
+from camoe.evaluate.search.query import Query
+from camoe.evaluate.search.searcher import Searcher
 from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore
 from camoe.train.run_folder import load_run
