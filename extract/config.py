@@ -98,7 +98,9 @@ class ExtractConfig(Config):
         None, help="I/N: make only part I of N (from 1). Parts may run at the same time, on any machines."
     )
     engine: str = setting(
-        "local", help="Where videos are read and encoded: here, or on a Ray cluster.", choices=engine_names
+        "local",
+        help="Where videos are read and encoded: here, on a Ray cluster, or by an engine of another package.",
+        choices=engine_names,
     )
     ray_address: str = setting(
         "auto",

@@ -44,7 +44,11 @@ class SweepConfig(Config):
         choices=RESIDENCE,
     )
     workers: int | None = setting(None, help="Processes; none: one per core, or one on a GPU.")
-    engine: str = setting("local", help="Where runs are trained: here, or on a Ray cluster.", choices=engine_names)
+    engine: str = setting(
+        "local",
+        help="Where runs are trained: here, on a Ray cluster, or by an engine of another package.",
+        choices=engine_names,
+    )
     ray_address: str = setting(
         "auto",
         help="With --engine ray: the cluster's address; auto: this machine's; local: a new one on this machine.",

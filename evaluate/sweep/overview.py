@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...pipeline.store import describe_shortfall
@@ -94,7 +95,7 @@ def _noise(rows: list[Row], lead: float) -> str:
 def command(plan: Plan, row: Row) -> str:
     """The `camoe-train` command of the row's best seed on val."""
     best = max(row.results, key=lambda result: result.selection)
-    config = plan.runs[best.key].config
+    config = replace(plan.runs[best.key].config, allow_missing=plan.allow_missing)
     return train_command(config, plan.protocol)
 
 

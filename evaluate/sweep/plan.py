@@ -31,6 +31,8 @@ class Plan:
     tags: tuple[str, ...] = ()
     tuned: str = ""
     """How its cells' settings were searched, where they were: for the notes below its tables."""
+    allow_missing: bool = False
+    """Whether captions without features are left out, as a training alone must be told too."""
 
 
 def make_plan(config: SweepConfig) -> Plan:
@@ -64,7 +66,7 @@ def plan_of(sweep: Sweep, config: SweepConfig, store: FeatureStore | None = None
             run = replace(run, max_matrix_bytes=int(config.max_matrix_gb * 2**30))
             runs.setdefault(run.key, run)
             keys[cell.identity].append(run.key)
-    return Plan(sweep, store, protocol, runs, keys, left_out, config.tags)
+    return Plan(sweep, store, protocol, runs, keys, left_out, config.tags, allow_missing=config.allow_missing)
 
 
 def _runs_of(

@@ -128,6 +128,7 @@ def _ending(trial: Trial, found: Sequence[Result]) -> str:
 
 
 def _config(tuned: Tuned, best: Trial, runs: Runs, search: Search) -> str:
-    config = replace(runs.of(tuned, best)[0].config, protocol=runs.plan.protocol)
+    plan = runs.plan
+    config = replace(runs.of(tuned, best)[0].config, protocol=plan.protocol, allow_missing=plan.allow_missing)
     told = f"trial {best.number} of {len(tuned.study.trials)}, val {search.objective} {best.value:.2f}"
     return f"# {' '.join(tuned.name.split())}: {told}\n{dump_config(config)}"

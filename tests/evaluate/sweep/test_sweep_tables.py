@@ -56,7 +56,8 @@ def measured(tmp_path: Path) -> Callable[..., tuple[Any, dict[str, Result]]]:
                 keys[cell.identity].append(key)
                 results[key] = result_of(cell, config.seed, count, validation[place], key)
                 runs[key] = SimpleNamespace(config=config, key=key)
-        return SimpleNamespace(sweep=sweep, protocol="own", keys=keys, runs=runs, tags=("a_b",), tuned=""), results
+        told = {"protocol": "own", "tags": ("a_b",), "tuned": "", "allow_missing": True}
+        return SimpleNamespace(sweep=sweep, keys=keys, runs=runs, **told), results
 
     return make
 
@@ -101,7 +102,7 @@ def test_the_winner_is_chosen_by_validation_not_by_test(measured) -> None:
     assert lines[0] == "- Best raw, by R@1 on val (both directions): **gate=full**, 80.0."
     assert lines[1] == "  Ahead of gate=single (79.0) by 1.0 (one seed, so this may be chance)."
     assert "against the first row (gate=none) -40.0 [" in lines[2]
-    assert lines[4] == "  Train it alone: `camoe-train --features store.h5 --protocol own --gate full`"
+    assert lines[4] == "  Train it alone: `camoe-train --features store.h5 --protocol own --allow-missing --gate full`"
 
 
 def test_re_ranked_rows_are_marked_and_compared_among_themselves(measured) -> None:
