@@ -44,6 +44,11 @@ class Difference(Record):
     high: float
     p_value: float
 
+    @property
+    def p_text(self) -> str:
+        """`p = 0.031`, and never `p = 0.000`."""
+        return "p < 0.001" if self.p_value < 0.0005 else f"p = {self.p_value:.3f}"
+
 
 def bootstrap_intervals(
     ranks: Ranks,

@@ -142,7 +142,7 @@ def _span(low: float, high: float) -> str:
 
 def _differences(comparison: Comparison) -> list[str]:
     def cell(found: Difference) -> str:
-        return f"{found.value:+.1f} ({found.low:+.1f}..{found.high:+.1f}) p={found.p_value:.3f}"
+        return f"{found.value:+.1f} ({found.low:+.1f}..{found.high:+.1f}) {found.p_text.replace(' ', '')}"
 
     rows = [
         [name, *(cell(found[direction][metric]) for direction in DIRECTIONS for metric in RECALLS[:2])]

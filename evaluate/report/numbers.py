@@ -98,7 +98,7 @@ def difference_tables(found: Sequence[tuple[str, dict[str, Differences]]]) -> li
                 cells = [
                     Cell(
                         signed(one.value),
-                        f"{signed(one.low)} to {signed(one.high)}, p = {one.p_value:.3f}",
+                        f"{signed(one.low)} to {signed(one.high)}, {one.p_text}",
                         one.value,
                     )
                     for one in (differences[direction][metric] for metric in METRICS)

@@ -74,7 +74,7 @@ def _winner(plan: Plan, shown: TableRows, rows: list[Row], what: str) -> list[st
             stands = "is significant" if best.significant[direction] else "is not significant"
             text += (
                 f"; against the first row ({first.cell.name}) {difference.value:+.1f} "
-                f"[{difference.low:+.1f}, {difference.high:+.1f}], p = {difference.p_value:.3f}, which {stands} "
+                f"[{difference.low:+.1f}, {difference.high:+.1f}], {difference.p_text}, which {stands} "
                 f"at {LEVEL:g} after correction"
             )
         lines.append(text + ".")

@@ -5,6 +5,7 @@ import pytest
 import torch
 from camoe.evaluate.metrics import summarise_ranks
 from camoe.evaluate.significance import (
+    Difference,
     PairedRecall,
     _draws,
     _weighted_metrics,
@@ -92,6 +93,15 @@ def test_recall_alone_has_the_same_numbers(queries: list[tuple[int, int, int]], 
     numbered = np.unique(clusters, return_inverse=True)[1]
     alone = PairedRecall(int(numbered.max()) + 1, resamples=50, seed=seed).difference(ours, theirs, numbered, k=1)
     assert alone == paired_bootstrap(ours, theirs, clusters, resamples=50, seed=seed)["R@1"]
+
+
+def test_a_p_value_is_never_shown_as_none() -> None:
+    assert [Difference(1.0, 0.0, 2.0, p).p_text for p in (0.0002, 0.0005, 0.0314, 1.0)] == [
+        "p < 0.001",
+        "p = 0.001",
+        "p = 0.031",
+        "p = 1.000",
+    ]
 
 
 def test_paired_bootstrap_sees_what_separate_intervals_hide() -> None:
