@@ -24,14 +24,15 @@ def main() -> None:
     results = pandas.read_csv(parser.parse_args().sweep / "results.csv")
     results = results[results["status"] == "ok"]
     results["emcl"], results["loss"] = results["emcl"].fillna(False).astype(bool), results["loss"].fillna("–")
-    titles = ["model", "loss", "settings", "epoch", *RERANKINGS.values(), "raw R@5", "raw MnR"]
+    titles = ["model", "loss", "settings", *RERANKINGS.values(), "raw R@5"]
     print(f"| {' | '.join(titles)} |\n|{'|'.join([':--'] * 3 + ['--:'] * (len(titles) - 3))}|")
     for (model, emcl, loss), cell in results.groupby(KEYS, sort=False):
         name = f"{model} + emcl" if emcl else model
         by_reranking = dict(iter(cell.groupby("rerank")))
         raw = by_reranking["none"]
-        numbers = [both(by_reranking.get(key), "R@1") + (" *" if emcl else "") for key in RERANKINGS]
-        cells = [name, loss, settings(raw), epochs(raw), *numbers, both(raw, "R@5"), both(raw, "MnR")]
+        numbers = [both(by_reranking.get(key), "R@1") for key in RERANKINGS]
+        numbers[0] += " *" if emcl else ""
+        cells = [name, loss, settings(raw), *numbers, both(raw, "R@5")]
         print(f"| {' | '.join(cells)} |")
 
 
@@ -41,11 +42,6 @@ def settings(rows: pandas.DataFrame) -> str:
     if pandas.isna(first["learning_rate"]):
         return "–"
     return f"{first['learning_rate']:.1e}, {first['dropout']:.2f}, {first['epochs']:.0f}"
-
-
-def epochs(rows: pandas.DataFrame) -> str:
-    """The epochs that validation chose, one a seed."""
-    return ", ".join(f"{epoch:.0f}" for epoch in rows.sort_values("seed")["best_epoch"])
 
 
 def both(rows: pandas.DataFrame | None, metric: str) -> str:

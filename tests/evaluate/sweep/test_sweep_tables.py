@@ -13,8 +13,10 @@ from camoe.evaluate.result import Metrics, MetricsPair
 from camoe.evaluate.scored import Ranks
 from camoe.evaluate.sweep.cells import Cells
 from camoe.evaluate.sweep.comparison import holm
+from camoe.evaluate.sweep.contrasts import markdown_contrasts
 from camoe.evaluate.sweep.grid import Cell, Sweep, read_grid
 from camoe.evaluate.sweep.overview import winners
+from camoe.evaluate.sweep.plots import heat
 from camoe.evaluate.sweep.result import OK, Result, reranking_name
 from camoe.evaluate.sweep.summary import summarise
 from camoe.evaluate.sweep.tables import latex, markdown
@@ -124,7 +126,35 @@ def test_a_missing_seed_is_shown(measured) -> None:
     assert "| full ‡ | **42.0** |" in markdown(plan, [table])
 
 
-def testholm() -> None:
+def test_a_cell_beside_the_grid_has_no_place_on_its_heat_map(measured) -> None:
+    text = """grid: {gate: [none, full], loss: [ce, dsl]}
+include: [{gate: single, loss: ce}, {gate: full, loss: dsl, dropout: 0.5}]"""
+    plan, results = measured(text, [[40], [50], [60], [70], [80], [90]], [1.0] * 6)
+    (table,) = summarise(plan, results)
+    figure = heat(table, table.rows)
+    assert figure is not None
+    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), [[40, 50], [60, 70]])
+
+
+def test_what_one_setting_changes(measured) -> None:
+    """Each cell beside the one that differs in that setting alone; zero-shot, which has no loss, stands for both."""
+    plan, results = measured(
+        "grid: {model: [zero-shot, meanp], loss: [ce, dsl]}\nseeds: [0, 1]", [[40], [60, 62], [80, 82]], [1.0, 2.0, 3.0]
+    )
+    lines = markdown_contrasts(summarise(plan, results)).splitlines()
+    titles = [line for line in lines if line.startswith("## ")]
+    assert titles == ["## mine: model, meanp against zero-shot", "## mine: loss, dsl against ce"]
+    of_model, of_loss = (lines[lines.index(title) + 4 :] for title in titles)
+    assert of_model[0].startswith("| ce | +21.0 [+1")
+    assert of_model[1].startswith("| dsl | +41.0 [+3")
+    assert of_loss[0].startswith("| meanp | +20.0 [+1")
+    assert all(line.count("†") == 2 for line in (*of_model[:2], of_loss[0]))
+    assert of_loss[1] == ""
+    plan, results = measured("grid: {gate: [none]}", [[40]], [1.0])
+    assert "No two cells of this sweep differ in one setting alone" in markdown_contrasts(summarise(plan, results))
+
+
+def test_holm() -> None:
     p_values = {("a", "t2v"): 0.01, ("a", "v2t"): 0.04, ("b", "t2v"): 0.02, ("b", "v2t"): 0.9}
     assert holm(p_values) == {
         ("a", "t2v"): True,  # 0.01 <= 0.05 / 4
