@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("sweep", type=Path, help="a folder that camoe-sweep wrote")
     results = pandas.read_csv(parser.parse_args().sweep / "results.csv")
     results = results[results["status"] == "ok"]
-    results["emcl"], results["loss"] = results["emcl"].fillna(False).astype(bool), results["loss"].fillna("–")
+    results["emcl"], results["loss"] = results["emcl"].eq(True), results["loss"].fillna("–")
     titles = ["model", "loss", "settings", *RERANKINGS.values(), "raw R@5"]
     print(f"| {' | '.join(titles)} |\n|{'|'.join([':--'] * 3 + ['--:'] * (len(titles) - 3))}|")
     for (model, emcl, loss), cell in results.groupby(KEYS, sort=False):
