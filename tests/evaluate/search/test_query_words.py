@@ -81,7 +81,8 @@ def test_everything_that_a_search_offers_works_with_words(words: Words, world) -
 
 def test_a_store_without_word_tokens_is_searched_and_calibrated_by_the_shipped_sentences(words: Words, world) -> None:
     searcher, own = Searcher.open(words.train("wti"), world.store, device="cpu"), Searcher.open(words.train("wti"))
-    assert [hit.id for hit in searcher.search(QUERY)] == [hit.id for hit in own.search(QUERY)]
+    there, here = ({hit.id: hit.score for hit in each.search(QUERY, top=1000)} for each in (searcher, own))
+    assert there == pytest.approx(here, abs=1e-3), "of two stores of the same clips, whose near ties may swap places"
     assert "unlikely sentences" in searcher.cutoff.basis
     with pytest.raises(CamoeError, match="has no word tokens"):
         searcher.captions_for("clip0003")
