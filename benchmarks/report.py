@@ -14,10 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import figures
@@ -25,6 +22,7 @@ import numpy as np
 from camoe.pipeline.store import store_from_arrays
 from camoe.train.config import TrainConfig
 from camoe.train.loop import fit
+from commands import seconds
 from figures import Figure
 
 WIDTH, TEST, VAL = 512, 1000, 500
@@ -65,14 +63,6 @@ def around(middles: np.ndarray, draw: np.random.Generator) -> np.ndarray:
 
 def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
-
-
-def seconds(module: str, *arguments: object) -> float:
-    """Of one of the package's commands as a user starts it."""
-    words = [sys.executable, "-c", f"from {module} import main; main()", *map(str, arguments)]
-    start = time.perf_counter()
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - start
 
 
 def main() -> None:

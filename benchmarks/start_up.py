@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import figures
 from camoe.train.config import TrainConfig
 from camoe.train.loop import fit
+from commands import seconds
 from figures import Figure
 from made_up_store import make_store
 
@@ -35,13 +33,6 @@ COMMANDS = {
 }
 MOST_HELP, MOST_EVALUATE, MOST_DEMO = 0.5, 5.0, 90.0
 """Our aims, in seconds."""
-
-
-def seconds(module: str, *arguments: object) -> float:
-    words = [sys.executable, "-c", f"from {module} import main; main()", *map(str, arguments)]
-    start = time.perf_counter()
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - start
 
 
 def main() -> None:
