@@ -101,6 +101,8 @@ def test_the_engine_runs_both_commands(
     ]
     (tmp_path / "captions.csv").write_text("\n".join(["video_id,caption,split", *rows]))
     (tmp_path / "grid.yaml").write_text("base: {epochs: 1, batch_size: 2}\ngrid: {loss: [ce, dsl]}\nseeds: [0]")
+    space = "search: {dropout: {low: 0, high: 0.4}}\ntrials: 3\nsampler: random"
+    (tmp_path / "search.yaml").write_text(f"base: {{epochs: 1, batch_size: 2}}\n{space}\nseeds: [0]")
     stores, tables = [], []
     for name in ("threads", "local"):
         store = tmp_path / name
@@ -111,9 +113,17 @@ def test_the_engine_runs_both_commands(
         done = sweep(SweepConfig(**config, device="cpu", workers=1, engine=name), lambda line: None)
         assert done.status == 0
         tables.append(pandas.read_csv(done.folder / "results.csv").filter(regex="R@|loss"))
-    assert used == [3, 2]
+        searched = {
+            "features": (str(store),),
+            "search": str(tmp_path / "search.yaml"),
+            "out": tmp_path / f"search-{name}",
+        }
+        done = sweep(SweepConfig(**searched, device="cpu", workers=1, engine=name), lambda line: None)
+        tables.append(pandas.read_csv(done.folder / "trials.csv").filter(regex="val R@1|^dropout"))
+    assert used == [3, 2, 3, 1]
     assert stores[0] == stores[1]
-    pandas.testing.assert_frame_equal(*tables)
+    for there, here in zip(tables[:2], tables[2:], strict=True):
+        pandas.testing.assert_frame_equal(there, here)
 
 
 @pytest.mark.parametrize(

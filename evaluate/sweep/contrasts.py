@@ -12,7 +12,7 @@ from .summary import Row, TableRows
 from .tables import MARK
 
 IDLE = "–"
-NONE = "No two cells of this sweep differ in one setting alone, or its test videos are too few."
+NONE = "No two cells of this sweep differ in one setting alone."
 NOTE = (
     "Differences of R@1 on test in points, [95 % interval] by a paired bootstrap over test videos, in which all "
     "captions and seeds of a video are drawn together: it speaks of other queries, for these trainings. Settings that "
@@ -52,6 +52,7 @@ def markdown_contrasts(tables: Sequence[TableRows]) -> str:
     parts = ["# What each setting changes"]
     for shown in tables:
         if shown.too_few:
+            parts.append(f"## {shown.table.title}\n\nNothing is compared. {shown.too_few}.")
             continue
         for setting in shown.table.columns:
             for versus, found in contrasts(shown, setting, compare).items():

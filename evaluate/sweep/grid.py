@@ -144,6 +144,9 @@ def find_file(name: str, kind: str = "grid", beside: Path | None = None) -> Path
     path = (beside or Path()) / name
     if path.is_file():
         return path
+    for other in FOLDERS.keys() - {kind} if beside is None else ():
+        if name in shipped(other):
+            raise CamoeError(f"{name} is a {other}, not a {kind}; give it as --{other} {name}")
     if path.suffix in (".yaml", ".yml"):
         raise CamoeError(f"there is no {kind} file {path}; give one, or one of {', '.join(names)}")
     raise CamoeError(f"{unknown_name(name, names, kind)}; a file's name ends in .yaml")

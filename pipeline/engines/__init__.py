@@ -76,6 +76,9 @@ class Engine(ABC):
     ) -> Generator[Event, None, None]:
         """The events of all tasks, as they come; a task whose worker died is given to another.
 
+        Tasks are looked up by their numbers, each when a worker is free for it: a search draws a trial only then, by
+        the events that were yielded before.
+
         `lost` makes the events of a task, and of the reason, whose workers died again and again. Raises what a worker
         raises, and `RunStoppedError` where tasks cannot be done at all; however it ends, no worker is left.
         """

@@ -24,7 +24,7 @@ def main(file: Path) -> int:
     for case in read_cases(file):
         for line in compare(case):
             told = line.remark if line.difference is None else f"{line.difference:.3g}"
-            click.echo(f"{line.head:<14}{line.case:<26}{line.output:<44}{told}{'' if line.passed else '  FAILED'}")
+            click.echo(f"{line.head:<18}{line.case:<26}{line.output:<44}{told}{'' if line.passed else '  FAILED'}")
             failed = failed or not line.passed
     return int(failed)
 

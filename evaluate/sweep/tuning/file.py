@@ -18,6 +18,7 @@ objective: R@1
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from ....pipeline.config import unknown_name
 from ....pipeline.errors import CamoeError
 from ..config import SweepConfig
 from ..grid import Cell, Sweep, Values, find_file, read_content, seeds_of, sweep_of
+from ..settings import idle
 from .space import Choices, Space, corners, read_space
 
 KEYS = ("search", "trials", "trial_seeds", "sampler", "sampler_seed", "pruner", "objective")
@@ -70,7 +72,12 @@ class Search:
         facts = cell.config.facts
         if not facts.trains:
             return {}
-        return {name: dimension for name, dimension in self.space.items() if name not in facts.ignores}
+        space = {name: dimension for name, dimension in self.space.items() if name not in facts.ignores}
+        unread = space.keys() & idle(cell.config)
+        for values in corners(space) if unread else ():  # as loss_temperature, unless the loss is searched too
+            with suppress(CamoeError):  # of values that do not go together, which are refused by name
+                unread &= idle(replace(cell.config, **values))
+        return {name: dimension for name, dimension in space.items() if name not in unread}
 
 
 def read_search(config: SweepConfig) -> Search:

@@ -16,6 +16,7 @@ from ....pipeline.wording import counted
 from ..export import settings_of, write_table
 from ..grid import shown
 from ..plan import Plan
+from ..progress import clock
 from ..result import FAILED, PRUNED, TRIED, Result
 from ..tables import Style
 from ..training_run import TrainingRun
@@ -47,14 +48,19 @@ def write_trials(
             write_atomic(folder / BEST / name, _config(tuned, best, runs, search))
 
 
-def section(search: Search, studies: Sequence[Tuned], folder: Path) -> str:
-    """The search in an overview's words: a line a cell, with the command that trains its best alone."""
+def section(search: Search, studies: Sequence[Tuned], results: Mapping[str, Result], folder: Path) -> str:
+    """The search in an overview's words: a line a cell, with the command that trains its best alone.
+
+    `results` are those of the trials.
+    """
     lines = ["## The search", "", *told(search, studies, folder), ""]
     space = "; ".join(f"{name} {part}" for name, part in search.space.items())
+    seconds = clock(sum(result.seconds for result in results.values()))
     lines.append(
-        f"Searched in every cell: {space}. Settings are chosen by val {search.objective}, mean over seeds "
-        f"{', '.join(map(str, search.trial_seeds))}; a trial is never scored on test. What was chosen is trained again "
-        "with the seeds of the tables below. All trials: `trials.md`."
+        f"Searched in every cell that reads it: {space}. Settings are chosen by val {search.objective}, mean over "
+        f"seeds {', '.join(map(str, search.trial_seeds))}; a trial is never scored on test. Training the trials took "
+        f"{seconds} in all, summed over processes. What was chosen is trained again with the seeds of the tables "
+        "below. All trials: `trials.md`."
     )
     return "\n".join(lines)
 

@@ -67,7 +67,7 @@ def search(config: SweepConfig, say: Say, *, ensemble: bool | None = None) -> Ou
         try:
             train(chosen, final, crew, folder, say, ensemble=ensemble)
         finally:
-            lines = report(chosen, final, costs, folder, [section(asked, studies, folder)])
+            lines = report(chosen, final, costs, folder, [section(asked, studies, results, folder)])
     return Outcome(folder, final, [*told(asked, studies, folder), "", *lines])
 
 

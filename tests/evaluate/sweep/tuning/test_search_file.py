@@ -56,6 +56,22 @@ objective: {metric: t2v_R@1, direction: maximize}
     }
 
 
+def test_what_a_cell_does_not_read_is_not_searched_in_it(tmp_path: Path) -> None:
+    """The temperature of DSL is for cells with DSL, unless the loss is searched too."""
+    temperature = "loss_temperature: {low: 1, high: 100}"
+    search = read(
+        f"grid: {{loss: [ce, dsl]}}\nsearch: {{dropout: {{low: 0, high: 0.4}}, {temperature}}}\ntrials: 1", tmp_path
+    )
+    assert [set(search.space_of(cell)) for cell in search.sweep.cells] == [{"dropout"}, {"dropout", "loss_temperature"}]
+    search = read(f"search: {{loss: [ce, dsl], {temperature}}}\ntrials: 1", tmp_path)
+    assert [set(search.space_of(cell)) for cell in search.sweep.cells] == [{"loss", "loss_temperature"}]
+
+
+def test_a_grid_that_is_named_as_a_search() -> None:
+    with pytest.raises(CamoeError, match="gate is a grid, not a search; give it as --grid gate"):
+        read_search(SweepConfig(features=("store.h5",), search="gate"))
+
+
 def test_a_file_without_a_grid_tunes_one_cell(tmp_path: Path) -> None:
     search = read("base: {loss: dsl}\n" + SMALL, tmp_path)
     (cell,) = search.sweep.cells
