@@ -8,12 +8,13 @@ import json
 import os
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 from ..config import Config, setting
@@ -79,13 +80,14 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> list[Row]:
     """
     started = time.monotonic()
     # Hundreds of short clips: the bundled static build starts five times faster than a distribution's.
-    os.environ.setdefault("CAMOE_FFMPEG", find_ffmpeg(prefer_bundled=True))
+    chosen = os.environ.setdefault("CAMOE_FFMPEG", find_ffmpeg(prefer_bundled=True))
     out = config.out
     check_writable(out, inside=True)
     out.mkdir(parents=True, exist_ok=True)
     clips = _prepare_videos(config, say)
     videos = sum(clip.subset == SUBSET for clip in clips)
     with _workers() as pool:
+        say(f"$ export CAMOE_FFMPEG={shlex.quote(chosen)}")  # another ffmpeg decodes to slightly other frames
         say(_command_line("camoe-extract", _extract_options(config)))
         text = pool.submit(_run, "camoe-extract", _extract_options(config), show_progress=True).result()
         say(text)
@@ -111,11 +113,20 @@ def _workers() -> ProcessPoolExecutor:
     context = get_context("forkserver" if sys.platform == "linux" else "spawn")
     context.set_forkserver_preload([*SLOW_TO_IMPORT, __name__])
     ffmpeg = os.environ["CAMOE_FFMPEG"]
-    return ProcessPoolExecutor(usable_cores(), mp_context=context, initializer=_use_ffmpeg, initargs=(ffmpeg,))
+    return ProcessPoolExecutor(usable_cores(), mp_context=context, initializer=_begin, initargs=(ffmpeg,))
 
 
-def _use_ffmpeg(path: str) -> None:
-    os.environ["CAMOE_FFMPEG"] = path
+def _begin(ffmpeg: str) -> None:
+    os.environ["CAMOE_FFMPEG"] = ffmpeg
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A demo that was killed tells its workers nothing, which would wait for work for ever."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _prepare_videos(config: DemoConfig, say: Callable[[str], None]) -> list[AnyClip]:

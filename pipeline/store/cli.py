@@ -76,7 +76,8 @@ def verify(paths: tuple[Path, ...]) -> int:
     if not problems:
         say(f"sound: {counted(len(find_shards(paths)), 'shard')}, content {FeatureStore.open(paths).content_hash}")
         return 0
-    say(f"camoe-store: {counted(len(problems), 'problem')}; restore the damaged shards or extract them again", err=True)
+    remedy = "restore the damaged shards, or delete them and their lines in SHA256SUMS and run camoe-extract again"
+    say(f"camoe-store: {counted(len(problems), 'problem')}; {remedy}", err=True)
     return 1
 
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -36,6 +41,33 @@ def test_the_demo_at_its_smallest(tmp_path: Path, capsys: pytest.CaptureFixture)
     # A second size does not fit into the same folder.
     with pytest.raises(CamoeError, match="holds a demo of another size"):
         main(["--out", str(out)], standalone_mode=False)
+
+
+def test_no_process_outlives_a_demo_that_is_killed(tmp_path: Path) -> None:
+    mark = f"CAMOE_TEST_OF={tmp_path}"
+    name, _, value = mark.partition("=")
+    words = [sys.executable, "-c", "from camoe.pipeline.demo.cli import main; main()", "--size", "few"]
+    with open(tmp_path / "told", "wb") as told:
+        demo = subprocess.Popen([*words, "--out", str(tmp_path / "demo")], env=os.environ | {name: value}, stdout=told)
+    while not (tmp_path / "demo" / "shards.h5").exists():  # its workers live from then on
+        assert demo.poll() is None
+        time.sleep(0.05)
+    demo.kill()
+    demo.wait()
+    ends = time.monotonic() + 60
+    while left := marked(mark):
+        assert time.monotonic() < ends, left
+        time.sleep(0.1)
+
+
+def marked(mark: str) -> list[int]:
+    """The processes with this in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
 
 
 def test_chance_is_what_guessing_gives() -> None:
