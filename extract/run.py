@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..pipeline.engines import LOCAL, Engine, Share, Wanted, open_engine
-from ..pipeline.errors import CamoeError
+from ..pipeline.errors import CamoeError, RunStoppedError
 from ..pipeline.ffmpeg_binary import find_ffmpeg
 from ..pipeline.store import FeatureStore, Shard, StoreSettings
 from ..pipeline.store.build import StoreBuilder
@@ -19,6 +19,7 @@ from ..pipeline.store.part import Part
 from ..pipeline.store.place import Place
 from ..pipeline.store.plan import Begun, Plan, extend_plan, shard_name
 from ..pipeline.store.schema import FAILED, WORD_TOKENS, Removed, no_videos
+from ..pipeline.wording import counted
 from ..pipeline.writable import check_writable
 from .audit import Preview, preview
 from .clip_layers import read_clip_layers, save_clip_layers
@@ -329,6 +330,11 @@ class _Stage:
             for news in events:
                 counts += news
                 on_video(counts)
+        if counts.videos < total:
+            raise RunStoppedError(
+                f"--engine {self.config.engine} ended with {counts.videos} of {counted(total, 'video')} done; "
+                "the same command goes on"
+            )
         return counts
 
     def _maker(self, work: FrameWork) -> Callable[[], FrameWorker]:

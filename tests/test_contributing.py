@@ -19,6 +19,7 @@ from camoe.extract.datasets import VideoFile
 from camoe.extract.run import extract
 from camoe.pipeline import engines
 from camoe.pipeline.engines.local import LocalEngine
+from camoe.pipeline.errors import RunStoppedError
 from camoe.pipeline.reranking.kinds import ALL_QUERIES, RERANKINGS, RerankingKind
 from camoe.pipeline.reranking.table import RERANKERS, rerank
 from camoe.pipeline.store import FeatureStore
@@ -124,6 +125,38 @@ def test_the_engine_runs_both_commands(
     assert stores[0] == stores[1]
     for there, here in zip(tables[:2], tables[2:], strict=True):
         pandas.testing.assert_frame_equal(there, here)
+
+
+class Idle(LocalEngine):
+    def run(self, make_worker: Any, tasks: Any, lost: Any = None) -> Any:
+        yield from ()
+
+
+def test_an_engine_that_does_nothing_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_video: Callable[..., Path]
+) -> None:
+    monkeypatch.setattr(engines, "_REGISTERED", {})
+    engines.register_engine("idle", Idle)
+    (tmp_path / "videos").mkdir()
+    for subset in ("train", "val", "test"):
+        clip = ("-f", "lavfi", "-i", "testsrc=size=32x32:rate=5:duration=1")
+        make_video(tmp_path / "videos" / f"{subset}.mp4", source=clip)
+    rows = [f"{subset},a video to {subset},{subset}" for subset in ("train", "val", "test")]
+    (tmp_path / "captions.csv").write_text("\n".join(["video_id,caption,split", *rows]))
+    given = {"videos": tmp_path / "videos", "captions": tmp_path / "captions.csv", "out": tmp_path / "store.h5"}
+    with pytest.raises(RunStoppedError, match="--engine idle ended with 0 of 3 videos done; the same command goes on"):
+        extract(ExtractConfig(**given, clip="tiny", device="cpu", engine="idle"))
+    extract(ExtractConfig(**given, clip="tiny", device="cpu"))
+    (tmp_path / "grid.yaml").write_text("grid: {loss: [ce, dsl]}\nseeds: [0]")
+    (tmp_path / "search.yaml").write_text("search: {dropout: {low: 0, high: 0.4}}\ntrials: 3")
+    for kind, left in (("grid", "2 runs"), ("search", "3 trials")):
+        config = {
+            "features": (str(tmp_path / "store.h5"),),
+            kind: str(tmp_path / f"{kind}.yaml"),
+            "out": tmp_path / kind,
+        }
+        with pytest.raises(RunStoppedError, match=f"ended with {left} not done; the same command goes on"):
+            sweep(SweepConfig(**config, device="cpu", engine="idle"), lambda line: None)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from ...pipeline.atomic import write_atomic
 from ...pipeline.cores import usable_cores
 from ...pipeline.engines import Engine
-from ...pipeline.errors import CamoeError
+from ...pipeline.errors import CamoeError, RunStoppedError
 from ...pipeline.wording import counted
 from ...train.names import DEVICE
 from ...train.residence import Residence, choose_residence
@@ -94,6 +94,8 @@ def train(plan: Plan, results: dict[str, Result], crew: Crew, folder: Path, say:
             else:
                 results[event.key] = stored.write(event)
                 progress.result(event)
+    if left := open_runs.keys() - results.keys():
+        raise RunStoppedError(f"the engine ended with {counted(len(left), 'run')} not done; the same command goes on")
 
 
 def report(plan: Plan, results: dict[str, Result], costs: Costs, folder: Path, before: Sequence[str] = ()) -> list[str]:

@@ -157,6 +157,10 @@ def _tune(
             results[event.key] = runs.stored.write(event)
             if (done := trials.end(event)) is not None:
                 progress.done(*done)
+    if progress.left:
+        raise RunStoppedError(
+            f"the engine ended with {counted(progress.left, 'trial')} not done; the same command goes on"
+        )
 
 
 def _chosen(search: Search, plan: Plan, studies: Sequence[Tuned], config: SweepConfig) -> Plan:
