@@ -53,6 +53,17 @@ def alone() -> list[str]:
     return prefix
 
 
+@pytest.fixture(autouse=True)
+def environment_left_alone() -> Iterator[None]:
+    """What a test, or the code that it calls, leaves in the environment would decide about later ones."""
+    before = dict(os.environ)
+    yield
+    after = dict(os.environ)
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    changed -= {"PYTEST_CURRENT_TEST", "LD_LIBRARY_PATH", "RAY_USAGE_STATS_ENABLED"}  # by pytest, OpenCV, for Ray
+    assert not changed, f"left changed in the environment: {sorted(changed)}"
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Children forked from a process with OpenMP threads may hang."""

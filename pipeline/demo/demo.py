@@ -80,14 +80,14 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> list[Row]:
     """
     started = time.monotonic()
     # Hundreds of short clips: the bundled static build starts five times faster than a distribution's.
-    chosen = os.environ.setdefault("CAMOE_FFMPEG", find_ffmpeg(prefer_bundled=True))
+    ffmpeg = find_ffmpeg(prefer_bundled=True)
     out = config.out
     check_writable(out, inside=True)
     out.mkdir(parents=True, exist_ok=True)
     clips = _prepare_videos(config, say)
     videos = sum(clip.subset == SUBSET for clip in clips)
-    with _workers() as pool:
-        say(f"$ export CAMOE_FFMPEG={shlex.quote(chosen)}")  # another ffmpeg decodes to slightly other frames
+    with _workers(ffmpeg) as pool:
+        say(f"$ export CAMOE_FFMPEG={shlex.quote(ffmpeg)}")  # another ffmpeg decodes to slightly other frames
         say(_command_line("camoe-extract", _extract_options(config)))
         text = pool.submit(_run, "camoe-extract", _extract_options(config), show_progress=True).result()
         say(text)
@@ -108,11 +108,10 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> list[Row]:
     return rows
 
 
-def _workers() -> ProcessPoolExecutor:
+def _workers(ffmpeg: str) -> ProcessPoolExecutor:
     """A process a core; where the system can, they are forked from one that has imported what takes seconds."""
     context = get_context("forkserver" if sys.platform == "linux" else "spawn")
     context.set_forkserver_preload([*SLOW_TO_IMPORT, __name__])
-    ffmpeg = os.environ["CAMOE_FFMPEG"]
     return ProcessPoolExecutor(usable_cores(), mp_context=context, initializer=_begin, initargs=(ffmpeg,))
 
 

@@ -258,19 +258,18 @@ def test_another_model_is_refused(clips: Path, tmp_path: Path, random_clip: Path
         run(tmp_path / "s.h5", mend=True, tokens=True, clip=str(random_clip))
 
 
-def _extract(settings: ExtractConfig) -> None:
-    import camoe.extract.run
-
-    camoe.extract.run.CAPTIONS_PER_SHARD_OF_TOKENS = 1
-    extract(settings)
-
-
 @pytest.mark.soak
 @pytest.mark.parametrize("name", STORES)
 def test_killed_at_random_and_continued(
-    clips: Path, tmp_path: Path, at_once: FeatureStore, name: str, soak_count: Callable[[int, int], int]
+    clips: Path,
+    tmp_path: Path,
+    at_once: FeatureStore,
+    name: str,
+    soak_count: Callable[[int, int], int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nothing is lost or there twice, shards that are done are not touched, and what was there stays readable."""
+    monkeypatch.setattr("camoe.extract.run.CAPTIONS_PER_SHARD_OF_TOKENS", 1)  # of the children too: they are forked
     out = tmp_path / name
     run(out, videos=clips, captions=write(tmp_path / "c.csv"))
     bare = FeatureStore.open(out)
@@ -278,7 +277,7 @@ def test_killed_at_random_and_continued(
     draw = random.Random(0)
     seen: dict[Path, int] = {}
     for _ in range(soak_count(8, 100)):
-        child = multiprocessing.get_context("fork").Process(target=_extract, args=(settings,))
+        child = multiprocessing.get_context("fork").Process(target=extract, args=(settings,))
         child.start()
         time.sleep(draw.uniform(0.02, 0.6))
         os.kill(child.pid or 0, signal.SIGKILL)
@@ -288,7 +287,7 @@ def test_killed_at_random_and_continued(
         held = FeatureStore.open(out)
         assert np.array_equal(held.frames(), bare.frames())
         assert len(held.text_table("muw", "entity").row) == len(ROWS)
-    _extract(settings)
+    extract(settings)
     store = FeatureStore.open(out)
     assert store.content_hash == at_once.content_hash
     assert verify_store([out]) == []
