@@ -57,10 +57,11 @@ def test_typing_a_query_shows_the_right_clip_first_and_plays_it_at_its_moment(
     address: str, open_page, searcher
 ) -> None:
     page = open_page(address)
+    expect(page.locator("#q")).to_be_focused()
     page.keyboard.type(QUERY)
     page.keyboard.press("Enter")
     best = searcher.search(QUERY, top=1)[0]
-    expect(page.locator(".tile .id").first).to_have_text(best.id)  # a slow machine shows hits of half a query before
+    expect(page.locator(".tile .id").first).to_have_text(best.id)
     until(page, "document.querySelector('.tile img').naturalWidth > 0")
     page.locator(".tile").first.click()
     until(page, "document.querySelector('video').readyState >= 2")
