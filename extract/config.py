@@ -126,7 +126,8 @@ class ExtractConfig(Config):
         if not 0 <= self.clip_layers <= 1000:
             told = f"must be 0 or a number of the text tower's layers, not {self.clip_layers}"
             raise SettingError.about("clip_layers", told)
-        _ = self.chosen_part
+        if self.chosen_part is not None and self.videos is None:
+            raise SettingError("{part} shares out videos, and no {videos} are given; captions alone need no parts")
         if self.retry_failed and self.videos is None:
             raise SettingError("{retry_failed} reads videos again; give {videos} DIR too")
         if self.drop_missing_captions and (self.into is None or self.captions is None):
@@ -143,6 +144,9 @@ class ExtractConfig(Config):
             check_store_name(self.out)
         if self.into is not None and not self.into.exists():
             raise SettingError("{into} {store} does not exist; use {out} to make a new store", store=self.into)
+        if self.into is not None and self.into.is_file() and dataset_of(self.into) is not None:
+            told = "{into} {file} is a file of captions; name the store with {into}, and this with {captions}"
+            raise SettingError(told, file=self.into)
         if self.captions is not None and self.dataset is None and dataset_of(self.captions) is None:
             if (kind := file_kind(self.captions)) is not None:
                 told = "{captions} {file} is {kind}, and holds no captions that can be read; {wanted}"

@@ -15,6 +15,7 @@ from ..pipeline.captions.names import plain_name, without_suffix
 from ..pipeline.captions.own import PROTOCOL as OWN
 from ..pipeline.errors import CamoeError
 from ..pipeline.store import FeatureStore, StoreSettings
+from ..pipeline.store.agreement import refuse_unlike
 from ..pipeline.store.place import Place
 from ..pipeline.store.plan import Plan
 from ..pipeline.store.schema import FULL, UNUSED
@@ -63,6 +64,8 @@ def choose_encoder(config: ExtractConfig, there: FeatureStore | None) -> Encoder
                 f"{config.store} was made with the weights file {clip}; name that file with --clip "
                 f"{file_form(clip)} (the store's SHA-256 begins with {short_hash(there.settings.clip_sha256)})"
             )
+    elif there is not None and is_named(clip) and is_named(there.settings.clip_model):
+        refuse_unlike(config.store, there.settings, replace(there.settings, clip_model=clip), adding=True)
     return load_encoder(clip, config.device, precision, config.clip_cache)
 
 

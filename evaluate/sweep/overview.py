@@ -134,8 +134,18 @@ def _troubles(plan: Plan, tables: Sequence[TableRows]) -> list[str]:
     for shown in tables:
         for row in shown.rows:
             notes = dict.fromkeys(result.note for result in row.results if result.note)
-            lines += [f"- {shown.table.name}: {row.cell.name}: {text}" for text in (*row.reasons, *notes)]
+            told = (*row.reasons, *notes, *_untrained(row))
+            lines += [f"- {shown.table.name}: {row.cell.name}: {text}" for text in told]
     return lines
+
+
+def _untrained(row: Row) -> list[str]:
+    """What to know where training never helped on val, which then kept the model as it was before the first step."""
+    kept = sum(result.best.get("epoch") == 0 for result in row.results)
+    if not kept or not row.cell.config.facts.trains or row.cell.config.rerank != "none":
+        return []
+    seeds = counted(len(row.results), "seed")
+    return [f"val chose epoch 0, the untrained model, in {kept} of {seeds}"]
 
 
 def _spread(values: Sequence[float]) -> str:

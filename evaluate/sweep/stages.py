@@ -47,11 +47,13 @@ class Outcome:
     folder: Path
     results: dict[str, Result]
     told: list[str]
+    untuned: int = 0
+    """Cells of a search none of whose trials came to its end."""
 
     @property
     def status(self) -> int:
-        """The command's exit status: 0, or 3 where runs failed."""
-        return SOME_FAILED if any(result.status == FAILED for result in self.results.values()) else 0
+        """The command's exit status: 0, or 3 where runs failed, or all trials of a cell did."""
+        return SOME_FAILED if self.untuned or any(result.status == FAILED for result in self.results.values()) else 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def train(plan: Plan, results: dict[str, Result], crew: Crew, folder: Path, say:
         for event in crew.work(groups):
             if isinstance(event, Epoch):
                 progress.epoch(event.key, event.row)
-            else:
+            elif event.key not in results:  # an engine may do a lost task twice
                 results[event.key] = stored.write(event)
                 progress.result(event)
     if left := open_runs.keys() - results.keys():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...pipeline.wording import counted
 from ..names import DIRECTIONS, HEADINGS, LOWER_IS_BETTER, METRICS
 from .plan import Plan
 from .summary import Row, TableRows, average, deviation
@@ -47,11 +48,19 @@ def latex(plan: Plan, tables: Sequence[TableRows]) -> str:
     return head + "\n\n".join(_latex_table(plan, rows) for rows in tables) + "\n"
 
 
+def _test(shown: TableRows) -> str:
+    """What the numbers were measured on."""
+    result = next((result for row in shown.rows for result in row.results), None)
+    if result is None:
+        return "test captions"
+    return f"{counted(len(result.owner), 'test caption')} of {counted(result.videos, 'video')}"
+
+
 def notes(plan: Plan, shown: TableRows) -> list[str]:
     """What a reader must know of a table's numbers."""
     seeds = len(plan.sweep.seeds)
     over = f"mean ± standard deviation over {seeds} seeds" if seeds > 1 else "one seed, so no deviation"
-    found = [f"Protocol {plan.protocol}, test captions, R@K in percent; {over}; epochs chosen on val"]
+    found = [f"Protocol {plan.protocol}, {_test(shown)}, R@K in percent; {over}; epochs chosen on val"]
     found += [plan.tuned] if plan.tuned else []
     kinds = " (of raw and of re-ranked rows)" if len({row.transductive for row in shown.rows}) > 1 else ""
     if shown.too_few:

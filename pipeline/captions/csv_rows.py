@@ -50,7 +50,11 @@ def csv_rows(path: Path, columns: Columns = KNOWN) -> Iterator[Row | Unusable]:
         if is_empty:
             raise CamoeError(f"{path.name} has a header and nothing below it; add a line for each caption")
     except csv.Error as error:
-        raise CamoeError(f"{path.name} near line {reader.line_num}: {error}; check the quotes") from error
+        reason = f"{error}; check the quotes"
+        if "field limit" in str(error):
+            most = csv.field_size_limit()
+            reason = f"a cell is longer than {most:,} characters; close the quote that it begins with, or shorten it"
+        raise CamoeError(f"{path.name} near line {reader.line_num}: {reason}") from error
 
 
 def _rows(cells: list[str], names: dict[str, int], where: str, columns: Columns) -> Iterator[Row | Unusable]:

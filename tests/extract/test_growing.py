@@ -210,6 +210,12 @@ def test_the_store_knows_its_model(videos: Path, tmp_path: Path) -> None:
     assert len(FeatureStore.open(store).caption_ids) == 10
 
 
+def test_another_named_model_is_refused_before_its_weights_are_looked_for(videos: Path, tmp_path: Path) -> None:
+    run(tmp_path / "s.h5", videos=videos)
+    with pytest.raises(CamoeError, match=r"clip_model is tiny in the store and ViT-B/32 asked for"):
+        run(tmp_path / "s.h5", videos=videos, clip="ViT-B/32", clip_cache=tmp_path / "nowhere")
+
+
 # -- kills
 
 

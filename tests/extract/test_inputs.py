@@ -53,11 +53,18 @@ def test_names_of_columns(videos: Path) -> None:
         ({"captions": "m", "dataset": "msvd", "caption_columns": "video=a"}, "and the captions are msvd; leave it out"),
         ({"videos": "v", "caption_columns": "video=a"}, "and the captions are none; leave it out"),
         ({"captions": "c.csv", "caption_columns": "a"}, "--caption-columns 'a' should be OURS=THEIRS"),
+        ({"captions": "c.csv", "part": "1/2"}, "part shares out videos, and no videos are given"),
     ],
 )
 def test_settings_that_do_not_go_together(options: dict, message: str) -> None:
     with pytest.raises(CamoeError, match=message):
         ExtractConfig(**options)
+
+
+def test_captions_in_the_place_of_a_store(videos: Path) -> None:
+    (videos / "c.csv").write_text("video_id,caption\nclip,we take the eggs\n")
+    with pytest.raises(CamoeError, match=r"c\.csv is a file of captions; name the store with into, and this with cap"):
+        ExtractConfig(into=videos / "c.csv", captions=videos / "c.csv")
 
 
 def test_a_benchmark_lacks_what_was_dropped() -> None:

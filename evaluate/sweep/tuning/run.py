@@ -68,7 +68,8 @@ def search(config: SweepConfig, say: Say, *, ensemble: bool | None = None) -> Ou
             train(chosen, final, crew, folder, say, ensemble=ensemble)
         finally:
             lines = report(chosen, final, costs, folder, [section(asked, studies, results, folder)])
-    return Outcome(folder, final, [*told(asked, studies, folder), "", *lines])
+    untuned = sum(tuned.study.best is None for tuned in studies)
+    return Outcome(folder, final, [*told(asked, studies, folder), "", *lines], untuned)
 
 
 def preview(config: SweepConfig) -> str:
@@ -84,7 +85,10 @@ def preview(config: SweepConfig) -> str:
         f"{counted(asked.trials * len(tuned) * len(asked.trial_seeds), 'training run')}; sampler {asked.sampler} "
         f"{asked.sampler_seed}, pruner {asked.pruner.name}, by val {asked.objective}"
     )
-    lines.append(f"then {counted(len(plan.runs), 'training run')} of what is chosen, scored on test")
+    lines.append(
+        f"then {counted(len(plan.runs), 'training run')} of what is chosen, scored on test as "
+        f"{counted(len(plan.sweep.cells), 'cell')} (re-rankings are cells too)"
+    )
     return "\n".join([*lines, *(f"left out: {reason}" for reason in plan.left_out)])
 
 

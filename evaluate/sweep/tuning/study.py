@@ -126,7 +126,10 @@ class CellStudy:
         found = {}
         for name, value in drawn.items():
             part = self.space[name]
-            found[name] = part.values[_labels(part).index(value)] if isinstance(part, Choices) else value
+            if isinstance(part, Choices):
+                found[name] = part.values[_labels(part).index(value)]
+            else:
+                found[name] = value if part.step is None else plain_step(value)
         return found
 
 
@@ -195,6 +198,11 @@ def _replayed(error: Exception) -> str:
 
 def _damaged(path: Path, reason: str) -> CamoeError:
     return CamoeError(f"{path} is damaged ({reason}); put it back from a copy, or give another --out")
+
+
+def plain_step(value: float) -> float:
+    """A number that steps led to, without what adding them up left behind the twelfth digit."""
+    return value if isinstance(value, int) else float(f"{value:.12g}")
 
 
 def _done() -> tuple[Any, ...]:

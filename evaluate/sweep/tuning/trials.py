@@ -114,8 +114,13 @@ class Trials(Sequence[Group]):
         return Stop(self.search.pruner, self.search.objective, tuned.steps(trial.values), tuned.study.history)
 
     def end(self, result: Result) -> tuple[Tuned, Trial] | None:
-        """Take the result of a run; returns the trial that is done by it, recorded, if one is."""
-        given = next(given for given in self.by_key[result.key] if result.key not in given.results)
+        """Take the result of a run; returns the trial that is done by it, recorded, if one is.
+
+        A result that is told again, by an engine that did a lost task twice, changes nothing.
+        """
+        given = next((given for given in self.by_key[result.key] if result.key not in given.results), None)
+        if given is None:
+            return None
         given.results[result.key] = result
         if len(given.results) < len(given.runs):
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from camoe.evaluate.sweep.cells import Cells
 from camoe.evaluate.sweep.comparison import holm
 from camoe.evaluate.sweep.contrasts import markdown_contrasts
 from camoe.evaluate.sweep.grid import Cell, Sweep, read_grid
-from camoe.evaluate.sweep.overview import winners
+from camoe.evaluate.sweep.overview import _troubles, winners
 from camoe.evaluate.sweep.plots import heat
 from camoe.evaluate.sweep.result import OK, Result, reranking_name
 from camoe.evaluate.sweep.summary import summarise
@@ -78,7 +79,9 @@ def test_a_table_as_a_paper_shows_it(measured) -> None:
     assert lines[5].startswith("| full | **90.5** ± 0.7† | **100.0** ± 0.0 | **100.0** ± 0.0 | **1.0** ± 0.0 |")
     assert "corrected over the table after Holm" in lines[7]
     text = latex(plan, [table])
-    assert r"\caption{Gates \& losses; Protocol own, test captions, R@K in percent; mean $\pm$ standard" in text
+    assert (
+        r"\caption{Gates \& losses; Protocol own, 100 test captions of 100 videos, R@K in percent; mean $\pm$" in text
+    )
     assert r"full & \textbf{90.5}\,$\pm$\,0.7$^\dagger$ & \textbf{100.0}\,$\pm$\,0.0" in text
     assert r" & \multicolumn{5}{c}{Text to video} & \multicolumn{5}{c}{Video to text} \\" in text
     assert r"\cmidrule(lr){2-6} \cmidrule(lr){7-11}" in text
@@ -105,6 +108,13 @@ def test_the_winner_is_chosen_by_validation_not_by_test(measured) -> None:
     assert lines[1] == "  Ahead of gate=single (79.0) by 1.0 (one seed, so this may be chance)."
     assert "against the first row (gate=none) -40.0 [" in lines[2]
     assert lines[4] == "  Train it alone: `camoe-train --features store.h5 --protocol own --allow-missing --gate full`"
+
+
+def test_a_row_that_training_never_helped_is_told(measured) -> None:
+    plan, results = measured("grid: {gate: [none, full]}\nseeds: [0, 1]", [[40, 40], [42, 42]], [10.0, 20.0])
+    results["1-0"] = replace(results["1-0"], best={"epoch": 0, "R@1": 20.0})
+    troubles = _troubles(SimpleNamespace(left_out=[]), summarise(plan, results))
+    assert troubles == ["- mine: gate=full: val chose epoch 0, the untrained model, in 1 of 2 seeds"]
 
 
 def test_re_ranked_rows_are_marked_and_compared_among_themselves(measured) -> None:

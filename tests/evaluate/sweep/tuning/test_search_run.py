@@ -164,7 +164,7 @@ def test_a_preview_writes_nothing(search: Search) -> None:
         "epochs: 2 to 5",
         "cell model=meanp: learning_rate, epochs",
         "6 trials of 1 cell, each with seeds 3, 4: 12 training runs; sampler tpe 0, pruner median, by val R@1",
-        "then 3 training runs of what is chosen, scored on test",
+        "then 3 training runs of what is chosen, scored on test as 4 cells (re-rankings are cells too)",
     ]
     assert not config.folder("mine").exists()
 

@@ -10,7 +10,7 @@ from camoe.evaluate.sweep.config import SweepConfig
 from camoe.evaluate.sweep.result import FAILED, PRUNED, TRIED, Result
 from camoe.evaluate.sweep.tuning.file import Pruner, Search, read_search
 from camoe.evaluate.sweep.tuning.pruning import Steps, Stop
-from camoe.evaluate.sweep.tuning.study import CellStudy, Trial, open_studies, open_study
+from camoe.evaluate.sweep.tuning.study import CellStudy, Trial, open_studies, open_study, plain_step
 from camoe.pipeline.errors import CamoeError
 
 pytest.importorskip("optuna", reason="Optuna is not installed")
@@ -108,6 +108,11 @@ def test_what_a_trial_comes_to(search: Search, tmp_path: Path) -> None:
     assert [trial.status for trial in trials] == [TRIED, PRUNED, FAILED, TRIED]
     assert [trial.value for trial in trials] == [45, None, None, 45]
     assert study.best == trials[0], "of equals the first; what was given up is not chosen"
+
+
+def test_a_step_is_a_plain_number() -> None:
+    assert plain_step(3 * 0.05) == 0.15 != 3 * 0.05
+    assert plain_step(12) == 12
 
 
 def test_epochs_of_other_trainings_meet_at_their_share() -> None:

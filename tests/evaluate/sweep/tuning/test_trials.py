@@ -64,6 +64,7 @@ def test_cells_take_turns_and_a_lost_trial_is_given_again(store: Path, tmp_path:
     assert len(set(keys)) < len(keys), "two choices, three trials: some have the same settings"
     ended = [trials.end(result) for group in reversed(groups) for result in results(group)]
     assert sum(done is not None for done in ended) == 6
+    assert trials.end(results(groups[2])[0]) is None, "a lost task that was done twice counts once"
     assert bench.numbers() == [[0, 1, 2], [0, 1, 2]]
     assert len(Bench(store, tmp_path).trials) == 0
 
