@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
@@ -23,6 +24,12 @@ pytestmark = [
 Quick = Callable[..., SweepConfig]
 Lasting = Callable[[Path], pandas.DataFrame]
 GRID = "base: {epochs: 2, batch_size: 8, aggregator: mean}\ngrid: {loss: [ce, dsl]}\nseeds: [0, 1, 2]"
+SEARCH = """
+search: {learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}}
+trials: 4
+sampler: random
+pruner: none
+"""
 
 
 def workers() -> list[int]:
@@ -62,12 +69,17 @@ def test_a_worker_is_killed(quick: Quick, lasting: Lasting, tmp_path: Path) -> N
     pandas.testing.assert_frame_equal(lasting(there.folder), lasting(here.folder))
 
 
-def test_a_node_is_lost(quick: Quick, lasting: Lasting, alone: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["grid", "search"])
+def test_a_node_is_lost(quick: Quick, lasting: Lasting, alone: list[str], tmp_path: Path, kind: str) -> None:
     """It costs its group, which another node does again; Ray's logs stay off the terminal."""
-    grid = GRID.replace("epochs: 2", "epochs: 20")
-    config, out = quick(grid), tmp_path / "ray"
+    text = GRID.replace("epochs: 2", "epochs: 20")
+    if kind == "search":
+        pytest.importorskip("optuna", reason="Optuna is not installed")
+        text += SEARCH
+    file, out = quick(text).grid, tmp_path / "ray"
+    config = replace(quick(text), **({"grid": None} | {kind: file}))
     script = Path(__file__).with_name("ray_cluster.py")
-    options = ["--features", config.features[0], "--grid", str(config.grid), "--device", "cpu"]
+    options = ["--features", config.features[0], f"--{kind}", str(file), "--device", "cpu"]
     command = [*alone, sys.executable, str(script), str(out), *options]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert ran.returncode == 0, ran.stderr
@@ -76,5 +88,5 @@ def test_a_node_is_lost(quick: Quick, lasting: Lasting, alone: list[str], tmp_pa
     assert "ray: 2 workers on 2 nodes" in told["out"]
     assert "is lost" in told["out"]
     assert "raylet" not in told["out"]
-    here = sweep(quick(grid, out=tmp_path / "local"), lambda line: None)
+    here = sweep(replace(config, out=tmp_path / "local"), lambda line: None)
     pandas.testing.assert_frame_equal(lasting(out), lasting(here.folder))
