@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from .tokens import TokenSequence
 from .words import WordTagger
 
 _SAMPLE = 1000
+_REMEMBERED = 500_000
+"""Sentences whose embeddings are held in case they recur in a later piece: half a gigabyte where D is 512."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ def extract_texts(
 ) -> int:
     """Publish a shard for each piece of `work`; returns how many sentences were encoded.
 
-    Sentences that the store has, or that recur, are copied.
+    Sentences that the store has, or that recur soon, are copied. One that recurs late is encoded again, to the same
+    bits, so that memory does not grow with the captions.
     """
     known: dict[TokenSequence, np.ndarray] = {}
     encoded = 0
@@ -70,8 +74,14 @@ def extract_texts(
             encoded += new
         encoded += _encode_new(readings, known, encoder)
         builder.publish(replace(_shard(piece, readings, known, settings), tokens=tokens))
+        _forget_oldest(known)
         on_progress(len(piece.captions.id))
     return encoded
+
+
+def _forget_oldest(known: dict[TokenSequence, np.ndarray]) -> None:
+    for sequence in [*islice(known, max(0, len(known) - _REMEMBERED))]:
+        del known[sequence]
 
 
 def _readings(piece: TextWork, plan: TextPlan, encoder: Encoder) -> dict[TextName, Readings]:

@@ -159,6 +159,17 @@ def test_a_preview_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_sentences_that_are_forgotten_are_made_again_to_the_same_bits(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("camoe.extract.run.CAPTIONS_PER_SHARD", 3)
+    remembered = extract(config(world, tmp_path / "remembered", videos=None))
+    monkeypatch.setattr("camoe.extract.texts._REMEMBERED", 2)
+    forgotten = extract(config(world, tmp_path / "forgotten", videos=None))
+    assert forgotten.sentences > remembered.sentences, "red, square and the like recur"
+    assert FeatureStore.open(forgotten.store).content_hash == FeatureStore.open(remembered.store).content_hash
+
+
 def test_another_strategy_decodes_no_video(world: Path, tmp_path: Path) -> None:
     out = tmp_path / "shards.h5"
     extract(config(world, out))
