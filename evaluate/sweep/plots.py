@@ -91,17 +91,16 @@ def curves(shown: TableRows, rows: list[Row]) -> Figure | None:
 def heat(shown: TableRows, rows: list[Row]) -> Figure | None:
     """Mean R@1 over both directions on test, for a grid of two settings; combinations without a cell stay white.
 
-    Cells that were included beside the grid, with other values, have no place on it.
+    Cells that were included beside the grid, with other values or further settings, have no place on it.
     """
     if len(shown.table.axes) != 2:
         return None
     (down, downs), (across, acrosses) = shown.table.axes.items()
     values = np.full((len(downs), len(acrosses)), np.nan)
-    for row in rows:
-        if row.cell.own.get(down) in downs and row.cell.own.get(across) in acrosses:
-            place = downs.index(row.cell.own[down]), acrosses.index(row.cell.own[across])
-            if not np.isnan(values[place]):
-                continue
+    for row in sorted(rows, key=lambda row: len(row.cell.own), reverse=True):  # the grid's own, which set less, last
+        own = row.cell.own
+        if {down, across} <= own.keys() and own[down] in downs and own[across] in acrosses:
+            place = downs.index(own[down]), acrosses.index(own[across])
             values[place] = average([row.mean(direction, "R@1") for direction in DIRECTIONS])
     if np.isnan(values).all():
         return None

@@ -136,10 +136,13 @@ def test_a_missing_seed_is_shown(measured) -> None:
     assert "| full ‡ | **42.0** |" in markdown(plan, [table])
 
 
-def test_a_cell_beside_the_grid_has_no_place_on_its_heat_map(measured) -> None:
-    text = """grid: {gate: [none, full], loss: [ce, dsl]}
-include: [{gate: single, loss: ce}, {gate: full, loss: dsl, dropout: 0.5}]"""
-    plan, results = measured(text, [[40], [50], [60], [70], [80], [90]], [1.0] * 6)
+@pytest.mark.parametrize("above", [False, True])
+def test_a_cell_beside_the_grid_has_no_place_on_its_heat_map(measured, above: bool) -> None:
+    grid = "grid: {patience: [null, 3], loss: [ce, dsl]}"
+    include = "include: [{patience: 4, loss: ce}, {patience: 3, loss: dsl, dropout: 0.5}, {loss: dsl, dropout: 0.3}]"
+    own, others = [[40], [50], [60], [70]], [[80], [90], [95]]
+    text, found = (f"{include}\n{grid}", others + own) if above else (f"{grid}\n{include}", own + others)
+    plan, results = measured(text, found, [1.0] * 7)
     (table,) = summarise(plan, results)
     figure = heat(table, table.rows)
     assert figure is not None
