@@ -163,6 +163,8 @@ def test_what_one_setting_changes(measured) -> None:
     assert of_loss[0].startswith("| meanp | +20.0 [+1")
     assert all(line.count("†") == 2 for line in (*of_model[:2], of_loss[0]))
     assert of_loss[1] == ""
+    text = "include: [{gate: none}, {gate: full, label: all | mixed}]"
+    assert r"| all \| mixed | +10.0" in markdown_contrasts(summarise(*measured(text, [[40], [50]], [1.0, 2.0])))
     plan, results = measured("grid: {gate: [none]}", [[40]], [1.0])
     assert "No two cells of this sweep differ in one setting alone" in markdown_contrasts(summarise(plan, results))
 
