@@ -70,8 +70,8 @@ def notes(plan: Plan, shown: TableRows) -> list[str]:
         found.append(f"bold: best{kinds}")
     if any(row.against_first for row in shown.rows):
         found.append(
-            f"†: R@1 differs from the first row's, p < {LEVEL:g} by a paired bootstrap over test videos, corrected over "
-            "the table after Holm"
+            f"†: R@1 differs from the first row's, p < {LEVEL:g} by a paired bootstrap over test videos, corrected "
+            "over the table after Holm"
         )
     if any(row.transductive for row in shown.rows):
         found.append("*: needs all queries at once (transductive)")
