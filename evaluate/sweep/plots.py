@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +22,26 @@ from .tables import labels
 
 COLOURS = {"t2v": "#1f5a92", "v2t": "#d98c28"}
 MOST_CURVES = 10
+MOST_INCHES = 150.0
+"""Of a picture, however many rows it has: matplotlib draws up to 65,535 dots."""
 
 
 def write_plots(tables: list[TableRows], folder: Path) -> list[Path]:
     """The PNG files written; a table without results has none."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for shown in tables:
-        rows = [row for row in shown.rows if row.results]
-        for name, draw in PLOTS.items():
-            figure = draw(shown, rows) if rows else None
-            if figure is not None:
-                if shown.too_few:
-                    figure.suptitle(shown.too_few, color="#a00000", fontsize=8, wrap=True)
-                written.append(_save(figure, folder / f"{shown.table.name}-{name}"))
-    return written
+    with rc_context({"svg.hashsalt": "camoe", "text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        return [path for shown in tables for path in _write_plots_of(shown, folder)]
+
+
+def _write_plots_of(shown: TableRows, folder: Path) -> Iterator[Path]:
+    rows = [row for row in shown.rows if row.results]
+    for name, draw in PLOTS.items():
+        figure = draw(shown, rows) if rows else None
+        if figure is not None:
+            if shown.too_few:
+                figure.suptitle(shown.too_few, color="#a00000", fontsize=8, wrap=True)
+            yield _save(figure, folder / f"{shown.table.name}-{name}")
 
 
 def bars(shown: TableRows, rows: list[Row]) -> Figure:
@@ -137,7 +143,7 @@ def _interval(row: Row, direction: str) -> tuple[float, float]:
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(min(width, MOST_INCHES), min(height, MOST_INCHES)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for side in ("top", "right"):
@@ -147,9 +153,8 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _save(figure: Figure, stem: Path) -> Path:
     """Both formats; the same numbers give the same bytes."""
-    with rc_context({"svg.hashsalt": "camoe"}):
-        with atomic_path(stem.with_name(f"{stem.name}.svg")) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None})
-        with atomic_path(stem.with_name(f"{stem.name}.png")) as temporary:
-            figure.savefig(temporary, format="png", dpi=130)
+    with atomic_path(stem.with_name(f"{stem.name}.svg")) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
+    with atomic_path(stem.with_name(f"{stem.name}.png")) as temporary:
+        figure.savefig(temporary, format="png", dpi=130)
     return stem.with_name(f"{stem.name}.png")

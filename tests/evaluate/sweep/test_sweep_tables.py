@@ -17,10 +17,11 @@ from camoe.evaluate.sweep.comparison import holm
 from camoe.evaluate.sweep.contrasts import markdown_contrasts
 from camoe.evaluate.sweep.grid import Cell, Sweep, read_grid
 from camoe.evaluate.sweep.overview import _troubles, winners
-from camoe.evaluate.sweep.plots import heat
+from camoe.evaluate.sweep.plots import heat, write_plots
 from camoe.evaluate.sweep.result import OK, Result, reranking_name
 from camoe.evaluate.sweep.summary import summarise
 from camoe.evaluate.sweep.tables import latex, markdown
+from PIL import Image
 
 QUERIES = 100
 
@@ -147,6 +148,18 @@ def test_a_cell_beside_the_grid_has_no_place_on_its_heat_map(measured, above: bo
     figure = heat(table, table.rows)
     assert figure is not None
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), [[40, 50], [60, 70]])
+
+
+def test_pictures_show_a_label_as_it_is_typed(
+    measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr("camoe.evaluate.sweep.plots.MOST_INCHES", 3.0)
+    plan, results = measured("title: $x_{\ninclude: [{gate: none, label: 日本 $a^ b$}]", [[40]], [1.0])
+    (bars, curves) = write_plots(summarise(plan, results), tmp_path / "plots")
+    assert (bars.name, curves.name) == ("mine-bars.png", "mine-curves.png")
+    with Image.open(bars) as picture:
+        assert max(picture.size) == 3 * 130
+    assert not recwarn.list
 
 
 def test_what_one_setting_changes(measured) -> None:
