@@ -7,6 +7,8 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from ..pipeline.children import end_with_parent
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -31,6 +33,7 @@ def _remember(work: Callable[[Any], Any]) -> None:
     global _work
     _work = work
     gc.freeze()
+    end_with_parent()
 
 
 def _run(item: Any) -> Any:

@@ -5,11 +5,22 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from camoe.pipeline.ffmpeg_binary import find_ffmpeg
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Every test has one thread of torch, and its fixtures, too, whatever the test before took.
+
+    Threads that wait for each other are slow beside other processes, and children that are forked beside them may hang.
+    """
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -62,17 +73,6 @@ def environment_left_alone() -> Iterator[None]:
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     changed -= {"PYTEST_CURRENT_TEST", "LD_LIBRARY_PATH", "RAY_USAGE_STATS_ENABLED"}  # by pytest, OpenCV, for Ray
     assert not changed, f"left changed in the environment: {sorted(changed)}"
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Children forked from a process with OpenMP threads may hang."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

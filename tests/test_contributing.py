@@ -105,6 +105,7 @@ def test_the_engine_runs_both_commands(
     space = "search: {dropout: {low: 0, high: 0.4}}\ntrials: 3\nsampler: random"
     (tmp_path / "search.yaml").write_text(f"base: {{epochs: 1, batch_size: 2}}\n{space}\nseeds: [0]")
     stores, tables = [], []
+    torch.set_num_threads(2)
     for name in ("threads", "local"):
         store = tmp_path / name
         given = {"videos": videos, "captions": tmp_path / "captions.csv", "out": store, "shard_size": 2}
@@ -122,6 +123,7 @@ def test_the_engine_runs_both_commands(
         done = sweep(SweepConfig(**searched, device="cpu", workers=1, engine=name), lambda line: None)
         tables.append(pandas.read_csv(done.folder / "trials.csv").filter(regex="val R@1|^dropout"))
     assert used == [3, 2, 3, 1]
+    assert torch.get_num_threads() == 2
     assert stores[0] == stores[1]
     for there, here in zip(tables[:2], tables[2:], strict=True):
         pandas.testing.assert_frame_equal(there, here)

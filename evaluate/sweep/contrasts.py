@@ -9,7 +9,7 @@ from ..names import DIRECTIONS
 from ..significance import Difference
 from .comparison import LEVEL, Comparer, holm
 from .summary import Row, TableRows
-from .tables import MARK
+from .tables import MARK, Style
 
 IDLE = "–"
 NONE = "No two cells of this sweep differ in one setting alone."
@@ -84,5 +84,5 @@ def _table(shown: TableRows, setting: str, found: Sequence[Contrast]) -> str:
             f"{d.value:+.1f} [{d.low:+.1f}, {d.high:+.1f}]" + (f" {MARK['md']}" if falls[place, way] else "")
             for way, d in contrast.differences.items()
         ]
-        lines.append(f"| {' | '.join([*left, *right])} |")
+        lines.append(f"| {' | '.join([*map(Style('md').text, left), *right])} |")
     return "\n".join(lines)

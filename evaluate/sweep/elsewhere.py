@@ -55,8 +55,12 @@ def work_elsewhere(source: Source, groups: Sequence[Group], engine: Engine) -> I
         features=tuple(os.path.abspath(name) for name in source.features),
         device=torch.device(source.device).type,
     )
-    with closing(engine.run(partial(GroupWorker.of, there), groups, _lost)) as results:
-        yield from results
+    threads = torch.get_num_threads()
+    try:
+        with closing(engine.run(partial(GroupWorker.of, there), groups, _lost)) as results:
+            yield from results
+    finally:
+        torch.set_num_threads(threads)  # which a worker in this process has changed
 
 
 def _lost(group: Group, reason: str) -> Iterator[Result]:

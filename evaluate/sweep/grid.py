@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
@@ -31,6 +32,7 @@ FOLDERS = {"grid": "grids", "search": "searches"}
 """Where the package keeps its files of each kind."""
 LABEL = "label"
 MOST_CELLS = 10_000
+LONGEST_NAME = 200
 FIELDS = {item.name: item for item in fields(CellConfig)}
 HINTS = get_type_hints(CellConfig)
 Values = dict[str, Any]
@@ -179,6 +181,8 @@ def _tables(
 
 
 def _table(path: Path, content: Mapping[str, Any], base: Values, features: tuple[str, ...]) -> Table:
+    if len(os.fsencode(path.stem)) > LONGEST_NAME:
+        raise CamoeError(f"{path}: pictures are named after the file; give it a name of at most {LONGEST_NAME} bytes")
     axes = _axes(content.get("grid") or {}, path)
     cells: list[Cell] = []
     for key in content:
@@ -197,7 +201,7 @@ def _table(path: Path, content: Mapping[str, Any], base: Values, features: tuple
         distinct.setdefault(cell.identity, cell)
     return Table(
         name=path.stem,
-        title=str(content.get("title") or path.stem),
+        title=one_line(content.get("title")) or path.stem,
         cells=list(distinct.values()),
         axes={name: values for name, values in axes.items() if len(values) > 1},
         doubles=len(cells) - len(distinct),
@@ -232,8 +236,8 @@ def _axes(grid: Any, path: Path) -> dict[str, list[Any]]:
 
 def _included(entries: Any, path: Path) -> Iterable[tuple[Values, str | None]]:
     for number, entry in enumerate(_rules(entries, "include", path), start=1):
-        label = entry.pop(LABEL, None)
-        yield values_of(entry, f"{path}: include {number}"), None if label is None else str(label)
+        label = one_line(entry.pop(LABEL, None)) or None
+        yield values_of(entry, f"{path}: include {number}"), label
 
 
 def _without(combinations: list[Values], rules: Any, base: Values, path: Path) -> list[Values]:
@@ -296,6 +300,11 @@ def seeds_of(seeds: Any, where: str) -> tuple[int, ...]:
     if not sound or len(set(seeds)) < len(seeds):
         raise CamoeError(f"{where} is a list of different whole numbers from 0, as [0, 1], not {seeds!r}")
     return tuple(seeds)
+
+
+def one_line(text: Any) -> str:
+    """A text for a heading or a cell of a table."""
+    return " ".join(str("" if text is None else text).split())
 
 
 def shown(value: Any) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +22,26 @@ from .tables import labels
 
 COLOURS = {"t2v": "#1f5a92", "v2t": "#d98c28"}
 MOST_CURVES = 10
+MOST_INCHES = 150.0
+"""Of a picture, however many rows it has: matplotlib draws up to 65,535 dots."""
 
 
 def write_plots(tables: list[TableRows], folder: Path) -> list[Path]:
     """The PNG files written; a table without results has none."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for shown in tables:
-        rows = [row for row in shown.rows if row.results]
-        for name, draw in PLOTS.items():
-            figure = draw(shown, rows) if rows else None
-            if figure is not None:
-                if shown.too_few:
-                    figure.suptitle(shown.too_few, color="#a00000", fontsize=8, wrap=True)
-                written.append(_save(figure, folder / f"{shown.table.name}-{name}"))
-    return written
+    with rc_context({"svg.hashsalt": "camoe", "text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        return [path for shown in tables for path in _write_plots_of(shown, folder)]
+
+
+def _write_plots_of(shown: TableRows, folder: Path) -> Iterator[Path]:
+    rows = [row for row in shown.rows if row.results]
+    for name, draw in PLOTS.items():
+        figure = draw(shown, rows) if rows else None
+        if figure is not None:
+            if shown.too_few:
+                figure.suptitle(shown.too_few, color="#a00000", fontsize=8, wrap=True)
+            yield _save(figure, folder / f"{shown.table.name}-{name}")
 
 
 def bars(shown: TableRows, rows: list[Row]) -> Figure:
@@ -91,17 +97,16 @@ def curves(shown: TableRows, rows: list[Row]) -> Figure | None:
 def heat(shown: TableRows, rows: list[Row]) -> Figure | None:
     """Mean R@1 over both directions on test, for a grid of two settings; combinations without a cell stay white.
 
-    Cells that were included beside the grid, with other values, have no place on it.
+    Cells that were included beside the grid, with other values or further settings, have no place on it.
     """
     if len(shown.table.axes) != 2:
         return None
     (down, downs), (across, acrosses) = shown.table.axes.items()
     values = np.full((len(downs), len(acrosses)), np.nan)
-    for row in rows:
-        if row.cell.own.get(down) in downs and row.cell.own.get(across) in acrosses:
-            place = downs.index(row.cell.own[down]), acrosses.index(row.cell.own[across])
-            if not np.isnan(values[place]):
-                continue
+    for row in sorted(rows, key=lambda row: len(row.cell.own), reverse=True):  # the grid's own, which set less, last
+        own = row.cell.own
+        if {down, across} <= own.keys() and own[down] in downs and own[across] in acrosses:
+            place = downs.index(own[down]), acrosses.index(own[across])
             values[place] = average([row.mean(direction, "R@1") for direction in DIRECTIONS])
     if np.isnan(values).all():
         return None
@@ -138,7 +143,7 @@ def _interval(row: Row, direction: str) -> tuple[float, float]:
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(min(width, MOST_INCHES), min(height, MOST_INCHES)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for side in ("top", "right"):
@@ -148,9 +153,8 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _save(figure: Figure, stem: Path) -> Path:
     """Both formats; the same numbers give the same bytes."""
-    with rc_context({"svg.hashsalt": "camoe"}):
-        with atomic_path(stem.with_name(f"{stem.name}.svg")) as temporary:
-            figure.savefig(temporary, format="svg", metadata={"Date": None})
-        with atomic_path(stem.with_name(f"{stem.name}.png")) as temporary:
-            figure.savefig(temporary, format="png", dpi=130)
+    with atomic_path(stem.with_name(f"{stem.name}.svg")) as temporary:
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
+    with atomic_path(stem.with_name(f"{stem.name}.png")) as temporary:
+        figure.savefig(temporary, format="png", dpi=130)
     return stem.with_name(f"{stem.name}.png")

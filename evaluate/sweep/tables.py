@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ...pipeline.wording import counted
 from ..names import DIRECTIONS, HEADINGS, LOWER_IS_BETTER, METRICS
+from .comparison import LEVEL
 from .plan import Plan
 from .summary import Row, TableRows, average, deviation
 
@@ -69,8 +70,8 @@ def notes(plan: Plan, shown: TableRows) -> list[str]:
         found.append(f"bold: best{kinds}")
     if any(row.against_first for row in shown.rows):
         found.append(
-            "†: R@1 differs from the first row's, p < 0.05 by a paired bootstrap over test videos, corrected over the "
-            "table after Holm"
+            f"†: R@1 differs from the first row's, p < {LEVEL:g} by a paired bootstrap over test videos, corrected "
+            "over the table after Holm"
         )
     if any(row.transductive for row in shown.rows):
         found.append("*: needs all queries at once (transductive)")

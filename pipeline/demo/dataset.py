@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ..children import end_with_parent
+from ..cores import usable_cores
 from ..errors import CamoeError, RunStoppedError
 from ..ffmpeg_binary import find_ffmpeg
 from .render import RESOLUTION
@@ -61,7 +63,7 @@ def write_dataset(
     dataset.videos.mkdir(parents=True, exist_ok=True)
     groups = [clips[start : start + CLIPS_PER_CHILD] for start in range(0, len(clips), CLIPS_PER_CHILD)]
     done = 0
-    with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
+    with ProcessPoolExecutor(workers or usable_cores(), initializer=end_with_parent) as pool:
         for written in pool.map(partial(write_videos, world=world, folder=dataset.videos, ffmpeg=binary), groups):
             done += written
             if progress is not None:

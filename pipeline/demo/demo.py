@@ -8,15 +8,15 @@ import json
 import os
 import shlex
 import sys
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 
+from ..children import end_with_parent
 from ..config import Config, setting
 from ..cores import usable_cores
 from ..errors import CamoeError
@@ -117,15 +117,7 @@ def _workers(ffmpeg: str) -> ProcessPoolExecutor:
 
 def _begin(ffmpeg: str) -> None:
     os.environ["CAMOE_FFMPEG"] = ffmpeg
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A demo that was killed tells its workers nothing, which would wait for work for ever."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    end_with_parent()
 
 
 def _prepare_videos(config: DemoConfig, say: Callable[[str], None]) -> list[AnyClip]:

@@ -171,8 +171,10 @@ class StoreBuilder:
                 self.place.tidy()
             if not self.place.is_single:
                 list_shards(self.place, self._counted())
-            if self.place.is_single and parts != [self.place.out]:
+            elif parts != [self.place.out]:
                 self.place.settle_merge(self._merge(parts))
+            elif not self.place.manifest.exists():
+                self.place.settle_merge(file_sha256(self.place.out))
             store = self._show_failures()
             if self.place.is_single:
                 shutil.rmtree(self.place.folder)

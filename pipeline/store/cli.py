@@ -76,7 +76,8 @@ def verify(paths: tuple[Path, ...]) -> int:
     if not problems:
         say(f"sound: {counted(len(find_shards(paths)), 'shard')}, content {FeatureStore.open(paths).content_hash}")
         return 0
-    remedy = "restore the damaged shards, or delete them and their lines in SHA256SUMS and run camoe-extract again"
+    lines = " and their lines in SHA256SUMS" if any(path.is_dir() for path in paths) else ""
+    remedy = f"restore the damaged shards, or delete them{lines} and run camoe-extract again"
     say(f"camoe-store: {counted(len(problems), 'problem')}; {remedy}", err=True)
     return 1
 

@@ -55,7 +55,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _unreadable(path: Path, reason: str) -> CamoeError:
-    return CamoeError(f"{path} cannot be read ({reason}); restore it, or delete it to have the shards summed anew")
+    return CamoeError(f"{path} cannot be read ({reason}); restore it, or delete it: camoe-extract sums the shards anew")
 
 
 def write_manifest(path: Path, sums: dict[str, str]) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from camoe.pipeline.store import SUBSETS, Captions, Shard, StoreSettings, TextTable, write_shard
 from camoe.train.config import TrainConfig
 from camoe.train.loop import fit
@@ -35,11 +34,6 @@ def reference_full() -> dict[str, np.ndarray]:
     if "CAMOE_SHARED" not in os.environ:
         pytest.skip("CAMOE_SHARED is not set: no full reference")
     return _load(Path(os.environ["CAMOE_SHARED"]) / "reference" / "reference.npz")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def make_store(

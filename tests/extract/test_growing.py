@@ -19,7 +19,6 @@ Rows = list[tuple[str, ...]]
 ROWS: Rows = [
     (name, f"a {name} {shape} {verb}") for name in NAMES for shape, verb in (("disc", "falls"), ("box", "rises"))
 ]
-pytestmark = pytest.mark.usefixtures("one_thread")
 STORES = ("shards.h5", "store")
 
 

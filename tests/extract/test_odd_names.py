@@ -7,14 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import torch
 from camoe.extract.config import ExtractConfig
 from camoe.extract.run import extract
 from camoe.pipeline.store import FeatureStore
 
 
 def test_a_name_that_is_no_text_is_one_failure(tmp_path: Path, make_video) -> None:
-    torch.set_num_threads(1)
     folder = tmp_path / "videos"
     odd = folder / os.fsdecode(b"caf\xe9")
     odd.mkdir(parents=True)

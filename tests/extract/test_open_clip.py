@@ -39,7 +39,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.transforms import Compose
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 TEXTS = [
     "A man's t-shirt isn't red!",
     "two dogs",

@@ -17,7 +17,6 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-import torch
 from camoe.extract.cli import report
 from camoe.extract.config import ExtractConfig
 from camoe.extract.ffmpeg import inspect_binary
@@ -35,14 +34,6 @@ from camoe.pipeline.store.verify import verify_store
 
 FORK = multiprocessing.get_context("fork")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "pink", "white", "gray")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

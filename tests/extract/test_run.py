@@ -24,7 +24,6 @@ from camoe.extract.run import extract
 from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "pink", "black", "white", "gray", "cyan", "brown")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,13 +10,6 @@ import torch
 from camoe.extract.clip_encoder import ClipEncoder
 from camoe.extract.side_by_side import parts_of, side_by_side
 from torch import Tensor
-
-
-@pytest.fixture(autouse=True)
-def _threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(

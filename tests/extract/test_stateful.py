@@ -13,7 +13,6 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
-import torch
 from camoe.extract.config import ExtractConfig
 from camoe.extract.run import extract
 from camoe.pipeline.errors import CamoeError
@@ -235,8 +234,6 @@ class Commands(RuleBasedStateMachine):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, make_video) -> type[Commands]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("world")
     (folder / "videos").mkdir()
     for colour in COLOURS:
@@ -248,8 +245,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, make_video) -> type[Commands
     Commands.frames = {
         colour: store.frames()[row, : store.frame_count[row]] for row, colour in enumerate(store.video_ids)
     }
-    yield Commands
-    torch.set_num_threads(threads)
+    return Commands
 
 
 @pytest.mark.soak

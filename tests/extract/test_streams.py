@@ -35,7 +35,6 @@ LONG = "the old man and his small brown dog slowly walk along a very quiet stree
 def tower() -> Any:
     """CLIP's own model with a small random text tower; positions are made large enough to matter."""
     torch.manual_seed(0)
-    torch.set_num_threads(1)
     model = CLIP(32, 32, 1, 64, 16, 77, 49408, 64, 1, 2).float().eval().requires_grad_(False)
     model.positional_embedding.mul_(30)
     model.token_embedding.weight.mul_(10)

@@ -108,7 +108,6 @@ def test_saved_network_equals_the_trained_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lesson", LESSONS.values(), ids=LESSONS)
 def test_training_is_deterministic_and_leaves_one_file(tmp_path: Path, lesson: Lesson) -> None:
-    torch.set_num_threads(1)
     for name in ("one.pt", "two.pt"):
         train(SMALL, lesson, tmp_path / name, workers=1, bf16=False)
     one, two = (torch.load(tmp_path / name, weights_only=True) for name in ("one.pt", "two.pt"))

@@ -43,14 +43,6 @@ ROWS = [(f"v{n % 3}", f"a {colour} disc {verb}") for n, (colour, verb) in enumer
     (colour, verb) for colour in ("red", "green", "blue") for verb in ("falls", "rises slowly", "stops"))]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def random_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state dict of OpenAI's ViT architecture, small and random."""

@@ -24,11 +24,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         outcome("no CUDA device")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def make_store(
     path: Path,
     *,

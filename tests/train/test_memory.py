@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from camoe.train.memory import KEPT, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, keep_by
 
 CODE = """
 import resource
@@ -27,3 +28,20 @@ def test_what_was_freed_is_there_again_without_new_pages() -> None:
     told = subprocess.run([sys.executable, "-c", CODE], check=True, capture_output=True, text=True).stdout
     first, again = map(int, told.split())
     assert again < first / 10
+
+
+def test_a_glibc_that_refuses_large_pieces_gets_smaller_ones() -> None:
+    """As was once so, where half of a heap's 64 MiB is the most."""
+    taken: dict[int, int] = {}
+
+    def mallopt(option: int, value: int) -> int:
+        if option == M_MMAP_THRESHOLD and value > 1 << 25:
+            return 0
+        taken[option] = value
+        return 1
+
+    keep_by(mallopt)
+    assert taken == {M_MMAP_THRESHOLD: 1 << 25, M_TRIM_THRESHOLD: KEPT}
+    taken.clear()
+    keep_by(lambda option, value: 0 if option == M_MMAP_THRESHOLD else mallopt(option, value))
+    assert taken == {}

@@ -26,7 +26,7 @@ from typing import Any
 from ....pipeline.config import unknown_name
 from ....pipeline.errors import CamoeError
 from ..config import SweepConfig
-from ..grid import SEARCH_KEYS, Cell, Sweep, Values, find_file, read_content, seeds_of, sweep_of
+from ..grid import FIELDS, SEARCH_KEYS, Cell, Sweep, Values, find_file, read_content, seeds_of, sweep_of
 from ..settings import idle
 from .space import Choices, Space, corners, read_space
 
@@ -134,7 +134,7 @@ def _check_cells(search: Search, path: Path) -> None:
         space = search.space_of(cell)
         tuned = tuned or bool(space)
         for name in space:
-            if name in cell.own:
+            if name in cell.own or getattr(cell.config, name) != FIELDS[name].default:  # as the base of a part does
                 raise CamoeError(f"{path}: cell {cell.name} sets {name}, which search: {name} searches; leave one out")
         for values in corners(space) if space else ():
             try:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -26,6 +27,8 @@ from .study import Trial
 from .trials import Runs, Tuned
 
 BEST = "best"
+_LONGEST = 50
+"""Letters of a file's name, which may take 255 bytes: up to four a letter."""
 
 
 def write_trials(
@@ -80,12 +83,14 @@ def told(search: Search, studies: Sequence[Tuned], folder: Path) -> list[str]:
 
 
 def file_names(studies: Sequence[Tuned]) -> list[str]:
-    """A file's name for each cell, by its own."""
-    found: list[str] = []
+    """A file's name for each cell, by its own; no two are one where capitals do not count."""
+    found: dict[str, str] = {}
     for tuned in studies:
-        stem = re.sub(r"[^\w.=+-]+", "-", tuned.name).strip("-.")[:80] or "cell"
-        found.append(f"{stem}.yaml" if f"{stem}.yaml" not in found else f"{stem}-{len(found)}.yaml")
-    return found
+        stem = re.sub(r"[^\w.=+-]+", "-", tuned.name).strip("-.")[:_LONGEST] or "cell"
+        names = (f"{stem}{end}.yaml" for end in chain([""], (f"-{number}" for number in count(2))))
+        name = next(name for name in names if name.casefold() not in found)
+        found[name.casefold()] = name
+    return list(found.values())
 
 
 def _row(

@@ -80,12 +80,13 @@ def _dimension(name: Any, given: Any, where: str) -> Range | Choices:
         raise CamoeError(f"{where} cannot hold {name}: {UNSEARCHED[name]}")
     if isinstance(given, Mapping):
         return _range(name, given, where)
-    if not isinstance(given, list) or len(given) < 2:
+    values = dict.fromkeys(value_of(name, value, where) for value in given) if isinstance(given, list) else ()
+    if len(values) < 2:
         raise CamoeError(
             f"{where}: {name} is a range, as {{low: 1, high: 4}}, or a list of two choices or more, not {given!r}; "
             "a single value goes to base"
         )
-    return Choices(tuple(dict.fromkeys(value_of(name, value, where) for value in given)))
+    return Choices(tuple(values))
 
 
 def _range(name: str, given: Mapping[Any, Any], within: str) -> Range:

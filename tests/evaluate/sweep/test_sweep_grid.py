@@ -36,6 +36,19 @@ def test_include_above_the_grid_comes_first(grid_file) -> None:
     assert names(read_grid(grid_file(text), STORE)) == ["mean pooling", "gate=none", "gate=full"]
 
 
+def test_titles_and_labels_are_one_line_or_none(grid_file) -> None:
+    text = 'title: "Two\\nlines"\ninclude: [{gate: full, label: "a\\n b"}, {gate: none, label: " "}]'
+    sweep = read_grid(grid_file(text), STORE)
+    assert (sweep.tables[0].title, names(sweep)) == ("Two lines", ["a b", "gate=none"])
+
+
+def test_a_name_that_leaves_no_room_for_those_of_pictures(tmp_path: Path) -> None:
+    path = tmp_path / f"{'名' * 67}.yaml"
+    path.write_text("grid: {gate: [none, full]}")
+    with pytest.raises(CamoeError, match="pictures are named after the file; give it a name of at most 200 bytes"):
+        read_grid(str(path), STORE)
+
+
 def test_exclude_takes_lists_as_alternatives_and_sees_the_base(grid_file) -> None:
     text = "base: {text_head: linear}\ngrid: {gate: [none, single, full], loss: [ce, dsl]}\n"
     text += "exclude: [{gate: [none, full], loss: dsl, text_head: linear}]"

@@ -17,10 +17,11 @@ from camoe.evaluate.sweep.comparison import holm
 from camoe.evaluate.sweep.contrasts import markdown_contrasts
 from camoe.evaluate.sweep.grid import Cell, Sweep, read_grid
 from camoe.evaluate.sweep.overview import _troubles, winners
-from camoe.evaluate.sweep.plots import heat
+from camoe.evaluate.sweep.plots import heat, write_plots
 from camoe.evaluate.sweep.result import OK, Result, reranking_name
 from camoe.evaluate.sweep.summary import summarise
 from camoe.evaluate.sweep.tables import latex, markdown
+from PIL import Image
 
 QUERIES = 100
 
@@ -136,14 +137,29 @@ def test_a_missing_seed_is_shown(measured) -> None:
     assert "| full ‡ | **42.0** |" in markdown(plan, [table])
 
 
-def test_a_cell_beside_the_grid_has_no_place_on_its_heat_map(measured) -> None:
-    text = """grid: {gate: [none, full], loss: [ce, dsl]}
-include: [{gate: single, loss: ce}, {gate: full, loss: dsl, dropout: 0.5}]"""
-    plan, results = measured(text, [[40], [50], [60], [70], [80], [90]], [1.0] * 6)
+@pytest.mark.parametrize("above", [False, True])
+def test_a_cell_beside_the_grid_has_no_place_on_its_heat_map(measured, above: bool) -> None:
+    grid = "grid: {patience: [null, 3], loss: [ce, dsl]}"
+    include = "include: [{patience: 4, loss: ce}, {patience: 3, loss: dsl, dropout: 0.5}, {loss: dsl, dropout: 0.3}]"
+    own, others = [[40], [50], [60], [70]], [[80], [90], [95]]
+    text, found = (f"{include}\n{grid}", others + own) if above else (f"{grid}\n{include}", own + others)
+    plan, results = measured(text, found, [1.0] * 7)
     (table,) = summarise(plan, results)
     figure = heat(table, table.rows)
     assert figure is not None
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), [[40, 50], [60, 70]])
+
+
+def test_pictures_show_a_label_as_it_is_typed(
+    measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.setattr("camoe.evaluate.sweep.plots.MOST_INCHES", 3.0)
+    plan, results = measured("title: $x_{\ninclude: [{gate: none, label: 日本 $a^ b$}]", [[40]], [1.0])
+    (bars, curves) = write_plots(summarise(plan, results), tmp_path / "plots")
+    assert (bars.name, curves.name) == ("mine-bars.png", "mine-curves.png")
+    with Image.open(bars) as picture:
+        assert max(picture.size) == 3 * 130
+    assert not recwarn.list
 
 
 def test_what_one_setting_changes(measured) -> None:
@@ -160,6 +176,8 @@ def test_what_one_setting_changes(measured) -> None:
     assert of_loss[0].startswith("| meanp | +20.0 [+1")
     assert all(line.count("†") == 2 for line in (*of_model[:2], of_loss[0]))
     assert of_loss[1] == ""
+    text = "include: [{gate: none}, {gate: full, label: all | mixed}]"
+    assert r"| all \| mixed | +10.0" in markdown_contrasts(summarise(*measured(text, [[40], [50]], [1.0, 2.0])))
     plan, results = measured("grid: {gate: [none]}", [[40]], [1.0])
     assert "No two cells of this sweep differ in one setting alone" in markdown_contrasts(summarise(plan, results))
 

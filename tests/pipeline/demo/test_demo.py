@@ -43,18 +43,19 @@ def test_the_demo_at_its_smallest(tmp_path: Path, capsys: pytest.CaptureFixture)
         main(["--out", str(out)], standalone_mode=False)
 
 
-def test_no_process_outlives_a_demo_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("size", "reached"), [("default", "videos/clip0000.mp4"), ("few", "shards.h5")])
+def test_no_process_outlives_a_demo_that_is_killed(tmp_path: Path, size: str, reached: str) -> None:
     mark = f"CAMOE_TEST_OF={tmp_path}"
     name, _, value = mark.partition("=")
-    words = [sys.executable, "-c", "from camoe.pipeline.demo.cli import main; main()", "--size", "few"]
+    words = [sys.executable, "-c", "from camoe.pipeline.demo.cli import main; main()", "--size", size]
     with open(tmp_path / "told", "wb") as told:
         demo = subprocess.Popen([*words, "--out", str(tmp_path / "demo")], env=os.environ | {name: value}, stdout=told)
-    while not (tmp_path / "demo" / "shards.h5").exists():  # its workers live from then on
+    while not (tmp_path / "demo" / reached).exists():  # those workers live from then on
         assert demo.poll() is None
         time.sleep(0.05)
     demo.kill()
     demo.wait()
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 20
     while left := marked(mark):
         assert time.monotonic() < ends, left
         time.sleep(0.1)

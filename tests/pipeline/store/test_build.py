@@ -16,12 +16,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from camoe.pipeline.checksum import file_sha256
 from camoe.pipeline.errors import CamoeError, RunStoppedError
 from camoe.pipeline.store import FeatureStore, Shard, StoreError, shard_bytes
 from camoe.pipeline.store.build import StoreBuilder
 from camoe.pipeline.store.failures import read_failures
 from camoe.pipeline.store.inventory import Source
-from camoe.pipeline.store.manifest import read_manifest
+from camoe.pipeline.store.manifest import manifest_path, read_manifest
 from camoe.pipeline.store.merge import merge_stores
 from camoe.pipeline.store.schema import FAILED, PARTIAL, Failure, Removed, no_videos
 from dying import DIED, status_of
@@ -72,6 +73,18 @@ def test_a_single_file(make_shard: ShardMaker, tmp_path: Path) -> None:
     assert store.shards[0].kind == "both"
     fill(tmp_path / "folder", make_shard(["a", "b", "c"], KEYS))
     assert FeatureStore.open(tmp_path / "folder").content_hash == store.content_hash
+
+
+@pytest.mark.parametrize("name", ["s.h5", "store"])
+def test_checksums_that_were_deleted_are_made_again(make_shard: ShardMaker, tmp_path: Path, name: str) -> None:
+    fill(tmp_path / name, make_shard(["a", "b"], None))
+    shard = FeatureStore.open(tmp_path / name).shards[0].path
+    manifest = manifest_path(shard)
+    whole = read_manifest(manifest)
+    manifest.unlink()
+    with StoreBuilder(tmp_path / name, make_shard(["a"], None).settings) as builder:
+        builder.finish()
+    assert read_manifest(manifest) == whole == {shard.name: file_sha256(shard)}
 
 
 def test_more_is_added_beside_and_finished_shards_are_untouched(make_shard: ShardMaker, tmp_path: Path) -> None:

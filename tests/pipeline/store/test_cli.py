@@ -168,8 +168,10 @@ def test_verify_looks_at_the_checksums_themselves(store: Path, capsys: pytest.Ca
     one = store / "frames-00000.h5"
     alone = one.with_name(one.name + ".sha256")
     alone.write_bytes(b"\xff")
+    assert call("verify", one) == 1
+    assert capsys.readouterr().err.endswith("restore the damaged shards, or delete them and run camoe-extract again\n")
     assert verify_store([one]) == [
-        f"{alone} cannot be read (it is not text); restore it, or delete it to have the shards summed anew"
+        f"{alone} cannot be read (it is not text); restore it, or delete it: camoe-extract sums the shards anew"
     ]
 
 

@@ -97,6 +97,7 @@ def test_how_many_trials_is_no_part_of_what_they_depend_on(tmp_path: Path) -> No
         ("search: {rerank: [none, dsl]}\ntrials: 3", "search cannot hold rerank: a re-ranking is not trained"),
         ("search: {dropout: 0.3}\ntrials: 3", "search: dropout is a range, .* a single value goes to base"),
         ("search: {dropout: [0.3]}\ntrials: 3", "search: dropout is a range"),
+        ("search: {dropout: [0.3, 0.30]}\ntrials: 3", "search: dropout is a range"),
         ("search: {dropout: [0.3, a]}\ntrials: 3", "search: dropout must be a number, not 'a'"),
         ("search: {dropout: {low: 0.1}}\ntrials: 3", "search: dropout needs both low and high"),
         ("search: {dropout: {low: 0.4, high: 0.1}}\ntrials: 3", "search: dropout: low must be below high, not 0.4 and"),
@@ -128,6 +129,12 @@ def test_a_mistake_is_one_sentence(text: str, message: str, tmp_path: Path) -> N
     with pytest.raises(CamoeError, match=rf"mine\.yaml: .*{message}|mine\.yaml: {message}") as caught:
         read(text, tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_searched_is_not_fixed_by_a_part_either(tmp_path: Path) -> None:
+    (tmp_path / "part.yaml").write_text("base: {dropout: 0.3}\ngrid: {gate: [none, full]}")
+    with pytest.raises(CamoeError, match=r"mine\.yaml: cell gate=none sets dropout, which search: dropout searches"):
+        read("parts: [part.yaml]\n" + SMALL, tmp_path)
 
 
 def test_options_that_a_search_does_not_read(tmp_path: Path) -> None:
