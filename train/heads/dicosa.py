@@ -29,10 +29,11 @@ class DiCoSA(PooledScorer):
     them afterwards (`padding="published"`); by default they are masked. The weights are what the MLP gives, of any sign
     and sum. They start at 1/8 each, so that an untrained model is the mean of the blocks' cosines: near zero-shot.
 
-    The published code also pulls the blocks' correlation towards identity (`decorrelation`). Text and pooled video hold
-    nothing learnt before the MLP, so on frozen features this has no gradient, and training leaves it out.
+    The published recipe puts CLIP4Clip's temporal transformer before it (`seqtransf.py`), which is not here. It also
+    pulls the blocks' correlation towards identity (`decorrelation`). Without the transformer, text and pooled video
+    hold nothing learnt before the MLP, so on frozen features this has no gradient, and training leaves it out.
 
-    A search takes `N · (T D + 8 D)` operations a query and more, and an index must keep every video's frames.
+    A search takes `N · (2 T D + D²)` operations a query, and an index must keep every video's frames.
     """
 
     def __init__(

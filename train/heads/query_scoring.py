@@ -25,8 +25,8 @@ class QueryScoring(PooledScorer):
     too, by default they are masked. The code's other way of averaging (`mean="scores"`) multiplies by the frames' norms
     where it means the frames, and is left out.
 
-    Zero-shot is its limit at a high temperature. A search takes `N · T · D` operations a query, and an index must keep
-    every video's frames.
+    Its limit at a high temperature is the mean of frames that are not normalised, nearly zero-shot. A search takes
+    `2 N · T · D` operations a query, and an index must keep every video's frames.
     """
 
     def __init__(
