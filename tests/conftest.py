@@ -61,6 +61,7 @@ def environment_left_alone() -> Iterator[None]:
     after = dict(os.environ)
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     changed -= {"PYTEST_CURRENT_TEST", "LD_LIBRARY_PATH", "RAY_USAGE_STATS_ENABLED"}  # by pytest, OpenCV, for Ray
+    changed -= {"TORCHINDUCTOR_CACHE_DIR"}  # by PyTorch, when it first loads its compiler
     assert not changed, f"left changed in the environment: {sorted(changed)}"
 
 
