@@ -66,7 +66,7 @@ class TrainConfig(Config):
     loss_temperature: float = setting(1000.0, help="Temperature of the Dual Softmax prior in training.")
     stop_gradient_prior: bool = setting(False, help="Treat the Dual Softmax prior as a constant.")
     own_loss: float | None = setting(
-        None, help="Weight of a head's extra loss (tmass, ti, wti); none: as published; 0: without it."
+        None, help="Weight of a head's extra loss (tmass, dicosa, ti, wti); none: as published; 0: without it."
     )
     duplicate_text: str = setting(
         "negative", help="How another video of the batch with the same sentence counts.", choices=DUPLICATE_TEXT

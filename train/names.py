@@ -74,7 +74,9 @@ _OURS = {
     ),
     "afa": ModelFacts(".heads.afa:build", ("padding", "emcl"), raw=True, starts_from_clip=True),
     "tmass": ModelFacts(".heads.tmass:build", ("padding", "trials", "emcl"), raw=True, stacks=False, own_loss=0.8),
-    "dicosa": ModelFacts(".heads.dicosa:build", ("padding", "emcl"), raw=True, stacks=False),
+    "dicosa": ModelFacts(
+        ".heads.dicosa:build", ("padding", "emcl"), raw=True, stacks=False, starts_from_clip=True, own_loss=1.0
+    ),
     "ti": _OF_WORDS,
     "wti": replace(_OF_WORDS, build=".heads.wti:build"),
     "xclip": replace(_OF_WORDS, build=".heads.xclip:build", fixes_words=True, own_loss=0.0),

@@ -48,7 +48,7 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
         ({"model": "wti"}, "model wti reads the words of whole captions; give streams fusion"),
         (
             {"model": "xpool", "own_loss": 1.0},
-            "own_loss has no effect on model xpool; leave it out, or train model tmass or ti or wti",
+            "own_loss has no effect on model xpool; leave it out, or train model tmass or dicosa or ti or wti",
         ),
         ({"model": "xpool", "trials": 3}, "trials has no effect on model xpool"),
         ({"model": "frame-attention", "emcl": True}, "emcl has no effect on model frame-attention; leave it out"),

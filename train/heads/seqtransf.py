@@ -35,32 +35,13 @@ class Settings(Sizes, total=False):
     heads: int | None
 
 
-class SeqTransf(Scorer):
-    """Luo et al., arXiv 2104.08860; ArrowLuo/CLIP4Clip, `modules/modeling.py` and `module_cross.py`.
+class OverTime(nn.Module):
+    """CLIP4Clip's temporal transformer as a part of a head, under the published names; none with 0 layers."""
 
-        y_0 = f + P     y_l = y + MHA(LN(y)),  y = y + W₂ · quickgelu(W₁ · LN(y))     x = y_L + f
-        v = mean over valid frames of x / |x|          sim = scale · cos(t, v)
+    layers: int
 
-    `f` are frame embeddings as the encoder gave them, `P` learnt positions, `L` 4 layers of heads 64 wide with a
-    feed-forward part of 4 D. Padding is not attended to and not averaged. There is no dropout. All streams share it.
-
-    The published model starts from the first layers and the positions of CLIP's text tower (`start_from_clip`). Without
-    them the last products of each part start at zero and the positions small, so that `x = 2 f + P` and the model is
-    nearly zero-shot mean pooling. Parameters have the published names: a state dict of the published code loads.
-    """
-
-    def __init__(
-        self,
-        text_heads: Sequence[nn.Module],
-        *,
-        embed_dim: int,
-        max_frames: int,
-        weights: Sequence[float],
-        logit_scale: float,
-        layers: int = LAYERS,
-        heads: int | None = None,
-    ) -> None:
-        super().__init__(text_heads, weights=weights, logit_scale=logit_scale)
+    def make_layers(self, embed_dim: int, max_frames: int, layers: int, heads: int | None) -> None:
+        """Draw its parameters; to be called once, by the head's constructor."""
         self.layers = layers
         if layers:
             self.frame_position_embeddings = nn.Embedding(max_frames, embed_dim)
@@ -75,15 +56,6 @@ class SeqTransf(Scorer):
             frames + self.frame_position_embeddings.weight[: frames.shape[1]], mask
         )
         return encoded + frames
-
-    def encode_videos(self, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
-        """`(N, T, D), (N, T)` -> `v (S, N, D)`, normalised, the same for every stream."""
-        pooled = masked_mean(F.normalize(self.encode_frames(frames, mask), dim=-1), mask)
-        return F.normalize(pooled, dim=-1).expand(len(self.text_heads), -1, -1)
-
-    def encode_texts(self, texts: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
-        """`(S, M, D)`, normalised."""
-        return super().encode_texts(texts)
 
     @torch.no_grad()
     def start_from_clip(self, layers: Mapping[str, torch.Tensor]) -> None:
@@ -111,6 +83,44 @@ class SeqTransf(Scorer):
             )
         own.copy_(position[: len(own)])
         self.transformerClip.load_state_dict({name: layers[name].float() for name in state})
+
+
+class SeqTransf(OverTime, Scorer):
+    """Luo et al., arXiv 2104.08860; ArrowLuo/CLIP4Clip, `modules/modeling.py` and `module_cross.py`.
+
+        y_0 = f + P     y_l = y + MHA(LN(y)),  y = y + W₂ · quickgelu(W₁ · LN(y))     x = y_L + f
+        v = mean over valid frames of x / |x|          sim = scale · cos(t, v)
+
+    `f` are frame embeddings as the encoder gave them, `P` learnt positions, `L` 4 layers of heads 64 wide with a
+    feed-forward part of 4 D. Padding is not attended to and not averaged. There is no dropout. All streams share it.
+
+    The published model starts from the first layers and the positions of CLIP's text tower (`start_from_clip`). Without
+    them the last products of each part start at zero and the positions small, so that `x = 2 f + P` and the model is
+    nearly zero-shot mean pooling. Parameters have the published names: a state dict of the published code loads.
+    """
+
+    def __init__(
+        self,
+        text_heads: Sequence[nn.Module],
+        *,
+        embed_dim: int,
+        max_frames: int,
+        weights: Sequence[float],
+        logit_scale: float,
+        layers: int = LAYERS,
+        heads: int | None = None,
+    ) -> None:
+        super().__init__(text_heads, weights=weights, logit_scale=logit_scale)
+        self.make_layers(embed_dim, max_frames, layers, heads)
+
+    def encode_videos(self, frames: torch.Tensor, mask: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
+        """`(N, T, D), (N, T)` -> `v (S, N, D)`, normalised, the same for every stream."""
+        pooled = masked_mean(F.normalize(self.encode_frames(frames, mask), dim=-1), mask)
+        return F.normalize(pooled, dim=-1).expand(len(self.text_heads), -1, -1)
+
+    def encode_texts(self, texts: torch.Tensor, dropout: Dropout | None = None) -> torch.Tensor:
+        """`(S, M, D)`, normalised."""
+        return super().encode_texts(texts)
 
 
 def head_count(width: int) -> int:

@@ -26,7 +26,7 @@ HEADS: dict[str, Callable[..., Scorer]] = {
     "query-scoring": lambda embed_dim=WIDTH, **options: QueryScoring(**options),
     "xpool": lambda embed_dim=WIDTH, **options: XPool(**options, embed_dim=embed_dim),
     "tmass": lambda embed_dim=WIDTH, **options: TMass(**options, embed_dim=embed_dim, max_frames=FRAMES, trials=3),
-    "dicosa": lambda embed_dim=WIDTH, **options: DiCoSA(**options, embed_dim=embed_dim),
+    "dicosa": lambda embed_dim=WIDTH, **options: DiCoSA(**options, embed_dim=embed_dim, max_frames=FRAMES),
     "afa": lambda embed_dim=WIDTH, **options: AFA(**options, embed_dim=embed_dim, max_frames=FRAMES),
     "ti": lambda embed_dim=WIDTH, **options: TokenInteraction(**options, embed_dim=embed_dim, max_frames=FRAMES),
     "wti": lambda embed_dim=WIDTH, **options: WeightedTokenInteraction(
@@ -191,7 +191,7 @@ def test_tmass_trials_are_the_plain_cosines() -> None:
     torch.testing.assert_close(found, F.cosine_similarity(*plain, dim=-1))
 
 
-@pytest.mark.parametrize("name", ["tmass", "ti", "wti"])
+@pytest.mark.parametrize("name", ["tmass", "dicosa", "ti", "wti"])
 @pytest.mark.parametrize("repeats", [1, 2])
 def test_a_heads_own_loss_has_gradients(name: str, repeats: int) -> None:
     given, model = Given(streams=2), head(name, streams=2)
@@ -248,7 +248,24 @@ def test_emcl_learns_its_row_in_training_alone() -> None:
     assert not torch.equal(model.emcl.bases, begun)
 
 
+@pytest.mark.parametrize("name", [name for name in HEADS if name != "tmass"])
+def test_which_heads_read_the_order_of_frames(name: str) -> None:
+    given, model = Given(), head(name)
+    texts, frames, whole = given.texts(name), given.frames[:1], torch.ones(1, FRAMES, dtype=torch.bool)
+    forwards, backwards = (model.similarity(texts, video, whole).detach() for video in (frames, frames.flip(1)))
+    assert torch.allclose(forwards, backwards) != (name in ("dicosa", "afa", "ti", "wti", "xclip"))
+
+
+def test_dicosas_own_loss_is_that_of_each_text_with_its_own_video() -> None:
+    given, model = Given(), head("dicosa")
+    assert isinstance(model, DiCoSA)
+    texts, videos = given.sentences[:, :VIDEOS], model.encode_videos(given.frames, given.mask)
+    own = model.pool(texts[0], videos[0], given.mask).diagonal().T
+    found = model.own_loss(texts, videos, given.mask, None, torch.sum)
+    torch.testing.assert_close(found, model.decorrelation(texts[0], own)[None])
+
+
 def test_dicosa_refuses_widths_without_blocks() -> None:
     text_side: dict[str, Any] = {"text_heads": [torch.nn.Identity()], "weights": [1.0], "logit_scale": 1.0}
     with pytest.raises(CamoeError, match="8 blocks of several numbers; 30 numbers do not make them"):
-        DiCoSA(**text_side, embed_dim=30)
+        DiCoSA(**text_side, embed_dim=30, max_frames=FRAMES)

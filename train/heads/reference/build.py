@@ -62,7 +62,7 @@ def _renamed(name: str) -> str:
 def dicosa(case: Case) -> DiCoSA:
     """With `param/center` blocks at `param/temp`."""
     options: dict[str, Any] = {"centers": case.whole("center"), "temperature": case.number("temp")}
-    return _loaded(DiCoSA(**_text_side(), **PUBLISHED, embed_dim=_width(case), **options), case)
+    return _loaded(DiCoSA(**_text_side(), **PUBLISHED, **_temporal(case), **options), case)
 
 
 def seqtransf(case: Case) -> SeqTransf:
