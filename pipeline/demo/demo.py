@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from multiprocessing import get_context
 from pathlib import Path
 
+from ..atomic import write_atomic
 from ..children import end_with_parent
 from ..config import Config, setting
 from ..cores import usable_cores
@@ -96,7 +97,7 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> list[Row]:
         rows = [chance_row(videos)]
         rows += [measured_row(row.title, evaluated[row.name], row.rerank) for row in EXPERIMENTS]
         written = json.dumps([row.as_dict() for row in rows], indent=2) + "\n"
-        (out / "table.json").write_text(written, encoding="utf-8")
+        write_atomic(out / "table.json", written)
         plot_table(rows, out / "table.png")
         page = report.result()
     for what in (VIDEO_FOLDER, CAPTION_FILE, STORE, "runs", LOG):
