@@ -26,6 +26,8 @@ from ...train.names import MODELS
 from .settings import BY_THE_SWEEP, NAMES, CellConfig, identity, idle
 
 KEYS = ("title", "base", "grid", "include", "exclude", "seeds", "parts")
+SEARCH_KEYS = ("search", "trials", "trial_seeds", "sampler", "sampler_seed", "pruner", "objective")
+"""What files of searches hold beside those of grids."""
 FOLDERS = {"grid": "grids", "search": "searches"}
 """Where the package keeps its files of each kind."""
 LABEL = "label"
@@ -129,13 +131,16 @@ def sweep_of(
     return Sweep(path.stem, list(_tables(path, content, tuple(features), base or {}, ())), given)
 
 
-def read_content(path: Path, also: Sequence[str] = (), kind: str = "grid") -> dict[str, Any]:
-    """What a grid's file holds, with the keys `also` allowed beside a grid's own."""
+def read_content(path: Path, kind: str = "grid") -> dict[str, Any]:
+    """What the file of a grid or of a search holds."""
     try:
-        return read_yaml(path, (*KEYS, *also))
+        content = read_yaml(path, (*KEYS, *SEARCH_KEYS))
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets thousands deep
         reason = " ".join(str(error).split())
         raise CamoeError(f"{path} cannot be read as a {kind}: {reason}") from None
+    if kind == "grid" and (found := [key for key in SEARCH_KEYS if key in content]):
+        raise CamoeError(f"{path} holds {found[0]}, as searches do; give it as --search {path}, or leave that out")
+    return content
 
 
 def find_file(name: str, kind: str = "grid", beside: Path | None = None) -> Path:

@@ -26,11 +26,10 @@ from typing import Any
 from ....pipeline.config import unknown_name
 from ....pipeline.errors import CamoeError
 from ..config import SweepConfig
-from ..grid import FIELDS, Cell, Sweep, Values, find_file, read_content, seeds_of, sweep_of
+from ..grid import FIELDS, SEARCH_KEYS, Cell, Sweep, Values, find_file, read_content, seeds_of, sweep_of
 from ..settings import idle
 from .space import Choices, Space, corners, read_space
 
-KEYS = ("search", "trials", "trial_seeds", "sampler", "sampler_seed", "pruner", "objective")
 SAMPLERS = ("tpe", "random")
 NO_PRUNER = "none"
 PRUNERS: Mapping[str, Mapping[str, float]] = {
@@ -84,15 +83,15 @@ def read_search(config: SweepConfig) -> Search:
     """The search that the config names; raises `CamoeError` naming file and key for what does not fit."""
     assert config.search is not None
     path = find_file(config.search, "search")
-    content = read_content(path, KEYS, "search")
-    if "trials" not in content:
-        raise CamoeError(f"{path}: trials is missing, as trials: 20")
+    content = read_content(path, "search")
     if "search" not in content:
         told = "search is missing, as search: {dropout: {low: 0, high: 0.4}}"
         raise CamoeError(f"{path}: {told}; give a file without it as --grid")
+    if "trials" not in content:
+        raise CamoeError(f"{path}: trials is missing, as trials: 20")
     space = read_space(content["search"], f"{path}: search")
     _refuse_fixed(space, content, config, path)
-    own = {key: value for key, value in content.items() if key not in KEYS}
+    own = {key: value for key, value in content.items() if key not in SEARCH_KEYS}
     if not own.keys() & {"grid", "include", "parts"}:
         own["include"] = [{"label": TUNED}]
     base = {} if config.epochs is None else {"epochs": config.epochs}

@@ -101,6 +101,7 @@ def test_parts_are_tables_of_one_sweep(grid_file) -> None:
     [
         ("grid: {loss_temprature: [1, 2]}", "grid: there is no setting 'loss_temprature'; did you mean 'loss_temp"),
         ("grid: {gate: [none, singel]}", "grid: gate must be one of none, single, full, not 'singel'; did you mean"),
+        ("trials: 3\nsearch: {dropout: [0, 0.1]}", "holds search, as searches do; give it as --search "),
         ("gird: {gate: [none]}", "there is no setting 'gird'; did you mean 'grid'"),
         ("grid: {gate: none}", r"gate is a list of values, as gate: \[none\]; one goes to base"),
         ("grid: {seed: [0, 1]}", r"grid cannot hold seed: list the seeds beside the grid"),

@@ -111,6 +111,7 @@ def test_how_many_trials_is_no_part_of_what_they_depend_on(tmp_path: Path) -> No
         ("base: {dropout: 0.1}\n" + SMALL, "base fixes dropout, which search: dropout searches"),
         ("grid: {dropout: [0, 0.1]}\n" + SMALL, "cell dropout=0 sets dropout, which search: dropout searches"),
         ("base: {model: zero-shot}\n" + SMALL, "search: dropout changes nothing in any cell"),
+        ("grid: {dropout: [0, 0.1]}", "search is missing, .*; give a file without it as --grid"),
         ("search: {dropout: [0, 0.1]}", "trials is missing, as trials: 20"),
         (SMALL.replace("3", "0"), "trials must be a whole number from 1"),
         (SMALL + "trial_seeds: [0, 0]", "trial_seeds is a list of different whole numbers"),
