@@ -109,23 +109,21 @@ class PairedRecall:
         """For queries in `clusters` clusters, numbered from 0; raises ArrayError as `paired_bootstrap`."""
         if resamples < 1:
             raise ArrayError(f"the bootstrap's resamples is {resamples}; choose at least 1")
-        draws = list(_draws(np.arange(clusters), resamples, np.random.default_rng(seed)))
-        self.weights, self.level = np.concatenate(draws), level
+        draws = _draws(np.arange(clusters), resamples, np.random.default_rng(seed))
+        self.weights = [block.astype(np.min_scalar_type(block.max())) for block in draws]  # mostly a byte a number
+        self.clusters, self.level = clusters, level
 
     def difference(self, ranks: Ranks, other_ranks: Ranks, cluster: np.ndarray, k: int = 1) -> Difference:
         """R@k (percent) of `ranks` minus that of `other_ranks`, both (Q,), query q being of `cluster[q]`."""
         found = [rank_array(run) <= k for run in (ranks, other_ranks)]
         if any(len(run) != len(cluster) for run in found):
             raise ArrayError(f"the runs have {len(found[0])} and {len(found[1])} queries, and clusters {len(cluster)}")
-        total = self._drawn(cluster)
-        first, second = (100.0 * self._drawn(cluster[run]) / total for run in found)
+        parts = (cluster, *(cluster[run] for run in found))
+        counts = np.stack([np.bincount(part, minlength=self.clusters) for part in parts], axis=1).astype(np.float64)
+        drawn = np.concatenate([block.astype(np.float64) @ counts for block in self.weights])  # whole numbers
+        total, first, second = drawn.T
         recall = [100.0 * float(np.count_nonzero(run)) / len(run) for run in found]
-        return _difference(recall[0] - recall[1], first - second, self.level)
-
-    def _drawn(self, cluster: np.ndarray) -> np.ndarray:
-        """(resamples,): how many queries of these clusters are drawn."""
-        counts: np.ndarray = self.weights @ np.bincount(cluster, minlength=self.weights.shape[1])
-        return counts
+        return _difference(recall[0] - recall[1], 100.0 * first / total - 100.0 * second / total, self.level)
 
 
 def k_occurrence_skewness(sim: np.ndarray | torch.Tensor, k: int = 10) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...pipeline.errors import CamoeError
 from ...pipeline.store import FeatureStore
 from .gallery import Gallery
 from .records import CaptionHit, Hit
@@ -12,7 +13,9 @@ from .sources import VideoFolder
 
 def best_rows(scores: np.ndarray, top: int, allowed: np.ndarray | None = None) -> np.ndarray:
     """Rows of the `top` best of `scores (N,)`, best first, equal ones as they stand; only `allowed (N,)` ones, and none
-    that scores minus infinity."""
+    that scores minus infinity. Raises `CamoeError` for a `top` below 1."""
+    if top < 1:
+        raise CamoeError(f"top must be at least 1, not {top}")
     rows = np.flatnonzero(np.isfinite(scores) if allowed is None else allowed & np.isfinite(scores))
     if len(rows) > top:
         part = scores[rows]

@@ -75,8 +75,10 @@ class TableRows:
 
 def summarise(plan: Plan, results: Mapping[str, Result]) -> list[TableRows]:
     """Every table of the sweep, with whatever results there are."""
+    compare = Comparer()
     return [
-        TableRows(table, _compared([_row(cell, plan, results) for cell in table.cells])) for table in plan.sweep.tables
+        TableRows(table, _compared([_row(cell, plan, results) for cell in table.cells], compare))
+        for table in plan.sweep.tables
     ]
 
 
@@ -98,9 +100,8 @@ def _row(cell: Cell, plan: Plan, results: Mapping[str, Result]) -> Row:
     return Row(cell, good, len(keys) - len(good), reasons)
 
 
-def _compared(rows: list[Row]) -> list[Row]:
+def _compared(rows: list[Row], compare: Comparer) -> list[Row]:
     """Each row against the first."""
-    compare = Comparer()
     found = {
         (row.cell.identity, direction): difference
         for row in rows[1:]

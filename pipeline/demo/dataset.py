@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from ..atomic import atomic_path
 from ..children import end_with_parent
 from ..cores import usable_cores
 from ..errors import CamoeError, RunStoppedError
@@ -114,11 +115,9 @@ def _encode_command(video_ids: list[str], raw: Path, folder: Path, ffmpeg: str) 
 
 
 def _write_captions(dataset: Dataset, world: World) -> None:
-    """Last of all and by renaming: a folder with a caption file holds every clip."""
-    aside = dataset.captions.with_suffix(f".tmp.{os.getpid()}")
-    with aside.open("w", newline="", encoding="utf-8") as stream:
+    """Last of all and whole: a folder with a caption file holds every clip."""
+    with atomic_path(dataset.captions) as aside, aside.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(["video_id", "caption", "split"])
         for clip in dataset.clips:
             table.writerows([clip.video_id, caption, clip.subset] for caption in world.captions_of(clip))
-    aside.replace(dataset.captions)

@@ -9,13 +9,14 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from multiprocessing import get_context
 from pathlib import Path
 
+from ..atomic import write_atomic
 from ..children import end_with_parent
 from ..config import Config, setting
 from ..cores import usable_cores
@@ -96,7 +97,7 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> list[Row]:
         rows = [chance_row(videos)]
         rows += [measured_row(row.title, evaluated[row.name], row.rerank) for row in EXPERIMENTS]
         written = json.dumps([row.as_dict() for row in rows], indent=2) + "\n"
-        (out / "table.json").write_text(written, encoding="utf-8")
+        write_atomic(out / "table.json", written)
         plot_table(rows, out / "table.png")
         page = report.result()
     for what in (VIDEO_FOLDER, CAPTION_FILE, STORE, "runs", LOG):
@@ -108,11 +109,16 @@ def run_demo(config: DemoConfig, say: Callable[[str], None]) -> list[Row]:
     return rows
 
 
-def _workers(ffmpeg: str) -> ProcessPoolExecutor:
+@contextlib.contextmanager
+def _workers(ffmpeg: str) -> Iterator[ProcessPoolExecutor]:
     """A process a core; where the system can, they are forked from one that has imported what takes seconds."""
     context = get_context("forkserver" if sys.platform == "linux" else "spawn")
     context.set_forkserver_preload([*SLOW_TO_IMPORT, __name__])
-    return ProcessPoolExecutor(usable_cores(), mp_context=context, initializer=_begin, initargs=(ffmpeg,))
+    pool = ProcessPoolExecutor(usable_cores(), mp_context=context, initializer=_begin, initargs=(ffmpeg,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)  # of a demo that fails or is stopped, what has not begun
 
 
 def _begin(ffmpeg: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
+from ..atomic import atomic_path
 from ..too_few import too_few
 from ..wording import counted
 
@@ -114,4 +115,5 @@ def plot_table(rows: Sequence[Row], path: Path) -> None:
     axes.set_xlim(0, 109)
     axes.set_xlabel("R@1 on held-out test clips, percent (mean and standard deviation over seeds)")
     axes.legend(loc="upper right")
-    figure.savefig(path, dpi=130)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=130)

@@ -73,12 +73,12 @@ class CellStudy:
     @property
     def trials(self) -> list[Trial]:
         """Those that are done, by number."""
-        return sorted(map(self._trial, self.live.get_trials(states=_done())), key=lambda trial: trial.number)
+        return sorted(map(self._trial, self.history), key=lambda trial: trial.number)
 
     @property
     def history(self) -> list[FrozenTrial]:
-        """Optuna's records of the trials that are done."""
-        return self.live.get_trials(states=_done())
+        """Optuna's records of the trials that are done, to be read."""
+        return self.live.get_trials(deepcopy=False, states=_done())  # copies would take longer than a small training
 
     @property
     def best(self) -> Trial | None:
@@ -109,7 +109,7 @@ class CellStudy:
             self.live.tell(drawn, fmean(result.best[metric] for result in results))
         else:
             self.live.tell(drawn, state=TrialState.FAIL if FAILED in statuses else TrialState.PRUNED)
-        done = self.live.trials[drawn.number]
+        done = self.live.get_trials(deepcopy=False)[drawn.number]
         self.recorded.add_trial(done)
         return self._trial(done)
 

@@ -200,6 +200,9 @@ def test_best_puts_equal_scores_in_the_order_of_ids() -> None:
     assert Searcher.best(scores, 99).tolist() == [1, 4, 0, 2, 5]
     assert Searcher.best(scores, 2, np.array([True, False, True, True, False, True])).tolist() == [0, 2]
     assert Searcher.best(scores, 2, np.zeros(6, bool)).tolist() == []
+    for top in (0, -1):
+        with pytest.raises(CamoeError, match=f"top must be at least 1, not {top}"):
+            Searcher.best(scores, top)
 
 
 @pytest.mark.parametrize("model", ["frame-attention", "xpool"])

@@ -11,8 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from camoe.pipeline.cores import usable_cores
 from camoe.pipeline.demo.cli import main
-from camoe.pipeline.demo.demo import EXPERIMENTS
+from camoe.pipeline.demo.demo import EXPERIMENTS, _workers
 from camoe.pipeline.demo.table import chance_row, format_table, measured_row
 from camoe.pipeline.errors import CamoeError
 from camoe.pipeline.store import FeatureStore
@@ -59,6 +60,13 @@ def test_no_process_outlives_a_demo_that_is_killed(tmp_path: Path, size: str, re
     while left := marked(mark):
         assert time.monotonic() < ends, left
         time.sleep(0.1)
+
+
+def test_a_demo_that_is_stopped_begins_nothing_more(ffmpeg: str) -> None:
+    with suppress(KeyboardInterrupt), _workers(ffmpeg) as pool:
+        runs = [pool.submit(time.sleep, 0.5) for _ in range(20 * usable_cores())]
+        raise KeyboardInterrupt
+    assert runs[-1].cancelled()
 
 
 def marked(mark: str) -> list[int]:
