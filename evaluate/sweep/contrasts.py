@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from ..names import DIRECTIONS
 from ..significance import Difference
 from .comparison import LEVEL, Comparer, holm
+from .grid import shown as shown_value
 from .summary import Row, TableRows
 from .tables import MARK, Style
 
-IDLE = "–"
 NONE = "No two cells of this sweep differ in one setting alone."
 NOTE = (
     "Differences of R@1 on test in points, [95 % interval] by a paired bootstrap over test videos, in which all "
@@ -32,10 +32,11 @@ class Contrast:
 def contrasts(shown: TableRows, setting: str, compare: Comparer) -> dict[str, list[Contrast]]:
     """The rows of each value of a setting against those of its first value; searched settings are each row's own."""
     others = [name for name in shown.table.columns if name != setting]
+    known = {getattr(row.cell.config, setting) for row in shown.rows}
     by_value: dict[str, list[Row]] = {}
     for row in shown.rows:
-        by_value.setdefault(row.cell.value(setting), []).append(row)
-    by_value.pop(IDLE, None)
+        if row.cell.reads(setting, known):
+            by_value.setdefault(shown_value(getattr(row.cell.config, setting)), []).append(row)
     first, *values = by_value or ("",)
     found: dict[str, list[Contrast]] = {}
     for value in values:
@@ -64,8 +65,11 @@ def markdown_contrasts(tables: Sequence[TableRows]) -> str:
 
 def _alike(row: Row, base: Row, others: Sequence[str]) -> bool:
     """Whether they agree in what both of them read."""
-    pairs = [(row.cell.value(name), base.cell.value(name)) for name in others]
-    return all(mine == theirs or IDLE in (mine, theirs) for mine, theirs in pairs)
+    for name in others:
+        both = {getattr(each.cell.config, name) for each in (row, base)}
+        if len(both) > 1 and row.cell.reads(name, both) and base.cell.reads(name, both):
+            return False
+    return True
 
 
 def _table(shown: TableRows, setting: str, found: Sequence[Contrast]) -> str:

@@ -15,6 +15,7 @@ import itertools
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
@@ -59,6 +60,14 @@ class Cell:
     def value(self, name: str) -> str:
         """A setting for the eye; `–` where it changes nothing here."""
         return "–" if name in idle(self.config) else shown(getattr(self.config, name))
+
+    def reads(self, name: str, values: Iterable[Any]) -> bool:
+        """Whether a setting would change something here, if it had one of these values."""
+        for value in values:
+            with suppress(CamoeError):  # refused as without effect, or beside others
+                if name not in idle(replace(self.config, **{name: value})):
+                    return True
+        return False
 
     def trainings(self, seeds: Sequence[int]) -> list[CellConfig]:
         """The cell with each seed; once where nothing is drawn."""

@@ -176,6 +176,17 @@ def test_what_one_setting_changes(measured) -> None:
     assert of_loss[0].startswith("| meanp | +20.0 [+1")
     assert all(line.count("†") == 2 for line in (*of_model[:2], of_loss[0]))
     assert of_loss[1] == ""
+    text = "base: {model: meanp}\ngrid: {emcl: [false, true], loss: [ce, dsl]}"
+    of_emcl, of_loss = (
+        part.splitlines()[4:]
+        for part in markdown_contrasts(
+            summarise(*measured(text, [[40], [50], [70], [72]], [1.0, 2.0, 3.0, 4.0]))
+        ).split("## ")[1:]
+    )
+    assert of_emcl[0].startswith("| ce | +30.0 [")
+    assert of_emcl[1].startswith("| dsl | +22.0 [")
+    assert of_loss[0].startswith("| – | +10.0 [")
+    assert of_loss[1].startswith("| true | +2.0 ["), "with EMCL held against with EMCL, not without"
     text = "include: [{gate: none}, {gate: full, label: all | mixed}]"
     assert r"| all \| mixed | +10.0" in markdown_contrasts(summarise(*measured(text, [[40], [50]], [1.0, 2.0])))
     plan, results = measured("grid: {gate: [none]}", [[40]], [1.0])
