@@ -57,9 +57,14 @@ def has_family(clip_model: str) -> bool:
     return bool(rest) and _loader(family) is not None
 
 
+def is_fixed(clip_model: str) -> bool:
+    """Whether it is a built-in model or one of OpenAI's names, which stand for the same weights anywhere."""
+    return clip_model in (*BUILT_IN, *PUBLISHED)
+
+
 def is_named(clip_model: str) -> bool:
     """Whether the model that a store names can be had by that name, which for one from a file it cannot."""
-    return clip_model in (*BUILT_IN, *PUBLISHED) or (has_family(clip_model) and not Path(clip_model).suffix)
+    return is_fixed(clip_model) or (has_family(clip_model) and not Path(clip_model).suffix)
 
 
 def file_form(clip_model: str) -> str:

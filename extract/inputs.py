@@ -25,7 +25,7 @@ from .config import AUTO, DEFAULT_CLIP, ExtractConfig
 from .datasets import CaptionSet, VideoFile, VideoItem, load_dataset
 from .datasets.subtitles import SECONDS
 from .encoder import Encoder
-from .encoders import file_form, is_named, load_encoder
+from .encoders import file_form, is_fixed, is_named, load_encoder
 from .ffmpeg import Binary
 from .files import find_videos
 from .precision import BATCH_BEFORE, PRECISIONS
@@ -64,7 +64,7 @@ def choose_encoder(config: ExtractConfig, there: FeatureStore | None) -> Encoder
                 f"{config.store} was made with the weights file {clip}; name that file with --clip "
                 f"{file_form(clip)} (the store's SHA-256 begins with {short_hash(there.settings.clip_sha256)})"
             )
-    elif there is not None and is_named(clip) and is_named(there.settings.clip_model):
+    elif there is not None and is_fixed(clip) and is_fixed(there.settings.clip_model):  # before any are fetched
         refuse_unlike(config.store, there.settings, replace(there.settings, clip_model=clip), adding=True)
     return load_encoder(clip, config.device, precision, config.clip_cache)
 
