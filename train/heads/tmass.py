@@ -17,7 +17,6 @@ from .xpool import XPool
 
 TRIALS = 20
 FIRST_LOG_RADIUS = -3.0
-PRIORS = ("uniform", "normal")
 NORMAL_DEVIATION = 3e-3
 
 
