@@ -16,7 +16,8 @@ NONE = "No two cells of this sweep differ in one setting alone."
 NOTE = (
     "Differences of R@1 on test in points, [95 % interval] by a paired bootstrap over test videos, in which all "
     "captions and seeds of a video are drawn together: it speaks of other queries, for these trainings. Settings that "
-    f"were searched are each cell's own. {MARK['md']}: differs from 0 at p < {LEVEL:g}, corrected after Holm over all "
+    f"were searched are each cell's own. Where one side needs all queries at once (EMCL, DSL, Sinkhorn), two kinds of "
+    f"numbers are compared. {MARK['md']}: differs from 0 at p < {LEVEL:g}, corrected after Holm over all "
     "comparisons of its table."
 )
 

@@ -46,7 +46,8 @@ class SweepProgress:
         self.failed += result.status == FAILED
         self._advance(result.key, self.epochs[result.key])
         better = self.best is None or result.selection > self.best.selection
-        if result.status != FAILED and result.selection == result.selection and better:
+        alone = not self.runs[result.key].config.emcl  # the others need all queries at once, and are told apart
+        if result.status != FAILED and result.selection == result.selection and better and alone:
             self.best = result
         self._show()
         if not self.bar.on_terminal:
