@@ -6,7 +6,7 @@ import ast
 import csv
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ _MISSING = frozenset(("nan", "null", "none", "n/a", "#n/a", "na", "<na>"))
 def csv_rows(path: Path, columns: Columns = KNOWN) -> Iterator[Row | Unusable]:
     """The captions of a csv (`.tsv`: tab-separated) file, in order; raises `CamoeError` for one that is malformed."""
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(read_lines(path), delimiter=delimiter)
+    lines: list[str] = []  # of the record at hand
+    reader = csv.reader(_kept(read_lines(path), lines), delimiter=delimiter)
     try:
         header = next(reader, [])
         records: Iterator[list[str]] = reader
@@ -36,6 +37,8 @@ def csv_rows(path: Path, columns: Columns = KNOWN) -> Iterator[Row | Unusable]:
         names = _places(header, path, delimiter, columns)
         is_empty = True
         for cells in records:
+            _refuse_open_quote(lines, delimiter)
+            lines.clear()
             if not cells:
                 continue
             is_empty = False
@@ -55,6 +58,22 @@ def csv_rows(path: Path, columns: Columns = KNOWN) -> Iterator[Row | Unusable]:
             most = csv.field_size_limit()
             reason = f"a cell is longer than {most:,} characters; close the quote that it begins with, or shorten it"
         raise CamoeError(f"{path.name} near line {reader.line_num}: {reason}") from error
+
+
+def _kept(lines: Iterable[str], record: list[str]) -> Iterator[str]:
+    for line in lines:
+        record.append(line)
+        yield line
+
+
+def _refuse_open_quote(record: list[str], delimiter: str) -> None:
+    """Raise `csv.Error` where the file ends within a quote, which has swallowed the lines behind it."""
+    if len(record) > 1:
+        try:
+            list(csv.reader(record, delimiter=delimiter, strict=True))
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise csv.Error("a quote is opened and never closed") from None
 
 
 def _rows(cells: list[str], names: dict[str, int], where: str, columns: Columns) -> Iterator[Row | Unusable]:

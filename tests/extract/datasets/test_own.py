@@ -184,6 +184,7 @@ def test_control_characters_are_removed(tmp_path) -> None:
         ("video_id,caption\na,...\n", r"no caption that can be used \(1 left out: only punctuation\)"),
         (b"video_id,caption\na,ok\na,caf\xe9\n", r"captions.csv line 3 is not UTF-8 text \(Latin-1\?\); save the file"),
         ('video_id,caption\na,"' + "never closed\nb,x\n" * 100, r"a quote is opened and never closed"),
+        ('video_id,caption\na,"two bears\nb,a rabbit\n', r"near line 3: a quote is opened and never closed; check"),
         ('video_id,caption\na,"' + "x" * 200_000, r"a cell is longer than 131,072 characters; close the quote"),
     ],
 )
